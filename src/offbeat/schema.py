@@ -1,0 +1,72 @@
+"""The columns that flow between rooms, declared once.
+
+A frame holds at least the columns of its schema, with these types; rooms may add columns named below as optional.
+Line numbers are 1-based physical lines, times are UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import polars as pl
+
+from offbeat.errors import OffbeatError
+
+TIME: Final = pl.Datetime("us", "UTC")
+
+#: One row an event, in input order. Optional: ``fields`` (String, a JSON object of everything the format names) and
+#: ``fields.NAME`` (String, one named field; null where the event has none).
+EVENTS: Final[Mapping[str, pl.DataType]] = {
+    "file": pl.UInt16(),  # index into the list of input files
+    "line": pl.UInt32(),  # the event's first physical line
+    "span": pl.UInt32(),  # how many physical lines it covers (stack traces; nearly always 1)
+    "timestamp": TIME,  # null where the line has none
+    "level": pl.UInt8(),  # OpenTelemetry severity number 1..24; 0 where unknown
+    "source": pl.String(),  # service, component, program or host that wrote it; null where unknown
+    "message": pl.String(),  # the text without its header
+}
+
+#: EVENTS without the text, plus what mining found. One row an event.
+TEMPLATED: Final[Mapping[str, pl.DataType]] = {
+    "file": pl.UInt16(),
+    "line": pl.UInt32(),
+    "timestamp": TIME,
+    "level": pl.UInt8(),
+    "source": pl.String(),
+    "template": pl.UInt32(),  # code: position in the catalog, 0-based
+}
+
+#: One row a unit (session or window). Optional: ``rows`` (List(UInt32), positions of its events in TEMPLATED) and
+#: ``weight`` (Float64, how many units of this kind the row stands for; absent means 1).
+SEQUENCES: Final[Mapping[str, pl.DataType]] = {
+    "key": pl.String(),  # session key, or the window's name
+    "start": TIME,  # null where the events carry no time
+    "end": TIME,
+    "file": pl.UInt16(),  # of the first event
+    "first_line": pl.UInt32(),  # in ``file``
+    "last_line": pl.UInt32(),
+    "events": pl.UInt32(),
+    "open_at_end": pl.Boolean(),  # the input ended before the unit did
+    "templates": pl.List(pl.UInt32),  # template codes in order
+}
+
+#: One row a unit: SEQUENCES without ``templates``, plus one Float64 column a view (higher is stranger, finite) and:
+SCORES: Final[Mapping[str, pl.DataType]] = {
+    "score": pl.Float64(),  # fused, unclipped, higher is stranger
+    "p_value": pl.Float64(),  # calibrated, in (0, 1]
+    "is_anomaly": pl.Boolean(),
+}
+
+#: The command line's names for OpenTelemetry's severity ranges.
+LEVELS: Final[Mapping[str, int]] = {"TRACE": 1, "DEBUG": 5, "INFO": 9, "WARN": 13, "ERROR": 17, "FATAL": 21}
+
+
+def check(frame: pl.DataFrame, schema: Mapping[str, pl.DataType], what: str) -> pl.DataFrame:
+    """Return ``frame`` unchanged, or raise OffbeatError naming the first column that is absent or of another type."""
+    for name, dtype in schema.items():
+        if name not in frame.columns:
+            raise OffbeatError(f"{what} lacks the column {name!r}", where="schema")
+        if frame.schema[name] != dtype:
+            raise OffbeatError(f"column {name!r} of {what} is {frame.schema[name]}, expected {dtype}", where="schema")
+    return frame
