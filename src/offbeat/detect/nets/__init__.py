@@ -1,1 +1,1 @@
-"""Room."""
+"""Networks: trained with PyTorch, written as ONNX. The only place that imports torch or onnx."""

@@ -1,0 +1,113 @@
+"""The contract of every detector."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import polars as pl
+
+from offbeat.detect.ragged import Floats, Ragged
+from offbeat.errors import OffbeatError, OptionError
+
+Unit = Literal["event", "unit", "bucket"]
+
+
+@dataclass
+class State:
+    """What a fitted detector needs to score: plain values, arrays as frames, and networks as ONNX bytes."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    frames: dict[str, pl.DataFrame] = field(default_factory=dict)
+    onnx: dict[str, bytes] = field(default_factory=dict)
+
+
+class Detector(ABC):
+    """Learns what is normal from sequences and says how strange a sequence is.
+
+    Follows scikit-learn's conventions (``get_params``, ``set_params``, ``clone``; ``fit`` returns self; fitted
+    attributes end in ``_``) without importing it. ``X`` is a SEQUENCES frame; only the columns ``templates`` and, where
+    there is one, ``weight`` are read. No detector knows thresholds.
+    """
+
+    #: The name used on the command line and as the column in scores.
+    name: ClassVar[str]
+    #: What one score is about.
+    unit: ClassVar[Unit] = "unit"
+    #: Whether ``fit`` needs labels.
+    supervised: ClassVar[bool] = False
+    #: Where the method comes from.
+    source: ClassVar[str]
+    #: What it looks at, in a few words, for reports.
+    looks_at: ClassVar[str]
+
+    @classmethod
+    def _parameters(cls) -> list[str]:
+        signature = inspect.signature(cls.__init__)
+        return [n for n, p in signature.parameters.items() if n != "self" and p.kind != p.VAR_KEYWORD]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's parameters by name."""
+        return {name: getattr(self, name) for name in self._parameters()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set constructor parameters; raises OptionError naming the ones that exist."""
+        for name, value in params.items():
+            if name not in self._parameters():
+                known = ", ".join(self._parameters()) or "none"
+                raise OptionError(f"has no parameter {name!r}", where=f"detector {self.name}", hint=f"it has: {known}")
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{k}={v!r}" for k, v in self.get_params().items())
+        return f"{type(self).__name__}({inside})"
+
+    def fit(self, X: pl.DataFrame, y: pl.Series | None = None) -> Self:
+        """Learn from sequences.
+
+        Args:
+            X: SEQUENCES frame, one row a unit or one row a distinct unit with its ``weight``.
+            y: Boolean series, true for an anomalous row; only supervised detectors use it.
+        """
+        data = Ragged.of(X)
+        if len(data) == 0:
+            raise OffbeatError("there is no sequence to learn from", where=f"detector {self.name}")
+        self.sequences_seen_ = len(data)
+        self._fit(data, None if y is None else y.to_numpy().astype(bool))
+        return self
+
+    def anomaly_score(self, X: pl.DataFrame) -> pl.Series:
+        """Return one finite Float64 a row of ``X``, higher is stranger."""
+        if not hasattr(self, "sequences_seen_"):
+            raise OffbeatError("is not fitted yet", where=f"detector {self.name}", hint="call fit first")
+        data = Ragged.of(X)
+        # Logs repeat: each distinct sequence is scored once and mapped back.
+        first, index = data.distinct
+        scores = self._score(data.take(first))[index] if len(data) else np.zeros(0)
+        return pl.Series(self.name, scores, dtype=pl.Float64)
+
+    def score_samples(self, X: pl.DataFrame) -> Floats:
+        """Return scikit-learn's score: the opposite of ``anomaly_score``, lower is stranger."""
+        return -self.anomaly_score(X).to_numpy()
+
+    @abstractmethod
+    def _fit(self, data: Ragged, y: np.ndarray[Any, np.dtype[np.bool_]] | None) -> None: ...
+
+    @abstractmethod
+    def _score(self, data: Ragged) -> Floats: ...
+
+    @abstractmethod
+    def state(self) -> State:
+        """Return what has to be saved, beside the parameters, to score again."""
+
+    @abstractmethod
+    def restore(self, state: State) -> Self:
+        """Take up a saved state; the inverse of ``state``."""
+
+    def _restored(self, values: Mapping[str, Any]) -> None:
+        self.sequences_seen_ = int(values["sequences_seen"])

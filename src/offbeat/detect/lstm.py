@@ -1,0 +1,126 @@
+"""How surprising is each next event, to a network that has read the session so far?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import polars as pl
+
+from offbeat.detect.base import Detector, State
+from offbeat.detect.ragged import Floats, Ragged, segment_max
+
+#: Tokens the network knows beside the templates; nets.next_event writes them, and scoring must agree.
+END, START, UNKNOWN, FIRST = 0, 1, 2, 3
+_BATCH = 256
+_STEP = 512
+
+
+class LSTM(Detector):
+    """Score a sequence by the events an LSTM did not expect.
+
+    The network reads the whole session, state carried, from an explicit start event, and gives the probability of each
+    next event. The score is the largest ``-ln p`` of an event; the end event is learned but scored apart
+    (``end_score``), for mixed into the maximum it drowns the order of events on logs whose sessions are cut off.
+
+    Args:
+        embedding, hidden: sizes of the layers.
+        epochs, patience, learning_rate, batch_tokens, tokens: limits of training, see ``nets.next_event.Plan``.
+        seed: of everything random.
+    """
+
+    name: ClassVar[str] = "lstm"
+    source: ClassVar[str] = "after DeepLog, Du et al., CCS 2017, on whole sessions"
+    looks_at: ClassVar[str] = "the order of events"
+
+    def __init__(
+        self,
+        embedding: int = 32,
+        hidden: int = 64,
+        epochs: int = 40,
+        patience: int = 4,
+        learning_rate: float = 5e-3,
+        batch_tokens: int = 2048,
+        tokens: int = 1_500_000,
+        seed: int = 0,
+    ) -> None:
+        self.embedding = embedding
+        self.hidden = hidden
+        self.epochs = epochs
+        self.patience = patience
+        self.learning_rate = learning_rate
+        self.batch_tokens = batch_tokens
+        self.tokens = tokens
+        self.seed = seed
+        self.progress: Callable[[int, int, float], None] | None = None
+
+    def _fit(self, data: Ragged, y: np.ndarray[Any, np.dtype[np.bool_]] | None) -> None:
+        from offbeat.detect.nets.next_event import Plan, train
+        from offbeat.detect.nets.to_onnx import next_event_graph
+
+        first, index = data.distinct
+        kept = data.take(first)
+        weight = np.bincount(index, weights=data.weight, minlength=len(first)).astype(np.float64)
+        plan = Plan(**{k: v for k, v in self.get_params().items() if k in Plan.__dataclass_fields__})
+        self.vocabulary_ = data.size + FIRST
+        net, self.history_ = train(kept.ids, kept.offsets, weight, self.vocabulary_, plan, self.progress)
+        self.onnx_ = next_event_graph(net)
+        self._session: Any = None
+
+    def log_p(self, data: Ragged) -> tuple[Floats, Floats]:
+        """Return ``ln p`` of each event given those before it, shape (events,), and of each end, shape (n,)."""
+        session = self._open()
+        of_event, of_end = np.zeros(len(data.ids)), np.zeros(len(data))
+        order = np.argsort(data.lengths, kind="stable")
+        for at in range(0, len(order), _BATCH):
+            which = order[at : at + _BATCH]
+            lengths = data.lengths[which]
+            longest = int(lengths.max()) + 1
+            h = np.zeros((1, len(which), self.hidden), np.float32)
+            c = h.copy()
+            place = np.arange(longest)[:, None]
+            inside = place < lengths
+            source = np.where(inside, data.offsets[which] + place, 0)
+            codes = data.ids[source] if len(data.ids) else np.zeros_like(source)
+            codes = np.where(codes + FIRST < self.vocabulary_, codes + FIRST, UNKNOWN)
+            predict = np.where(inside, codes, END)
+            read = np.concatenate([np.full((1, len(which)), START), predict[:-1]])
+            out = np.empty(predict.shape, np.float32)
+            for step in range(0, longest, _STEP):
+                part = slice(step, step + _STEP)
+                out[part], h, c = session.run(
+                    ["log_p", "h", "c"], {"read": read[part], "predict": predict[part], "h0": h, "c0": c}
+                )
+            of_event[source[inside]] = out[inside]
+            of_end[which] = out[lengths, np.arange(len(which))]
+        return of_event, of_end
+
+    def _open(self) -> Any:
+        if self._session is None:
+            import onnxruntime as ort
+
+            options = ort.SessionOptions()
+            options.intra_op_num_threads = 1
+            options.inter_op_num_threads = 1
+            self._session = ort.InferenceSession(self.onnx_, options, providers=["CPUExecutionProvider"])
+        return self._session
+
+    def _score(self, data: Ragged) -> Floats:
+        of_event, _ = self.log_p(data)
+        return segment_max(-of_event, data.rows, len(data))
+
+    def state(self) -> State:
+        """Return the network as ONNX, and the losses of its training."""
+        frame = pl.DataFrame(self.history_, schema=["training", "validation"], orient="row")
+        values = {"vocabulary": self.vocabulary_, "sequences_seen": self.sequences_seen_}
+        return State(values, {"losses": frame}, {"network": self.onnx_})
+
+    def restore(self, state: State) -> Self:
+        """Take up a saved state; needs neither torch nor onnx."""
+        self._restored(state.values)
+        self.vocabulary_ = int(state.values["vocabulary"])
+        self.history_ = state.frames["losses"].rows()
+        self.onnx_ = state.onnx["network"]
+        self._session = None
+        return self

@@ -1,0 +1,177 @@
+"""An LSTM that predicts the next event of a sequence, its training, and its ONNX form.
+
+The network: embedding -> LSTM -> linear -> softmax over the vocabulary, as the key model of DeepLog (Du et al., CCS
+2017), but reading the whole session with carried state instead of windows of ten.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+Tokens = NDArray[np.int64]
+
+END, START, UNKNOWN, FIRST = 0, 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train.
+
+    Attributes:
+        embedding, hidden: sizes of the layers.
+        epochs: at most so many passes.
+        patience: stop after so many passes without a better validation loss.
+        batch_tokens: events a step, about.
+        learning_rate: of Adam.
+        validation: share of the sequences held back.
+        chunk: longer sequences are cut into chunks of this many events to bound a step's memory.
+        tokens: at most so many events are learned from in all passes together.
+        seed: of the initial weights, the split and the order.
+    """
+
+    embedding: int = 32
+    hidden: int = 64
+    epochs: int = 40
+    patience: int = 4
+    batch_tokens: int = 2048
+    learning_rate: float = 5e-3
+    validation: float = 0.1
+    chunk: int = 256
+    tokens: int = 1_500_000
+    seed: int = 0
+
+
+class NextEvent(nn.Module):
+    """Embedding, one LSTM layer, and a linear layer to the logits of the next event."""
+
+    def __init__(self, vocabulary: int, embedding: int, hidden: int) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(vocabulary, embedding)
+        self.lstm = nn.LSTM(embedding, hidden, batch_first=True)
+        self.out = nn.Linear(hidden, vocabulary)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Map tokens of shape (batch, time) to logits of shape (batch, time, vocabulary)."""
+        states, _ = self.lstm(self.embed(tokens))
+        return self.out(states)  # type: ignore[no-any-return]  # torch types modules' calls as Any
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of a sequence: the events read and the events to predict, both int64 of shape (time,)."""
+
+    read: Tokens
+    predict: Tokens
+    weight: float
+
+
+def chunks(ids: Tokens, offsets: Tokens, weight: NDArray[np.float64], size: int) -> list[Chunk]:
+    """Frame each sequence by the start and end events and cut it into chunks of at most ``size`` events."""
+    out = []
+    for i in range(len(offsets) - 1):
+        body = ids[offsets[i] : offsets[i + 1]] + FIRST
+        full = np.concatenate(([START], body, [END]))
+        for at in range(0, len(full) - 1, size):
+            piece = full[at : at + size + 1]
+            out.append(Chunk(piece[:-1], piece[1:], float(weight[i])))
+    return out
+
+
+def batches(pieces: list[Chunk], tokens: int, rng: np.random.Generator | None) -> Iterator[list[Chunk]]:
+    """Group pieces of like length into batches of about ``tokens`` events; with ``rng`` in random order."""
+    order = sorted(range(len(pieces)), key=lambda i: (len(pieces[i].read), rng.random() if rng else i))
+    groups: list[list[Chunk]] = [[]]
+    for i in order:
+        if groups[-1] and (len(groups[-1]) + 1) * len(pieces[i].read) > tokens:
+            groups.append([])
+        groups[-1].append(pieces[i])
+    for g in rng.permutation(len(groups)) if rng else range(len(groups)):
+        yield groups[g]
+
+
+def _loss(net: NextEvent, group: list[Chunk]) -> tuple[torch.Tensor, float]:
+    """Return the weighted sum of the cross-entropies of a batch, and the sum of the weights."""
+    longest = max(len(c.read) for c in group)
+    read = np.zeros((len(group), longest), dtype=np.int64)
+    predict = np.full((len(group), longest), -1, dtype=np.int64)
+    for i, c in enumerate(group):
+        read[i, : len(c.read)] = c.read
+        predict[i, : len(c.predict)] = c.predict
+    logits = net(torch.from_numpy(read))
+    each = nn.functional.cross_entropy(
+        logits.flatten(0, 1), torch.from_numpy(predict).flatten(), ignore_index=-1, reduction="none"
+    ).view(len(group), longest)
+    weight = torch.tensor([c.weight for c in group])
+    return (each.sum(dim=1) * weight).sum(), float(sum(c.weight * len(c.read) for c in group))
+
+
+def train(
+    ids: Tokens,
+    offsets: Tokens,
+    weight: NDArray[np.float64],
+    vocabulary: int,
+    plan: Plan,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> tuple[NextEvent, list[tuple[float, float]]]:
+    """Train on sequences with Adam, a validation split and early stopping; seeded.
+
+    Args:
+        ids: template codes end to end, int64 of shape (events,).
+        offsets: int64 of shape (n + 1,).
+        weight: float64 of shape (n,), how many sequences each stands for.
+        vocabulary: number of tokens, the special ones included.
+        plan: sizes and limits.
+        progress: called after each pass with the pass, the most there can be, and the validation loss.
+
+    Returns:
+        The network with the best validation loss, and (training, validation) loss in nats an event for each pass.
+    """
+    torch.set_num_threads(1)
+    generator = np.random.Generator(np.random.PCG64(plan.seed))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(plan.seed)
+        net = NextEvent(vocabulary, plan.embedding, plan.hidden)
+    n = len(offsets) - 1
+    # A training set of one sequence validates on itself: better than on nothing.
+    held = generator.random(n) < plan.validation if n >= 10 else np.zeros(n, dtype=bool)
+    pieces = chunks(ids, offsets, weight / weight.mean(), plan.chunk)
+    per = np.repeat(held, np.maximum(1, np.ceil((np.diff(offsets) + 1) / plan.chunk).astype(int)))
+    learn = [c for c, h in zip(pieces, per, strict=True) if not h]
+    check = [c for c, h in zip(pieces, per, strict=True) if h] or learn
+    optimiser = torch.optim.Adam(net.parameters(), lr=plan.learning_rate)
+    schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, factor=0.5, patience=1)
+    best, best_state, since, spent = math.inf, copy.deepcopy(net.state_dict()), 0, 0
+    history: list[tuple[float, float]] = []
+    for epoch in range(plan.epochs):
+        total = norm = 0.0
+        for group in batches(learn, plan.batch_tokens, generator):
+            optimiser.zero_grad()
+            loss, mass = _loss(net, group)
+            (loss / mass).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            optimiser.step()
+            total, norm = total + loss.item(), norm + mass
+            spent += sum(len(c.read) for c in group)
+        with torch.no_grad():
+            parts = [_loss(net, group) for group in batches(check, plan.batch_tokens, None)]
+        valid = sum(p[0].item() for p in parts) / sum(p[1] for p in parts)
+        history.append((total / norm, valid))
+        schedule.step(valid)
+        if progress:
+            progress(epoch + 1, plan.epochs, valid)
+        if valid < best - 1e-4:
+            best, best_state, since = valid, copy.deepcopy(net.state_dict()), 0
+        else:
+            since += 1
+        if since >= plan.patience or spent >= plan.tokens:
+            break
+    net.load_state_dict(best_state)
+    return net, history

@@ -1,0 +1,108 @@
+"""Sequences of template codes as flat arrays: what every detector computes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """``n`` sequences of template codes, laid end to end.
+
+    Attributes:
+        ids: int64 of shape (events,), all codes in order.
+        offsets: int64 of shape (n + 1,); sequence ``i`` is ``ids[offsets[i]:offsets[i + 1]]``.
+        weight: float64 of shape (n,), how many units each sequence stands for.
+    """
+
+    ids: Ints
+    offsets: Ints
+    weight: Floats
+
+    @classmethod
+    def of(cls, X: pl.DataFrame) -> Ragged:
+        """Take the column ``templates`` (and ``weight``, where there is one) of a SEQUENCES frame."""
+        lists = X["templates"]
+        lengths = lists.list.len().to_numpy().astype(np.int64)
+        offsets = np.concatenate(([0], np.cumsum(lengths)))
+        # An empty list explodes to one null, which is no event.
+        ids = lists.explode().drop_nulls().to_numpy().astype(np.int64)
+        weight = X["weight"].to_numpy().astype(np.float64) if "weight" in X.columns else np.ones(len(lengths))
+        return cls(ids, offsets, weight)
+
+    @classmethod
+    def from_lists(cls, lists: Sequence[Sequence[int]]) -> Ragged:
+        """Take plain lists of template codes."""
+        return cls.of(pl.DataFrame({"templates": lists}, schema={"templates": pl.List(pl.UInt32)}))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @cached_property
+    def lengths(self) -> Ints:
+        """Events in each sequence, shape (n,)."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def rows(self) -> Ints:
+        """The sequence each event belongs to, shape (events,)."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    @cached_property
+    def size(self) -> int:
+        """The smallest vocabulary that holds every code."""
+        return int(self.ids.max()) + 1 if len(self.ids) else 0
+
+    @cached_property
+    def cells(self) -> tuple[Ints, Ints, Ints]:
+        """How often each code occurs in each sequence, sparsely: (row, code, count), ordered by row, then code."""
+        key, count = np.unique(self.rows * max(self.size, 1) + self.ids, return_counts=True)
+        return key // max(self.size, 1), key % max(self.size, 1), count
+
+    def take(self, keep: Ints) -> Ragged:
+        """Return the sequences at the positions ``keep``, in that order."""
+        lengths = self.lengths[keep]
+        offsets = np.concatenate(([0], np.cumsum(lengths)))
+        flat = np.repeat(self.offsets[keep] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return Ragged(self.ids[flat], offsets, self.weight[keep])
+
+    @cached_property
+    def distinct(self) -> tuple[Ints, Ints]:
+        """Positions of the first of each distinct sequence, and for every sequence the index among those.
+
+        Equality is by two independent 64-bit polynomial hashes, so that millions of units cost two passes.
+        """
+        rng = np.random.Generator(np.random.PCG64(20240901))
+        codes = rng.integers(1, 2**63, size=(2, max(self.size, 1)), dtype=np.uint64)
+        within = np.arange(len(self.ids)) - np.repeat(self.offsets[:-1], self.lengths)
+        longest = int(self.lengths.max()) if len(self) else 0
+        places = rng.integers(1, 2**63, size=(2, max(longest, 1)), dtype=np.uint64) | np.uint64(1)
+        hashes = np.zeros((len(self), 3), dtype=np.uint64)
+        hashes[:, 2] = self.lengths
+        filled = self.lengths > 0
+        for k in range(2):
+            mixed = codes[k][self.ids] * places[k][within]
+            mixed ^= mixed >> np.uint64(29)
+            if filled.any():
+                hashes[filled, k] = np.add.reduceat(mixed, self.offsets[:-1][filled])
+        frame = pl.DataFrame({"a": hashes[:, 0], "b": hashes[:, 1], "n": hashes[:, 2]}).with_row_index("i")
+        groups = frame.group_by("a", "b", "n", maintain_order=True).agg(pl.col("i").first().alias("first"))
+        groups = groups.with_row_index("g")
+        index = frame.join(groups, on=["a", "b", "n"], how="left", maintain_order="left")["g"]
+        return groups["first"].to_numpy().astype(np.int64), index.to_numpy().astype(np.int64)
+
+
+def segment_max(values: Floats, rows: Ints, n: int) -> Floats:
+    """Return the largest value in each of ``n`` rows, shape (n,); 0 for a row without values."""
+    out = np.zeros(n)
+    np.maximum.at(out, rows, values)
+    return out
