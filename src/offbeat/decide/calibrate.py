@@ -1,0 +1,79 @@
+"""From a detector's raw score to a surprise in nats and a p-value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+#: The tail beyond the largest score seen is continued with the slope of this share of the largest scores.
+_TAIL = 0.05
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A strictly increasing map from raw scores to surprise, ``-ln p``.
+
+    ``p(s)`` is the conformal p-value (Vovk et al., 2005): ``(units scoring at least s, plus 1) / (units + 1)`` over
+    out-of-fold scores. Between observed scores ``-ln p`` is interpolated, so that distinct scores stay distinct; beyond
+    the largest one it goes on as an exponential tail, so that a score is never clipped.
+
+    Attributes:
+        knots: raw scores, increasing, shape (k,).
+        surprise: ``-ln p`` at the knots, increasing, shape (k,).
+        slope: nats a unit of raw score beyond the last knot.
+        units: how many units it was learned from.
+    """
+
+    knots: Floats
+    surprise: Floats
+    slope: float
+    units: float
+
+    @classmethod
+    def fit(cls, scores: Floats, weight: Floats | None = None) -> Self:
+        """Learn from out-of-fold scores of shape (n,), each standing for ``weight`` units."""
+        weight = np.ones(len(scores)) if weight is None else weight
+        knots, index = np.unique(scores, return_inverse=True)
+        mass = np.bincount(index, weights=weight)
+        total = float(mass.sum())
+        at_least = np.cumsum(mass[::-1])[::-1]
+        surprise = -np.log((at_least + 1) / (total + 1))
+        beyond = scores > knots[np.searchsorted(surprise, -np.log(_TAIL), side="left").clip(0, len(knots) - 1)]
+        excess = np.average(scores[beyond], weights=weight[beyond]) - np.min(scores[beyond]) if beyond.any() else 0.0
+        spread = float(knots[-1] - knots[0])
+        # Without a tail to learn from, the whole range stands for one nat.
+        slope = 1.0 / excess if excess > 1e-9 else 1.0 / spread if spread > 0 else 1.0
+        return cls(knots, surprise, float(slope), total)
+
+    def __call__(self, scores: Floats) -> Floats:
+        """Return the surprise of raw scores, shape (n,), in nats, 0 or more."""
+        inside = np.interp(scores, self.knots, self.surprise)
+        last = self.surprise[-1]
+        # One step above everything seen: log(units + 1), then the tail.
+        top = np.log(self.units + 1) + (scores - self.knots[-1]) * self.slope
+        return np.where(scores > self.knots[-1], np.maximum(top, last), inside)
+
+    def p_value(self, scores: Floats) -> Floats:
+        """Return calibrated p-values in (0, 1]."""
+        return np.clip(np.exp(-self(scores)), np.finfo(float).tiny, 1.0)
+
+    def to_frame(self) -> pl.DataFrame:
+        """Return the knots as a frame."""
+        return pl.DataFrame({"score": self.knots, "surprise": self.surprise})
+
+    def values(self) -> dict[str, Any]:
+        """Return what is beside the knots."""
+        return {"slope": self.slope, "units": self.units}
+
+    @classmethod
+    def restore(cls, frame: pl.DataFrame, values: Mapping[str, Any]) -> Self:
+        """Take up a saved calibration."""
+        knots, surprise = frame["score"].to_numpy(), frame["surprise"].to_numpy()
+        return cls(knots, surprise, float(values["slope"]), float(values["units"]))

@@ -1,0 +1,110 @@
+"""Where to draw the line, without labels. A threshold is fitted on surprise (nats, out of fold) and is swappable."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offbeat.errors import OptionError
+
+Floats = NDArray[np.float64]
+
+
+class Threshold(Protocol):
+    """Finds the score from which on a unit is an anomaly."""
+
+    def fit(self, scores: Floats, weight: Floats) -> float:
+        """Return the threshold for out-of-fold scores of shape (n,), each standing for ``weight`` units."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sigma:
+    """Mean plus ``k`` standard deviations of the training errors, as the founding paper has it."""
+
+    k: float = 3.0
+
+    def fit(self, scores: Floats, weight: Floats) -> float:
+        """Return mean + k sd."""
+        mean = float(np.average(scores, weights=weight))
+        return mean + self.k * float(np.sqrt(np.average((scores - mean) ** 2, weights=weight)))
+
+
+@dataclass(frozen=True)
+class Quantile:
+    """The score that at most a share ``1 - q`` of the training units exceed."""
+
+    q: float = 0.999
+
+    def fit(self, scores: Floats, weight: Floats) -> float:
+        """Return the smallest observed score with at most a share ``1 - q`` strictly above it."""
+        values, above = _shares(scores, weight)
+        # above[i]: share of units at values[i] or higher; strictly above is the next step's.
+        strictly = np.concatenate(([0.0], above[:-1]))
+        return float(values[strictly <= 1 - self.q].min())
+
+
+@dataclass(frozen=True)
+class Knee:
+    """The largest relative jump of the alert share between ``low`` and ``high``.
+
+    Lowering a threshold flags more units; where one step multiplies their number most, the units above are set apart
+    from the rest by the data itself. Without a step that multiplies it by ``least``, the quantile ``1 - low`` serves.
+    """
+
+    low: float = 0.002
+    high: float = 0.05
+    least: float = 1.5
+
+    def fit(self, scores: Floats, weight: Floats) -> float:
+        """Return the middle of the widest step."""
+        values, share = _shares(scores, weight)
+        if len(values) < 2:
+            return float(np.nextafter(values[0], np.inf))
+        allowed = (share[:-1] <= self.high) & (share[1:] >= self.low)
+        jump = np.where(allowed, share[1:] / np.maximum(share[:-1], self.low), 0.0)
+        best = int(np.argmax(jump))
+        if jump[best] < self.least:
+            return Quantile(1 - self.low).fit(scores, weight)
+        return float((values[best] + values[best + 1]) / 2)
+
+
+@dataclass(frozen=True)
+class Share:
+    """The score that a wanted share of units reaches: the alert budget."""
+
+    share: float
+
+    def fit(self, scores: Floats, weight: Floats) -> float:
+        """Return the lowest score whose units, with all above, are at most the share; above all where none fits."""
+        values, at_least = _shares(scores, weight)
+        fits = values[at_least <= self.share + 1e-12]
+        return float(fits.min()) if len(fits) else float(np.nextafter(values[0], np.inf))
+
+
+def _shares(scores: Floats, weight: Floats) -> tuple[Floats, Floats]:
+    """Return distinct scores in descending order, and the share of units at each or higher."""
+    values, index = np.unique(scores, return_inverse=True)
+    mass = np.bincount(index, weights=weight)[::-1]
+    return values[::-1], np.cumsum(mass) / mass.sum()
+
+
+def parse_threshold(text: str) -> Threshold:
+    """Read ``knee``, ``sigma:3`` or ``quantile:0.999``.
+
+    Raises:
+        OptionError: it is none of these, or its number is out of range.
+    """
+    found = re.fullmatch(r"(knee|sigma|quantile)(?::(\d*\.?\d+))?", text.strip())
+    number = float(found[2]) if found and found[2] else None
+    if found and found[1] == "knee" and number is None:
+        return Knee()
+    if found and found[1] == "sigma":
+        return Sigma(3.0 if number is None else number)
+    if found and found[1] == "quantile" and (number is None or 0 < number < 1):
+        return Quantile(0.999 if number is None else number)
+    raise OptionError(f"{text!r} is no threshold", where="--threshold", hint="knee, sigma:3 or quantile:0.999")
