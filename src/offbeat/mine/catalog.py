@@ -12,9 +12,9 @@ import polars as pl
 
 from offbeat.mine.limits import Counters, Limits
 from offbeat.mine.mask import CUT
-from offbeat.mine.tokens import VALUE, WILD, Pieces, cut, render, skeleton
+from offbeat.mine.tokens import ANY, WILD, Pieces, cut, skeleton
 
-OVERFLOW: Final = "<*>"
+OVERFLOW: Final = ANY
 EMPTY: Final = "<empty>"
 _SEPARATOR: Final = "\x1f"
 
@@ -136,7 +136,7 @@ class Catalog:
         self.counters.line += shape.endswith(CUT)
         code = self.find(pieces.keys)
         if code is None:
-            code = self.add(render(pieces.shown) or EMPTY, pieces.keys)
+            code = self.add("".join(pieces.shown) or EMPTY, pieces.keys)
         self.link(shape, code)
         return code
 
@@ -182,7 +182,7 @@ def grow(catalog: Catalog, shapes: Sequence[tuple[str, Pieces, int]], patterns: 
 
     Args:
         catalog: grows by the new templates, commonest first.
-        shapes: (shape, pieces, count), sorted by shape.
+        shapes: (shape, pieces, lines), sorted by shape.
         patterns: the pattern of each.
     """
     groups: dict[tuple[str, ...], list[tuple[str, Pieces, int]]] = defaultdict(list)
@@ -200,10 +200,10 @@ def grow(catalog: Catalog, shapes: Sequence[tuple[str, Pieces, int]], patterns: 
 def _text(pattern: tuple[str, ...], members: Sequence[Pieces]) -> str:
     """Return the template's text."""
     shown = [
-        "<*>" if key == WILD or any(m.shown[i] != members[0].shown[i] for m in members) else members[0].shown[i]
+        ANY if key == WILD or any(m.shown[i] != members[0].shown[i] for m in members) else members[0].shown[i]
         for i, key in enumerate(pattern)
     ]
-    return render(shown) or EMPTY
+    return "".join(shown) or EMPTY
 
 
-__all__ = ["EMPTY", "OVERFLOW", "VALUE", "Catalog", "grow", "template_id"]
+__all__ = ["EMPTY", "OVERFLOW", "Catalog", "grow", "template_id"]

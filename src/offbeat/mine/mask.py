@@ -15,7 +15,7 @@ import polars as pl
 #: A word with digits, and what hangs on to it by ``.``, ``:`` or ``-`` (addresses with ports, decimals, uuids, times).
 #: It ends in a word character, so that the full stop or colon of the sentence stays. One lazy-DFA search: no captures,
 #: and an ASCII word boundary, as the Unicode one would leave the DFA on the first non-ASCII byte.
-_WORD: Final = r"[\w-]*(?:\d[\w.:-]*\w|-\d)|(?-u:\b)\d"
+_WORD: Final = r"[\w-]*(?:\d(?:[\w.-]|:[\d:]|:[0-9a-fA-F]{1,4}(?-u:\b))*\w|-\d)|(?-u:\b)\d"
 MASK: Final = "0"
 
 #: Ends a shape whose message was longer than the limit.

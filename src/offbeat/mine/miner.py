@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -74,7 +75,10 @@ class Miner:
             pieces, met = cut(self._shapes[i], self.limits.tokens)
             catalog.counters.tokens += met
             entries.append((self._shapes[i], pieces, int(self._counts[i])))
-        patterns = partition(pieces.keys for _, pieces, _ in entries)
+        weights: Counter[tuple[str, ...]] = Counter()
+        for _, pieces, count in entries:
+            weights[pieces.keys] += count
+        patterns = partition(weights)
         grow(catalog, entries, [patterns[pieces.keys] for _, pieces, _ in entries])
         catalog.known = len(catalog)
         self._templates = catalog.match(pl.Series(self._shapes, dtype=pl.String)).to_numpy()

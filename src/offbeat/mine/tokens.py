@@ -10,36 +10,51 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-VALUE: Final = "0"  # a key standing for a value, as the mask wrote it
+VALUE: Final = "0"  # a key standing for a value, as the mask wrote it; within a word, a masked part of it
+DIGIT: Final = "9"  # in a key, the digit that ends a word of letters, whichever it is
 WILD: Final = "\x00"  # a key standing for any one word, as the tree found it
+ANY: Final = "<*>"
 
 _DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
-_SIZE = r"(?:[KMGTPkmgt]i?[Bb]?|B|[Bb]ytes?)"
+_SYMBOL = r"(?:[KMGTP]i?[Bb]?|kB|k|B)"
+_SIZE = rf"(?:{_SYMBOL}|[Bb]ytes?)"
 _TIME = r"(?:ms|msecs?|millis(?:econds?)?|secs?|seconds?|us|usecs?|microseconds?|ns|mins?|minutes?|hours?|hrs?|days?)"
-# Names of hosts without digits. Java's packages are not hosts, and short dotted names end like countries do (`tip.id`).
-_NOT_CODE = r"(?<![\w@.-])(?!(?:java|javax|org|com|net|sun|io)\.)"
-_TOP = r"(?:com|org|net|edu|gov|mil|local|internal|lan|(?:(?:ac|co|com|edu|gov|net|org)\.[a-z]{2}))"
 _STOP = r"\s,;()\[\]{}\"'<>|"
+# Names of hosts without digits. Java's packages are not hosts, and short dotted names end as countries do.
+_NOT_CODE = r"(?<![\w@.-])(?!(?:java|javax|org|com|net|sun|io)\.)"
+_TOP = r"(?:com|org|net|edu|gov|mil|local|internal|lan|(?:ac|co|com|edu|gov|net|org)\.[a-z]{2})"
+_ELEMENT = r"[^\s=:,;()\[\]{}\"'<>|]+"
+
 _SCAN: Final = re.compile(
     rf"(?P<time>{_DAY},? {_MONTH} +0 +0(?: [A-Z]{{3,4}}(?= 0))?(?: 0)?\b)"
-    rf"|(?P<size><?\b0 ?{_SIZE}\b(?: \(0 ?{_SIZE}\))?)"
+    rf"|(?P<size>\b0 ?{_SYMBOL}\b|\b0 ?{_SIZE} \(0 ?{_SIZE}\))"
+    rf"|(?P<bytes>\b0 ?{_SIZE}\b)"
     rf"|(?P<dur><?\b0 ?{_TIME}\b)"
-    rf"|(?P<url>\b[a-z][a-z+.-]*://[^{_STOP}]+)"
-    rf"|(?P<path>(?:/|[A-Za-z]:\\|\\\\)[^{_STOP}]+)"
+    rf"|(?P<url>\b[a-z][a-z+.-]*://[^{_STOP}]*[^{_STOP}:.])"
+    rf"|(?P<address>/0\b(?![^{_STOP}:.]))"
+    rf"|(?P<path>(?:/|[A-Za-z]:\\|\\\\)[^{_STOP}]*[^{_STOP}:.])"
     rf"|(?P<host>[\w-]+(?:\.[\w-]+)+:0\b|{_NOT_CODE}[\w-]+(?:\.[\w-]+)*\.{_TOP}(?![\w.]))"
-    r"|(?P<name>(?<=for )[^\s<>]+(?= from 0)|(?<=for user )[^\s<>]+)"
-    r"|(?P<word>[^\s=,:;()\[\]{}\"'<>|]+)"
+    r"|(?P<user>(?<=for )[^\s<>]+(?= from 0)|(?<=for user )[^\s<>]+)"
+    rf"|(?P<list>(?<=[\[({{]){_ELEMENT}(?:, ?{_ELEMENT})+(?=[\])}}]))"
+    r"|(?P<dots>\.{2,})"
+    r"|(?P<word>(?:[^\s=,:;()\[\]{}\"'<>|.]|\.(?!\.))+)"
     r"|(?P<empty>(?<!\S)\(\)(?!\S))"
     r"|(?P<space>\s+)"
     r"|(?P<delim>.)",
     re.DOTALL,
 )
+_NAMED: Final = frozenset({"time", "size", "url", "path", "host", "user"})
+_VALUES: Final = _NAMED | {"bytes", "dur", "address", "list"}
 _ALL_MASKED: Final = re.compile(r"[-+]?0(?:[/+.,@~*xX&_-]0)*%?")
-_DIGIT: Final = re.compile(r"\d")
+_ENDING: Final = re.compile(r"(?<=[^\W\d_])\d")
 _MASKED: Final = re.compile(r"(?<![^\W_])0")
-_STATUS: Final = re.compile(r"[1-5]\d\d")
-_BOOLEAN: Final = frozenset({"true", "false", "null", "none", "nil"})
+STATUS: Final = re.compile(r"[1-5]\d\d")
+_ABSENT: Final = frozenset({"true", "false", "null", "none", "nil", "(null)"})
+_SIGNS: Final = frozenset('=:("')
+
+#: Values in a row that a template still prints one by one when all its lines have as many.
+_ROW: Final = 6
 
 
 class Pieces(NamedTuple):
@@ -63,63 +78,79 @@ def cut(shape: str, tokens: int = 128) -> tuple[Pieces, bool]:
     shown: list[str] = []
     words = 0
     for match in _SCAN.finditer(shape.strip()):
-        kind, text = match.lastgroup, match.group()
+        kind, text = match.lastgroup or "word", match.group()
         if kind == "space":
-            keys.append(" ")
-            shown.append(" ")
-            continue
-        if kind == "empty":  # an empty value between brackets, as in `connection from 10.0.0.1 ()`
-            keys += ("(", VALUE, ")")
-            shown += ("(", "", ")")
-            continue
-        if kind == "delim":
-            keys.append(text)
-            shown.append(text)
-            continue
-        words += 1
-        if words > tokens:
-            keys.append(VALUE)
-            shown.append("<*>")
-            return Pieces(tuple(keys), tuple(shown)), True
-        key, show = _word(kind or "word", text, keys)
+            key, show = " ", " "
+        elif kind in ("delim", "dots"):
+            key, show = text, text
+        elif kind == "empty":  # an empty value between brackets, as in `connection from 10.0.0.1 ()`
+            keys += ("(", VALUE)
+            shown += ("(", "")
+            key, show = ")", ")"
+        else:
+            words += 1
+            if words > tokens:
+                return _rows([*keys, VALUE], [*shown, ANY]), True
+            key, show = _word(kind, text, keys)
         keys.append(key)
         shown.append(show)
-    return Pieces(tuple(keys), tuple(shown)), False
+    return _rows(keys, shown), False
 
 
 def _word(kind: str, text: str, before: list[str]) -> tuple[str, str]:
     """Return what a word compares as and what it prints as."""
-    if kind in ("time", "url", "path", "host", "name"):
+    if kind in _NAMED:
         return VALUE, f"<{kind}>"
-    if kind in ("size", "dur"):
-        return VALUE, text.replace("0", "<*>")
+    if kind in _VALUES:
+        return VALUE, ANY if kind == "address" else _MASKED.sub(ANY, text)
     if _ALL_MASKED.fullmatch(text):
-        return VALUE, "<*>"
-    if _STATUS.fullmatch(text):
+        return VALUE, ANY
+    if STATUS.fullmatch(text):
         return text, text
-    if text.lower() in _BOOLEAN and _follows_sign(before):
-        return VALUE, "<*>"
-    return _DIGIT.sub(VALUE, text), _MASKED.sub("<*>", text)
+    if text.lower() in _ABSENT and _follows_sign(before):
+        return VALUE, ANY
+    return _ENDING.sub(DIGIT, text), _MASKED.sub(ANY, text)
 
 
 def _follows_sign(before: list[str]) -> bool:
-    """Whether the word stands after ``=`` or ``:``, with or without a space."""
+    """Whether the word stands after ``=``, ``:`` or an opening, with or without a space."""
     last = before[-1] if before else ""
     if last == " " and len(before) > 1:
         last = before[-2]
-    return last in ("=", ":")
+    return last in _SIGNS
+
+
+def _rows(keys: list[str], shown: list[str]) -> Pieces:
+    """Take values in a row, parted by spaces or commas, as one value: lists differ in length from line to line."""
+    out_keys: list[str] = []
+    out_shown: list[str] = []
+    i, n = 0, len(keys)
+    while i < n:
+        start = i
+        if keys[i] == VALUE:
+            while (step := _next_value(keys, i)) > i:
+                i = step
+        i += 1
+        many = keys[start] == VALUE and sum(key == VALUE for key in keys[start:i]) > _ROW
+        out_keys.append(keys[start])
+        out_shown.append(ANY if many else "".join(shown[start:i]))
+    return Pieces(tuple(out_keys), tuple(out_shown))
+
+
+def _next_value(keys: list[str], i: int) -> int:
+    """Return where the value next to the one at ``i`` stands, or ``i`` where none does."""
+    for gap in ((" ",), (",",), (",", " ")):
+        end = i + len(gap) + 1
+        if end < len(keys) and keys[end] == VALUE and tuple(keys[i + 1 : end]) == gap:
+            return end
+    return i
 
 
 def is_word(key: str) -> bool:
     """Whether a key is a word rather than a delimiter or space."""
-    return len(key) > 1 or key.isalnum() or key in (WILD, "_")
+    return (len(key) > 1 and not key.startswith("..")) or key.isalnum() or key in (WILD, "_")
 
 
 def skeleton(keys: tuple[str, ...]) -> str:
     """Return the delimiters with words blanked out; only shapes of one skeleton can share a template."""
     return "".join("w" if is_word(key) else key for key in keys)
-
-
-def render(shown: tuple[str, ...] | list[str]) -> str:
-    """Join pieces to a template's text."""
-    return "".join(shown)

@@ -6,44 +6,54 @@ decides what may vary. All input is sorted first, so the result does not depend 
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from offbeat.mine.tokens import VALUE, WILD, is_word, skeleton
+from offbeat.mine.tokens import STATUS, VALUE, WILD, is_word, skeleton
 
 Keys = tuple[str, ...]
 
-#: Distinct words at one place from which they are taken for values: anywhere, and as the first word of a message.
+#: Distinct words at one place from which they are taken for values. The bar rises with the logarithm of the lines seen,
+#: as an enumeration shows all its members in a long log, and is higher for the first word (a program, a subject), for
+#: words in capitals (states and codes), and where several places vary together (whole phrases).
 MANY: Final = 5
+MANY_AT_MOST: Final = 12
 MANY_FIRST: Final = 24
-#: Distinct words after ``=`` from which they are taken for values; fewer are an enumeration worth keeping.
+MANY_CAPITALS: Final = 24
+#: The same where every word has a masked part, as in ``Package-0~0``; and lines a word from which capitals are a state.
+MANY_MASKED: Final = 3
+STATE_LINES: Final = 3
+#: Distinct words after ``=`` from which they are taken for values; fewer are an enumeration worth keeping, unless the
+#: combinations with those of other keys are more than this.
 MANY_AFTER_SIGN: Final = 4
+COMBINATIONS: Final = 12
 #: Words after which a name follows.
 _NAMES_FOLLOW: Final = frozenset({"user", "username", "ruser", "logname", "rhost", "host", "hostname"})
 
 
-def partition(shapes: Iterable[Keys]) -> dict[Keys, Keys]:
+def partition(shapes: Mapping[Keys, int]) -> dict[Keys, Keys]:
     """Map each distinct shape to its pattern: the shape with ``WILD`` where words vary.
 
     Args:
-        shapes: key tuples; repeats and order do not matter.
+        shapes: key tuples and the lines each stands for.
 
     Returns:
         Shape to pattern. Patterns have the length of their shapes.
     """
     groups: dict[str, list[Keys]] = defaultdict(list)
-    for keys in sorted(set(shapes)):
+    for keys in sorted(shapes):
         groups[skeleton(keys)].append(keys)
     out: dict[Keys, Keys] = {}
     for members in groups.values():
-        for pattern, leaf in _split(members):
+        for pattern, leaf in _split(members, shapes):
             for keys in leaf:
                 out[keys] = pattern
     return out
 
 
-def _split(members: list[Keys]) -> Iterable[tuple[Keys, list[Keys]]]:
+def _split(members: list[Keys], weights: Mapping[Keys, int]) -> Iterable[tuple[Keys, list[Keys]]]:
     """Yield (pattern, members) leaves."""
     stack = [members]
     while stack:
@@ -51,10 +61,9 @@ def _split(members: list[Keys]) -> Iterable[tuple[Keys, list[Keys]]]:
         if len(group) == 1:
             yield group[0], group
             continue
-        place, wild = _where(group)
+        place, wild = _where(group, sum(weights[keys] for keys in group))
         if place is None:
-            first = group[0]
-            yield tuple(WILD if i in wild else key for i, key in enumerate(first)), group
+            yield tuple(WILD if i in wild else key for i, key in enumerate(group[0])), group
             continue
         parts: dict[str, list[Keys]] = defaultdict(list)
         for keys in group:
@@ -62,33 +71,63 @@ def _split(members: list[Keys]) -> Iterable[tuple[Keys, list[Keys]]]:
         stack.extend(parts.values())
 
 
-def _where(group: Sequence[Keys]) -> tuple[int | None, set[int]]:
+def _where(group: Sequence[Keys], lines: int) -> tuple[int | None, set[int]]:
     """Return the place to split at (None: nowhere) and the places whose words vary."""
-    columns = list(zip(*group, strict=True))
     words = [i for i, key in enumerate(group[0]) if is_word(key)]
     counts: dict[int, Counter[str]] = {}
     for i in words:
-        distinct = Counter(columns[i])
+        distinct = Counter(keys[i] for keys in group)
         if len(distinct) > 1:
             counts[i] = distinct
-    fixed = [i for i in words if i not in counts and group[0][i] != VALUE]
-    wild = {i for i, distinct in counts.items() if _varies(i, group[0], distinct, words, fixed)}
+    signed = {i for i in counts if _before(group[0], i)[-1:] == ["="]}
+    wild = _signed(group[0], {i: counts[i] for i in signed})
+    fixed = sum(i not in counts and group[0][i] != VALUE for i in words)
+    plain = [i for i in words if i not in signed and group[0][i] != VALUE]
+    if fixed and 2 * fixed >= len(plain) - 1:
+        bar = min(MANY_AT_MOST, max(MANY, int(math.log2(lines))))
+        free = [i for i in counts if i not in signed and not all(VALUE in word for word in counts[i])]
+        bar *= max(1, sum(VALUE not in counts[i] for i in free))
+        wild |= {i for i in counts if i not in signed and _varies(i, group[0], counts[i], i == words[0], bar, lines)}
     constant = [i for i in counts if i not in wild]
     if constant:
         return min(constant, key=lambda i: (len(counts[i]), i)), set()
     return None, wild
 
 
-def _varies(place: int, keys: Keys, distinct: Mapping[str, int], words: list[int], fixed: list[int]) -> bool:
-    """Whether the distinct words at a place look like values."""
-    before = [key for key in keys[:place] if key != " "]
-    after_sign = bool(before) and before[-1] == "="
-    if after_sign:
-        return VALUE in distinct or len(distinct) >= MANY_AFTER_SIGN or before[-2:-1][0].lower() in _NAMES_FOLLOW
-    if not fixed or 2 * len(fixed) < sum(keys[i] != VALUE for i in words) - 1:
+def _before(keys: Keys, place: int) -> list[str]:
+    """Return the up to two pieces before a place that are not spaces."""
+    return [key for key in keys[max(0, place - 4) : place] if key != " "][-2:]
+
+
+def _signed(keys: Keys, counts: Mapping[int, Counter[str]]) -> set[int]:
+    """Return which of the places after ``=`` hold values: those of many words, then the widest while they multiply."""
+    wild = set()
+    kept = []
+    for i, distinct in counts.items():
+        name = _before(keys, i)[0].lower()
+        if VALUE in distinct or len(distinct) >= MANY_AFTER_SIGN or name in _NAMES_FOLLOW:
+            wild.add(i)
+        else:
+            kept.append(i)
+    kept.sort(key=lambda i: (len(counts[i]), i))
+    while kept and math.prod(len(counts[i]) for i in kept) > COMBINATIONS:
+        wild.add(kept.pop())
+    return wild
+
+
+def _varies(place: int, keys: Keys, distinct: Mapping[str, int], first: bool, bar: int, lines: int) -> bool:
+    """Whether the distinct words at a place not after ``=`` look like values."""
+    if any(STATUS.fullmatch(word) for word in distinct):
         return False
     if VALUE in distinct:
         return True
+    before = _before(keys, place)
     if before and before[-1].lower() in _NAMES_FOLLOW:
         return True
-    return len(distinct) >= (MANY_FIRST if place == words[0] else MANY)
+    if all(VALUE in word for word in distinct):
+        bar = MANY_MASKED
+    if first:
+        bar = max(bar, MANY_FIRST)
+    if lines >= STATE_LINES * len(distinct) and all(word.isupper() for word in distinct):
+        bar = max(bar, MANY_CAPITALS)
+    return len(distinct) >= bar
