@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -16,6 +17,8 @@ from offbeat.mine.tokens import ANY, WILD, Pieces, cut, skeleton
 
 OVERFLOW: Final = ANY
 EMPTY: Final = "<empty>"
+_HEAD: Final = re.compile(r"^[^\w\s<>]*")
+_TAIL: Final = re.compile(r"[^\w\s<>]*$")
 _SEPARATOR: Final = "\x1f"
 
 
@@ -199,11 +202,17 @@ def grow(catalog: Catalog, shapes: Sequence[tuple[str, Pieces, int]], patterns: 
 
 def _text(pattern: tuple[str, ...], members: Sequence[Pieces]) -> str:
     """Return the template's text."""
-    shown = [
-        ANY if key == WILD or any(m.shown[i] != members[0].shown[i] for m in members) else members[0].shown[i]
-        for i, key in enumerate(pattern)
-    ]
-    return "".join(shown) or EMPTY
+    return "".join(_shown([m.shown[i] for m in members], key == WILD) for i, key in enumerate(pattern)) or EMPTY
+
+
+def _shown(words: Sequence[str], wild: bool) -> str:
+    """Return what all the words show, or ``<*>`` between the punctuation they all begin and end with."""
+    if not wild and len(set(words)) == 1:
+        return words[0]
+    heads = {_HEAD.search(word).group() for word in words}  # type: ignore[union-attr]
+    tails = {_TAIL.search(word).group() for word in words}  # type: ignore[union-attr]
+    head, tail = "".join(heads) if len(heads) == 1 else "", "".join(tails) if len(tails) == 1 else ""
+    return ANY if head in words else head + ANY + tail
 
 
 __all__ = ["EMPTY", "OVERFLOW", "Catalog", "grow", "template_id"]

@@ -15,16 +15,17 @@ import polars as pl
 #: A word with digits, and what hangs on to it by ``.``, ``:`` or ``-`` (addresses with ports, decimals, uuids, times).
 #: It ends in a word character, so that the full stop or colon of the sentence stays. One lazy-DFA search: no captures,
 #: and an ASCII word boundary, as the Unicode one would leave the DFA on the first non-ASCII byte.
-_WORD: Final = r"[\w-]*(?:\d(?:[\w.-]|:[\d:]|:[0-9a-fA-F]{1,4}(?-u:\b))*\w|-\d)|(?-u:\b)\d"
+_MAC: Final = r"(?-u:\b)[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5,}"
+_WORD: Final = _MAC + r"|[\w-]*(?:\d(?:[\w.-]|:[\d:]|:[0-9a-fA-F]{1,4}(?-u:\b))*\w|-\d)|(?-u:\b)\d"
 MASK: Final = "0"
 
 #: Ends a shape whose message was longer than the limit.
 CUT: Final = " …"
 
 # Access-log messages as `read` writes them: method, path, status. The status is what tells a scanner from a visitor.
-_METHODS: Final = r"(?:GET|POST|HEAD|PUT|DELETE|OPTIONS|PATCH|TRACE|CONNECT|PROPFIND)"
-_REQUEST: Final = rf'^"?{_METHODS} '
-_STATUS: Final = rf'^("?{_METHODS}) (\S+)( HTTP/[\d.]+)?("?) ([1-5]\d\d)\b'
+METHODS: Final = r"(?:GET|POST|HEAD|PUT|DELETE|OPTIONS|PATCH|TRACE|CONNECT|PROPFIND)"
+_REQUEST: Final = rf'^"?{METHODS} '
+_STATUS: Final = rf'^("?{METHODS}) (\S+)( HTTP/[\d.]+)?("?) ([1-5]\d\d)\b'
 
 
 def shapes(messages: pl.Series, line: int = 4096) -> pl.Series:
@@ -59,4 +60,4 @@ def _request(text: pl.Expr, masked: pl.Expr) -> pl.Expr:
     status = text.str.extract(_STATUS, 5)
     head = text.str.extract(_STATUS, 1)
     tail = text.str.replace(_STATUS, "").str.replace_all(_WORD, MASK)
-    return pl.when(status.is_not_null()).then(pl.format("{} /0 {}{}", head, status, tail)).otherwise(masked)
+    return pl.when(status.is_not_null()).then(pl.format("{} /path {}{}", head, status, tail)).otherwise(masked)

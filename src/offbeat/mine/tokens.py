@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
+from offbeat.mine.mask import METHODS
+
 VALUE: Final = "0"  # a key standing for a value, as the mask wrote it; within a word, a masked part of it
 DIGIT: Final = "9"  # in a key, the digit that ends a word of letters, whichever it is
 WILD: Final = "\x00"  # a key standing for any one word, as the tree found it
@@ -27,16 +29,19 @@ _TOP = r"(?:com|org|net|edu|gov|mil|local|internal|lan|(?:ac|co|com|edu|gov|net|
 _ELEMENT = r"[^\s=:,;()\[\]{}\"'<>|]+"
 
 _SCAN: Final = re.compile(
-    rf"(?P<time>{_DAY},? {_MONTH} +0 +0(?: [A-Z]{{3,4}}(?= 0))?(?: 0)?\b)"
+    rf"(?P<quoted>(?<![\w\"'])(?:\"(?!{METHODS} )[^\"]{{1,120}}\"|'(?!{METHODS} )[^']{{1,120}}')(?![\w\"']))"
+    rf"|(?P<object>(?<==)[\w.$]+(?:\{{[^{{}}\s]*\}}|\([^()\s]*\)))"
+    rf"|(?P<time>{_DAY},? {_MONTH} +0 +0(?: [A-Z]{{3,4}}(?= 0))?(?: 0)?\b)"
     rf"|(?P<size>\b0 ?{_SYMBOL}\b|\b0 ?{_SIZE} \(0 ?{_SIZE}\))"
     rf"|(?P<bytes>\b0 ?{_SIZE}\b)"
     rf"|(?P<dur><?\b0 ?{_TIME}\b)"
     rf"|(?P<url>\b[a-z][a-z+.-]*://[^{_STOP}]*[^{_STOP}:.])"
     rf"|(?P<address>/0\b(?![^{_STOP}:.]))"
-    rf"|(?P<path>(?:/|[A-Za-z]:\\|\\\\)[^{_STOP}]*[^{_STOP}:.])"
+    rf"|(?P<path>(?:/|[A-Za-z]:\\|\\\\)[^{_STOP}]*[^{_STOP}:.](?: HTTP/0)?|(?<==)/(?!\S)|(?<=[A-Z] )/ HTTP/0)"
     rf"|(?P<host>[\w-]+(?:\.[\w-]+)+:0\b|{_NOT_CODE}[\w-]+(?:\.[\w-]+)*\.{_TOP}(?![\w.]))"
     r"|(?P<user>(?<=for )[^\s<>]+(?= from 0)|(?<=for user )[^\s<>]+)"
     rf"|(?P<list>(?<=[\[({{]){_ELEMENT}(?:, ?{_ELEMENT})+(?=[\])}}]))"
+    r"|(?P<gap>(?<=[0*] )\*{2,}(?= [0*)]))"
     r"|(?P<dots>\.{2,})"
     r"|(?P<word>(?:[^\s=,:;()\[\]{}\"'<>|.]|\.(?!\.))+)"
     r"|(?P<empty>(?<!\S)\(\)(?!\S))"
@@ -45,8 +50,8 @@ _SCAN: Final = re.compile(
     re.DOTALL,
 )
 _NAMED: Final = frozenset({"time", "size", "url", "path", "host", "user"})
-_VALUES: Final = _NAMED | {"bytes", "dur", "address", "list"}
-_ALL_MASKED: Final = re.compile(r"[-+]?0(?:[/+.,@~*xX&_-]0)*%?")
+_VALUES: Final = _NAMED | {"bytes", "dur", "address", "list", "object", "gap"}
+_ALL_MASKED: Final = re.compile(r"[-+]?0(?:(?:[^\w\s]{1,3}|x)0)*[%+]?")
 _ENDING: Final = re.compile(r"(?<=[^\W\d_])\d")
 _MASKED: Final = re.compile(r"(?<![^\W_])0")
 STATUS: Final = re.compile(r"[1-5]\d\d")
@@ -87,6 +92,11 @@ def cut(shape: str, tokens: int = 128) -> tuple[Pieces, bool]:
             keys += ("(", VALUE)
             shown += ("(", "")
             key, show = ")", ")"
+        elif kind == "quoted":
+            inner, _ = cut(text[1:-1], tokens)
+            keys += (text[0], VALUE if set(inner.keys) <= {VALUE} else "".join(inner.keys))
+            shown += (text[0], "".join(inner.shown))
+            key, show = text[-1], text[-1]
         else:
             words += 1
             if words > tokens:
