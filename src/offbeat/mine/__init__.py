@@ -3,5 +3,6 @@
 from offbeat.mine.catalog import Catalog, template_id
 from offbeat.mine.limits import Limits
 from offbeat.mine.miner import Miner
+from offbeat.mine.values import Values, values
 
-__all__ = ["Catalog", "Limits", "Miner", "template_id"]
+__all__ = ["Catalog", "Limits", "Miner", "Values", "template_id", "values"]

@@ -3,54 +3,88 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import numpy as np
 import polars as pl
 
-from offbeat.mine.limits import Counters, Limits
+from offbeat.errors import ModelError
+from offbeat.mine.limits import Counters, Limits, warnings
 from offbeat.mine.mask import CUT
-from offbeat.mine.tokens import ANY, WILD, Pieces, cut, skeleton
+from offbeat.mine.seeds import Seeds
+from offbeat.mine.tokens import ANY, VALUE, WILD, Pieces, cut, is_word, skeleton
 
-OVERFLOW: Final = ANY
 EMPTY: Final = "<empty>"
-_HEAD: Final = re.compile(r"^[^\w\s<>]*")
-_TAIL: Final = re.compile(r"[^\w\s<>]*$")
+Keys = tuple[str, ...]
 _SEPARATOR: Final = "\x1f"
+_SEED: Final = "\x01"  # begins the pattern of a template that the user gave
 
 
 def template_id(text: str) -> str:
-    """Return the id a template gets when it is made: ``t`` and 8 hex digits of BLAKE2s over its text."""
+    """Return the id a template gets when it is made: ``t`` and 8 hex digits of BLAKE2s (RFC 7693) over its text."""
     return "t" + hashlib.blake2s(text.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
+
+
+def coarse(shape: str) -> str:
+    """Return what is left of a shape where there are too many of them: its first two words."""
+    return " ".join([*shape.split(maxsplit=2)[:2], CUT.strip()])
+
+
+class _Index:
+    """Patterns by the words that are not wild: skeleton → wild places → the other pieces → code."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, dict[tuple[int, ...], dict[Keys, int]]] = defaultdict(dict)
+
+    def add(self, pattern: Keys, places: tuple[int, ...], code: int) -> None:
+        if places:
+            self._codes[skeleton(pattern)].setdefault(places, {}).setdefault(_without(pattern, places), code)
+
+    def find(self, keys: Keys) -> int | None:
+        """Return the code of the pattern with the fewest wild places that covers the keys."""
+        candidates = self._codes.get(skeleton(keys), {})
+        for places in sorted(candidates, key=lambda places: (len(places), places)):
+            code = candidates[places].get(_without(keys, places))
+            if code is not None:
+                return code
+        return None
+
+
+def _without(keys: Keys, places: tuple[int, ...]) -> Keys:
+    gaps = set(places)
+    return tuple(key for i, key in enumerate(keys) if i not in gaps)
 
 
 class Catalog:
     """Template codes, ids and texts, and how a shape finds its template.
 
     Attributes:
-        known: templates the model was learned with; codes at or above it were met after.
+        known: templates there were when learning ended; codes from it on were met after.
         texts: template texts by code.
-        ids: template ids by code.
-        counts: lines seen by code.
+        ids: template ids by code; each is derived from the text the template was made with, and kept for ever.
+        counts: lines seen while learning, by code.
         counters: how often each limit was met.
     """
 
-    def __init__(self, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen, so sharing it is harmless
+    def __init__(self, limits: Limits = Limits(), seeds: Iterable[str] = ()) -> None:  # noqa: B008 - frozen
         self.limits = limits
         self.counters = Counters()
         self.known = 0
         self.texts: list[str] = []
         self.ids: list[str] = []
         self.counts: list[int] = []
-        self.patterns: list[tuple[str, ...]] = []
         self._by_id: dict[str, int] = {}
-        self._exact: dict[tuple[str, ...], int] = {}
-        self._index: dict[str, dict[tuple[int, ...], dict[tuple[str, ...], int]]] = defaultdict(dict)
+        self._by_text: dict[str, int] = {}
+        self._by_pattern: dict[Keys, int] = {}
+        self._wild = _Index()
+        self._loose = _Index()
         self._shapes: dict[str, int] = {}
         self._frame: pl.DataFrame | None = None
+        self._seeds = Seeds(seeds)
+        for text in self._seeds.texts:
+            self.add(text, (_SEED, text))
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -67,53 +101,17 @@ class Catalog:
             }
         )
 
-    def add(self, text: str, pattern: tuple[str, ...], count: int = 0) -> int:
-        """Append a template (or find the one with this pattern) and return its code."""
-        code = self._exact.get(pattern)
-        if code is not None:
-            return code
-        if len(self.texts) >= self.limits.templates and text != OVERFLOW:
-            self.counters.templates += 1
-            return self.add(OVERFLOW, (OVERFLOW,))
-        code = len(self.texts)
-        name = template_id(text)
-        while name in self._by_id:  # another pattern with the same text, or a collision of the hash
-            name = template_id(name + text)
-        self._by_id[name] = code
-        self.ids.append(name)
-        self.texts.append(text)
-        self.counts.append(count)
-        self.patterns.append(pattern)
-        self._exact[pattern] = code
-        places = tuple(i for i, key in enumerate(pattern) if key == WILD)
-        if places:
-            words = tuple(key for key in pattern if key != WILD)
-            self._index[skeleton(pattern)].setdefault(places, {})[words] = code
-        return code
+    @property
+    def warnings(self) -> list[str]:
+        """A sentence for each sign that mining goes badly."""
+        return warnings(self.counters, len(self), self.counts.count(1))
 
-    def link(self, shape: str, code: int) -> None:
-        """Remember that a shape belongs to a template."""
-        if len(self._shapes) < self.limits.shapes + self.limits.overflow:
-            self._shapes[shape] = code
-            self._frame = None
-
-    def find(self, keys: tuple[str, ...]) -> int | None:
-        """Return the template whose pattern covers the keys, the one with the fewest wild places first."""
-        code = self._exact.get(keys)
-        if code is not None:
-            return code
-        places = self._index.get(skeleton(keys))
-        if not places:
-            return None
-        for wild in sorted(places, key=lambda w: (len(w), w)):
-            gaps = set(wild)
-            code = places[wild].get(tuple(key for i, key in enumerate(keys) if i not in gaps))
-            if code is not None:
-                return code
-        return None
+    def code(self, name: str) -> int | None:
+        """Return the code of a template id, or None."""
+        return self._by_id.get(name)
 
     def match(self, shapes: pl.Series) -> pl.Series:
-        """Return the template code of each shape; a shape that fits no template appends a new one.
+        """Return the template code of each shape; one that fits no template appends a new template.
 
         Args:
             shapes: String, as ``Miner.shapes`` gives them; null is the empty shape.
@@ -125,19 +123,122 @@ class Catalog:
         found = frame.join(self._lookup(), on="shape", how="left", maintain_order="left")
         if found["code"].has_nulls():
             fresh = found.filter(pl.col("code").is_null())["shape"].unique(maintain_order=True)
-            codes = [self._place(shape) for shape in fresh]
-            extra = pl.DataFrame({"shape": fresh, "fresh": pl.Series(codes, dtype=pl.UInt32)})
+            codes = pl.Series([self._place(shape) for shape in fresh], dtype=pl.UInt32)
+            extra = pl.DataFrame({"shape": fresh, "fresh": codes})
             found = found.join(extra, on="shape", how="left", maintain_order="left").with_columns(
                 pl.coalesce("code", "fresh")
             )
         return found["code"].alias("template")
 
-    def _place(self, shape: str) -> int:
-        """Find or make the template of one shape not seen before."""
+    def find(self, shape: str, keys: Keys) -> int | None:
+        """Return the template of a shape: known, a seed, its own pattern, one with wild places, one with values."""
+        if shape in self._shapes:
+            return self._shapes[shape]
+        seed = self._seeds.find(shape)
+        if seed is not None:
+            return self._by_pattern[_SEED, seed]
+        for code in (self._by_pattern.get(keys), self._wild.find(keys), self._loose.find(keys)):
+            if code is not None:
+                return code
+        return None
+
+    def cut(self, shape: str) -> Pieces:
+        """Cut a shape within the limits, counting where one is met."""
         pieces, met = cut(shape, self.limits.tokens)
         self.counters.tokens += met
-        self.counters.line += shape.endswith(CUT)
-        code = self.find(pieces.keys)
+        return pieces
+
+    def add(self, text: str, pattern: Keys, count: int = 0) -> int:
+        """Append a template, or find the one with this pattern or text; beyond the limit, the one template ``<*>``."""
+        code = self._by_pattern.get(pattern)
+        if code is None:
+            code = self._by_text.get(text)
+        if code is None and len(self.texts) >= self.limits.templates and text != ANY:
+            self.counters.templates += 1
+            return self.add(ANY, (ANY,))
+        if code is None:
+            name = template_id(text)
+            while name in self._by_id:  # the hash collides
+                name = template_id(name + text)
+            code = self._append(name, text, count)
+        self._register(pattern, code)
+        return code
+
+    def link(self, shape: str, code: int) -> None:
+        """Remember that a shape belongs to a template, while there is room."""
+        if len(self._shapes) < self.limits.shapes + self.limits.coarse:
+            self._shapes[shape] = code
+            self._frame = None
+
+    def copy(self, limits: Limits, seeds: Iterable[str] = ()) -> Catalog:
+        """Return a catalog with the same templates and shapes, to go on learning with."""
+        catalog = Catalog.from_frames(self.to_frames(), limits)
+        fresh = [text for text in seeds if (_SEED, text) not in catalog._by_pattern]
+        catalog._seeds = Seeds([*self._seeds.texts, *fresh])
+        for text in fresh:
+            catalog.add(text, (_SEED, text))
+        return catalog
+
+    def to_frames(self) -> dict[str, pl.DataFrame]:
+        """Return the catalog as frames to be saved as Parquet: ``templates``, ``patterns`` and ``shapes``."""
+        known = pl.Series("known", np.arange(len(self)) < self.known, dtype=pl.Boolean)
+        patterns = pl.DataFrame(
+            {
+                "pattern": pl.Series(map(_SEPARATOR.join, self._by_pattern), dtype=pl.String),
+                "code": pl.Series(self._by_pattern.values(), dtype=pl.UInt32),
+            }
+        )
+        return {"templates": self.frame.with_columns(known), "patterns": patterns, "shapes": self._lookup()}
+
+    @classmethod
+    def from_frames(cls, frames: Mapping[str, pl.DataFrame], limits: Limits = Limits()) -> Catalog:  # noqa: B008
+        """Restore what ``to_frames`` gave: same codes, ids, texts, counts and shapes.
+
+        Raises:
+            ModelError: the frames contradict themselves.
+        """
+        catalog = cls(limits)
+        rows = frames["templates"].select("template_id", "template", "count", "known")
+        for name, text, count, known in rows.iter_rows():
+            if name in catalog._by_id:
+                raise ModelError(f"template {name} is there twice", where="templates", hint="fit the model again")
+            catalog._append(name, text, count)
+            catalog.known += known
+        for what in ("patterns", "shapes"):
+            if (frames[what]["code"] >= len(catalog)).any():
+                raise ModelError("a code names no template", where=what, hint="fit the model again")
+        for joined, code in frames["patterns"].select("pattern", "code").iter_rows():
+            catalog._register(tuple(joined.split(_SEPARATOR)) if joined else (), code)
+        catalog._shapes = dict(frames["shapes"].select("shape", "code").iter_rows())
+        catalog._seeds = Seeds(pattern[1] for pattern in catalog._by_pattern if pattern[:1] == (_SEED,))
+        return catalog
+
+    def _append(self, name: str, text: str, count: int) -> int:
+        code = len(self.texts)
+        self.ids.append(name)
+        self.texts.append(text)
+        self.counts.append(count)
+        self._by_id[name] = code
+        self._by_text[text] = code
+        return code
+
+    def _register(self, pattern: Keys, code: int) -> None:
+        if pattern in self._by_pattern:
+            return
+        self._by_pattern[pattern] = code
+        self._wild.add(pattern, tuple(i for i, key in enumerate(pattern) if key == WILD), code)
+        # A place where learning saw values only takes a word too, where enough other words agree.
+        words = [key for key in pattern if is_word(key) and key != WILD]
+        values = words.count(VALUE)
+        if values and 2 * (len(words) - values) >= len(words):
+            self._loose.add(pattern, tuple(i for i, key in enumerate(pattern) if key in (WILD, VALUE)), code)
+
+    def _place(self, shape: str) -> int:
+        """Find or make the template of one shape not seen before."""
+        pieces = self.cut(shape)
+        code = self.find(shape, pieces.keys)
+        if code is None:
+            code = self._shapes.get(coarse(shape))  # only there where learning had to coarsen
         if code is None:
             code = self.add("".join(pieces.shown) or EMPTY, pieces.keys)
         self.link(shape, code)
@@ -152,67 +253,3 @@ class Catalog:
                 }
             )
         return self._frame
-
-    def to_frames(self) -> dict[str, pl.DataFrame]:
-        """Return the catalog as frames to be saved as Parquet: ``templates`` and ``shapes``."""
-        templates = self.frame.with_columns(
-            pl.Series("pattern", [_SEPARATOR.join(p) for p in self.patterns], dtype=pl.String),
-            pl.Series("known", np.arange(len(self)) < self.known, dtype=pl.Boolean),
-        )
-        return {"templates": templates, "shapes": self._lookup()}
-
-    @classmethod
-    def from_frames(cls, frames: dict[str, pl.DataFrame], limits: Limits = Limits()) -> Catalog:  # noqa: B008
-        """Restore what ``to_frames`` gave: same codes, ids, texts, counts, shapes."""
-        catalog = cls(limits)
-        rows = frames["templates"].select("template_id", "template", "count", "pattern", "known")
-        for name, text, count, pattern, known in rows.iter_rows():
-            catalog._restore(name, text, count, tuple(pattern.split(_SEPARATOR)))
-            catalog.known += known
-        shapes = frames["shapes"]
-        catalog._shapes = dict(zip(shapes["shape"].to_list(), shapes["code"].to_list(), strict=True))
-        return catalog
-
-    def _restore(self, name: str, text: str, count: int, pattern: tuple[str, ...]) -> None:
-        code = self.add(text, pattern, count)
-        del self._by_id[self.ids[code]]
-        self.ids[code] = name
-        self._by_id[name] = code
-
-
-def grow(catalog: Catalog, shapes: Sequence[tuple[str, Pieces, int]], patterns: Iterable[tuple[str, ...]]) -> None:
-    """Give every shape its template: those of one pattern share what they all show, and ``<*>`` elsewhere.
-
-    Args:
-        catalog: grows by the new templates, commonest first.
-        shapes: (shape, pieces, lines), sorted by shape.
-        patterns: the pattern of each.
-    """
-    groups: dict[tuple[str, ...], list[tuple[str, Pieces, int]]] = defaultdict(list)
-    for entry, pattern in zip(shapes, patterns, strict=True):
-        groups[pattern].append(entry)
-    total = {pattern: sum(count for _, _, count in members) for pattern, members in groups.items()}
-    for pattern in sorted(groups, key=lambda p: (-total[p], p)):
-        members = groups[pattern]
-        code = catalog.add(_text(pattern, [pieces for _, pieces, _ in members]), pattern)
-        catalog.counts[code] += total[pattern]
-        for shape, _, _ in members:
-            catalog.link(shape, code)
-
-
-def _text(pattern: tuple[str, ...], members: Sequence[Pieces]) -> str:
-    """Return the template's text."""
-    return "".join(_shown([m.shown[i] for m in members], key == WILD) for i, key in enumerate(pattern)) or EMPTY
-
-
-def _shown(words: Sequence[str], wild: bool) -> str:
-    """Return what all the words show, or ``<*>`` between the punctuation they all begin and end with."""
-    if not wild and len(set(words)) == 1:
-        return words[0]
-    heads = {_HEAD.search(word).group() for word in words}  # type: ignore[union-attr]
-    tails = {_TAIL.search(word).group() for word in words}  # type: ignore[union-attr]
-    head, tail = "".join(heads) if len(heads) == 1 else "", "".join(tails) if len(tails) == 1 else ""
-    return ANY if head in words else head + ANY + tail
-
-
-__all__ = ["EMPTY", "OVERFLOW", "Catalog", "grow", "template_id"]

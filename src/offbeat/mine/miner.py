@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from offbeat.mine import mask
-from offbeat.mine.catalog import Catalog, grow
+from offbeat.mine.catalog import EMPTY, Catalog, Keys, coarse
 from offbeat.mine.limits import Limits
-from offbeat.mine.tokens import cut
+from offbeat.mine.seeds import Seeds
+from offbeat.mine.tokens import ANY, WILD, Pieces
 from offbeat.mine.tree import partition
+
+_HEAD: Final = re.compile(r"^[^\w\s<>]*")
+_TAIL: Final = re.compile(r"[^\w\s<>]*$")
 
 
 class Miner:
@@ -21,7 +28,10 @@ class Miner:
     Args:
         seeds: templates given by the user, honoured first; variable parts as ``<*>`` or ``<name>``.
         limits: what mining may grow to.
-        catalog: an older catalog to go on from; its codes, ids and texts are kept.
+        catalog: an older catalog to go on from; its codes, ids and texts are kept and new templates appended.
+
+    Raises:
+        OptionError: a seed has no word of its own.
     """
 
     def __init__(
@@ -31,17 +41,19 @@ class Miner:
         limits: Limits = Limits(),  # noqa: B008 - frozen, so sharing it is harmless
         catalog: Catalog | None = None,
     ) -> None:
-        self.seeds = tuple(seeds)
+        self.seeds = tuple(Seeds(seeds).texts)
         self.limits = limits
-        self._old = catalog
+        self.catalog = catalog
         self._known = pl.DataFrame(schema={"shape": pl.String, "code": pl.UInt32})
         self._shapes: list[str] = []
-        self._counts = np.zeros(0, dtype=np.uint64)
-        self._templates: np.ndarray | None = None
+        self._codes: dict[str, int] = {}  # of coarse shapes only
+        self._counts: NDArray[np.uint64] = np.zeros(0, dtype=np.uint64)
+        self._coarsened = 0
+        self._templates: NDArray[np.uint32] | None = None
 
     @staticmethod
     def shapes(messages: pl.Series, limits: Limits = Limits()) -> pl.Series:  # noqa: B008
-        """Return the shape of each message; see ``mask.shapes``."""
+        """Return the shape of each message; stateless and safe in any thread. See ``mask.shapes``."""
         return mask.shapes(messages, limits.line)
 
     def encode(self, shapes: pl.Series) -> pl.Series:
@@ -54,39 +66,96 @@ class Miner:
         found = frame.join(self._known, on="shape", how="left", maintain_order="left")
         if found["code"].has_nulls():
             fresh = found.filter(pl.col("code").is_null())["shape"].unique(maintain_order=True)
-            first = len(self._shapes)
-            self._shapes.extend(fresh.to_list())
-            codes = pl.Series("code", np.arange(first, len(self._shapes)), dtype=pl.UInt32)
-            self._known = pl.concat([self._known, pl.DataFrame({"shape": fresh, "code": codes})])
-            found = frame.join(self._known, on="shape", how="left", maintain_order="left")
+            extra = pl.DataFrame({"shape": fresh, "fresh": pl.Series(self._learn_codes(fresh), dtype=pl.UInt32)})
+            found = found.join(extra, on="shape", how="left", maintain_order="left").with_columns(
+                pl.coalesce("code", "fresh")
+            )
         codes = found["code"]
-        seen = np.bincount(codes.to_numpy(), minlength=len(self._shapes)).astype(np.uint64)
-        seen[: len(self._counts)] += self._counts
-        self._counts = seen
+        counts = np.bincount(codes.to_numpy(), minlength=len(self._shapes)).astype(np.uint64)
+        counts[: len(self._counts)] += self._counts
+        self._counts = counts
         self._templates = None
         return codes.alias("shape")
 
     def learn(self) -> Catalog:
-        """Mine the distinct shapes and return the catalog; the result does not depend on the order of arrival."""
-        catalog = Catalog(self.limits)
-        order = sorted(range(len(self._shapes)), key=self._shapes.__getitem__)
-        entries = []
-        for i in order:
-            pieces, met = cut(self._shapes[i], self.limits.tokens)
-            catalog.counters.tokens += met
-            entries.append((self._shapes[i], pieces, int(self._counts[i])))
-        weights: Counter[tuple[str, ...]] = Counter()
-        for _, pieces, count in entries:
-            weights[pieces.keys] += count
-        patterns = partition(weights)
-        grow(catalog, entries, [patterns[pieces.keys] for _, pieces, _ in entries])
+        """Mine the distinct shapes and return the catalog; it does not depend on the order the lines arrived in."""
+        if self.catalog is not None:
+            catalog = self.catalog.copy(self.limits, self.seeds)
+        else:
+            catalog = Catalog(self.limits, self.seeds)
+        catalog.counters.shapes += self._coarsened
+        entries: list[tuple[str, Pieces, int]] = []
+        for shape, count in sorted(zip(self._shapes, self._counts.tolist(), strict=True)):
+            catalog.counters.line += count if shape.endswith(mask.CUT) else 0
+            pieces = catalog.cut(shape)
+            code = catalog.find(shape, pieces.keys)
+            if code is None:
+                entries.append((shape, pieces, count))
+            else:
+                catalog.counts[code] += count
+                catalog.link(shape, code)
+        _grow(catalog, entries)
         catalog.known = len(catalog)
         self._templates = catalog.match(pl.Series(self._shapes, dtype=pl.String)).to_numpy()
         return catalog
 
     def templates(self, codes: pl.Series) -> pl.Series:
-        """Return the template code of each shape code; call after ``learn``."""
+        """Return the template code (UInt32) of each shape code; what is not yet learned is learned first."""
         if self._templates is None:
             self.learn()
         assert self._templates is not None  # noqa: S101 - learn sets it
         return pl.Series("template", self._templates[codes.to_numpy()], dtype=pl.UInt32)
+
+    def _learn_codes(self, fresh: pl.Series) -> list[int]:
+        """Return codes for shapes not seen before: new ones while there is room, then those of their coarse form."""
+        room = max(0, self.limits.shapes - len(self._known))
+        kept = fresh.head(room)
+        start = len(self._shapes)
+        codes = list(range(start, start + len(kept)))
+        self._shapes.extend(kept.to_list())
+        self._known = pl.concat(
+            [self._known, pl.DataFrame({"shape": kept, "code": pl.Series(codes, dtype=pl.UInt32)})], rechunk=True
+        )
+        for shape in fresh.slice(room):
+            self._coarsened += 1
+            rough = coarse(shape)
+            if rough not in self._codes and len(self._codes) >= self.limits.coarse:
+                rough = mask.CUT.strip()
+            if rough not in self._codes:
+                self._codes[rough] = len(self._shapes)
+                self._shapes.append(rough)
+            codes.append(self._codes[rough])
+        return codes
+
+
+def _grow(catalog: Catalog, entries: Sequence[tuple[str, Pieces, int]]) -> None:
+    """Append the templates of shapes that fit none: commonest first, so that codes do not depend on arrival."""
+    lines: Counter[Keys] = Counter()
+    for _, pieces, count in entries:
+        lines[pieces.keys] += count
+    patterns = partition(lines)
+    groups: Mapping[Keys, list[tuple[str, Pieces]]] = defaultdict(list)
+    total: Counter[Keys] = Counter()
+    for shape, pieces, count in entries:
+        pattern = patterns[pieces.keys]
+        groups[pattern].append((shape, pieces))
+        total[pattern] += count
+    for pattern in sorted(groups, key=lambda p: (-total[p], p)):
+        members = groups[pattern]
+        columns = zip(*(pieces.shown for _, pieces in members), strict=True)
+        text = "".join(_shown(words, key == WILD) for key, words in zip(pattern, columns, strict=True))
+        code = catalog.add(text or EMPTY, pattern)
+        catalog.counts[code] += total[pattern]
+        for shape, _ in members:
+            catalog.link(shape, code)
+
+
+def _shown(words: Sequence[str], wild: bool) -> str:
+    """Return what all the words show, or ``<*>`` between the punctuation that all begin and end with."""
+    if not wild and len(set(words)) == 1:
+        return words[0]
+    heads = {match.group() for word in words if (match := _HEAD.search(word))}
+    tails = {match.group() for word in words if (match := _TAIL.search(word))}
+    head = heads.pop() if len(heads) == 1 else ""
+    tail = tails.pop() if len(tails) == 1 else ""
+    return ANY if head in words else head + ANY + tail
