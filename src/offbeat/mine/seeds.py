@@ -31,7 +31,7 @@ class Seed:
         self.text = text
         sample = " ".join(VARIABLE.sub(_SAMPLE, text).split())
         shape = mask.shapes(pl.Series([sample]))[0]
-        self.parts = re.split(r"(?<![^\W_])0", shape)
+        self.parts = mask.MASKED.split(shape)
         if not any(part.strip() for part in self.parts):
             raise OptionError(f"the template {text!r} would match every line", where="seeds", hint="keep a word in it")
         self.weight = sum(map(len, self.parts))

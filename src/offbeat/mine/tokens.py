@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from offbeat.mine.mask import METHODS
+from offbeat.mine.mask import MASKED, METHODS
 
 VALUE: Final = "0"  # a key standing for a value, as the mask wrote it; within a word, a masked part of it
 DIGIT: Final = "9"  # in a key, the digit that ends a word of letters, whichever it is
@@ -22,6 +22,10 @@ _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _SYMBOL = r"(?:[KMGTP]i?[Bb]?|kB|k|B)"
 _SIZE = rf"(?:{_SYMBOL}|[Bb]ytes?)"
 _TIME = r"(?:ms|msecs?|millis(?:econds?)?|secs?|seconds?|us|usecs?|microseconds?|ns|mins?|minutes?|hours?|hrs?|days?)"
+_SOURCE = r"(?:c|cc|cpp|cs|cxx|go|h|hpp|java|js|kt|php|pl|py|rb|rs|scala|sh|ts)"
+# What sshd and its like say just before an account's name; and words that follow "for user" without being a name.
+_NAMED_BEFORE = r"(?:(?<=password for )|(?<=publickey for )|(?<=none for )|(?<=exceeded for )|(?<=invalid user ))"
+_NO_NAME = r"(?:authentication|input|request|action|data|id|name|account|agent|session)"
 _STOP = r"\s,;()\[\]{}\"'<>|"
 # Names of hosts without digits. Java's packages are not hosts, and short dotted names end as countries do.
 _NOT_CODE = r"(?<![\w@.-])(?!(?:java|javax|org|com|net|sun|io)\.)"
@@ -38,10 +42,10 @@ _SCAN: Final = re.compile(
     rf"|(?P<url>\b[a-z][a-z+.-]*://[^{_STOP}]*[^{_STOP}:.])"
     rf"|(?P<address>/0\b(?![^{_STOP}:.]))"
     rf"|(?P<path>(?:/|[A-Za-z]:\\|\\\\)[^{_STOP}]*[^{_STOP}:.](?: HTTP/0)?|(?<==)/(?!\S)|(?<=[A-Z] )/ HTTP/0)"
-    rf"|(?P<host>[\w-]+(?:\.[\w-]+)+:0\b|{_NOT_CODE}[\w-]+(?:\.[\w-]+)*\.{_TOP}(?![\w.]))"
-    r"|(?P<user>(?<=for )[^\s<>]+(?= from 0)|(?<=for user )[^\s<>]+)"
+    rf"|(?P<host>[\w-]+(?:\.[\w-]+)*\.(?!{_SOURCE}:)[\w-]+:0\b|{_NOT_CODE}[\w-]+(?:\.[\w-]+)*\.{_TOP}(?![\w.]))"
+    rf"|(?P<user>{_NAMED_BEFORE}[^{_STOP}]+(?= from 0)|(?<=for user )(?!{_NO_NAME}\b)[^{_STOP}]+)"
     rf"|(?P<list>(?<=[\[({{]){_ELEMENT}(?:, ?{_ELEMENT})+(?=[\])}}]))"
-    r"|(?P<gap>(?<=[0*] )\*{2,}(?= [0*)]))"
+    r"|(?P<gap>(?<=[0*] )\*{2,}(?= [0*)])|(?<=[(:=] )\*{2,}(?= [0*]))"
     r"|(?P<dots>\.{2,})"
     r"|(?P<word>(?:[^\s=,:;()\[\]{}\"'<>|.]|\.(?!\.))+)"
     r"|(?P<empty>(?<!\S)\(\)(?!\S))"
@@ -52,8 +56,7 @@ _SCAN: Final = re.compile(
 _NAMED: Final = frozenset({"time", "size", "url", "path", "host", "user"})
 _VALUES: Final = _NAMED | {"bytes", "dur", "address", "list", "object", "gap"}
 _ALL_MASKED: Final = re.compile(r"[-+]?0(?:(?:[^\w\s]{1,3}|x)0)*[%+]?")
-_ENDING: Final = re.compile(r"(?<=[^\W\d_])\d")
-_MASKED: Final = re.compile(r"(?<![^\W_])0")
+_ENDING: Final = re.compile(r"(?<=[A-Za-z_])\d")
 STATUS: Final = re.compile(r"[1-5]\d\d")
 _ABSENT: Final = frozenset({"true", "false", "null", "none", "nil", "(null)"})
 _SIGNS: Final = frozenset('=:("')
@@ -112,14 +115,14 @@ def _word(kind: str, text: str, before: list[str]) -> tuple[str, str]:
     if kind in _NAMED:
         return VALUE, f"<{kind}>"
     if kind in _VALUES:
-        return VALUE, ANY if kind == "address" else _MASKED.sub(ANY, text)
+        return VALUE, ANY if kind == "address" else MASKED.sub(ANY, text)
     if _ALL_MASKED.fullmatch(text):
         return VALUE, ANY
     if STATUS.fullmatch(text):
         return text, text
     if text.lower() in _ABSENT and _follows_sign(before):
         return VALUE, ANY
-    return _ENDING.sub(DIGIT, text), _MASKED.sub(ANY, text)
+    return _ENDING.sub(DIGIT, text), MASKED.sub(ANY, text)
 
 
 def _follows_sign(before: list[str]) -> bool:
