@@ -17,7 +17,7 @@ import polars as pl
 #: It ends in a word character, so that the full stop or colon of the sentence stays. One lazy-DFA search: no captures,
 #: and an ASCII word boundary, as the Unicode one would leave the DFA on the first non-ASCII byte.
 _MAC: Final = r"(?-u:\b)[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5,}"
-_WORD: Final = _MAC + r"|[\w-]*(?:\d(?:[.-]?\w|::?\d|:[0-9a-fA-F]{1,4}(?-u:\b))+|-\d)|(?-u:\b)[0-9]"
+_WORD: Final = _MAC + r"|[\w-]*(?:\d(?:[.-]?\w|::?\d|::?[0-9a-fA-F]{1,4}(?-u:\b))+|-\d)|(?-u:\b)[0-9]"
 MASK: Final = "0"
 #: Finds the masks in a shape: a ``0`` that does not end a word of letters.
 MASKED: Final = re.compile(r"(?<![A-Za-z0-9_])0")

@@ -28,8 +28,9 @@ STATE_LINES: Final = 3
 #: Distinct words after ``=`` from which they are taken for values; fewer are an enumeration worth keeping, unless the
 #: combinations with those of other keys are more than this.
 MANY_AFTER_SIGN: Final = 4
-COMBINATIONS: Final = 12
+COMBINATIONS: Final = 8
 #: Words after which a name follows.
+_BLANK: Final = frozenset(" \"'")
 _NAMES_FOLLOW: Final = frozenset({"user", "username", "ruser", "logname", "rhost", "host", "hostname"})
 
 
@@ -55,25 +56,27 @@ def partition(shapes: Mapping[Keys, int]) -> dict[Keys, Keys]:
 
 def _split(members: list[Keys], weights: Mapping[Keys, int]) -> Iterable[tuple[Keys, list[Keys]]]:
     """Yield (pattern, members) leaves."""
-    stack = [members]
+    stack: list[tuple[list[Keys], frozenset[int]]] = [(members, frozenset())]
     while stack:
-        group = stack.pop()
-        if len(group) == 1:
-            yield group[0], group
-            continue
-        place, wild = _where(group, sum(weights[keys] for keys in group))
+        group, above = stack.pop()
+        place, wild = None, above
+        if len(group) > 1:
+            place, wild = _where(group, sum(weights[keys] for keys in group), above)
         if place is None:
             yield tuple(WILD if i in wild else key for i, key in enumerate(group[0])), group
             continue
         parts: dict[str, list[Keys]] = defaultdict(list)
         for keys in group:
             parts[keys[place]].append(keys)
-        stack.extend(parts.values())
+        stack.extend((part, wild) for part in parts.values())
 
 
-def _where(group: Sequence[Keys], lines: int) -> tuple[int | None, set[int]]:
-    """Return the place to split at (None: nowhere) and the places whose words vary."""
-    words = [i for i, key in enumerate(group[0]) if is_word(key)]
+def _where(group: Sequence[Keys], lines: int, above: frozenset[int]) -> tuple[int | None, frozenset[int]]:
+    """Return the place to split at (None: nowhere) and the places whose words vary.
+
+    Values after ``=`` stay values in the parts of a group (``above``): few are left there to tell them by.
+    """
+    words = [i for i, key in enumerate(group[0]) if is_word(key) and i not in above]
     counts: dict[int, Counter[str]] = {}
     for i in words:
         distinct = Counter(keys[i] for keys in group)
@@ -90,13 +93,13 @@ def _where(group: Sequence[Keys], lines: int) -> tuple[int | None, set[int]]:
         wild |= {i for i in counts if i not in signed and _varies(i, group[0], counts[i], i == words[0], bar, lines)}
     constant = [i for i in counts if i not in wild]
     if constant:
-        return min(constant, key=lambda i: (len(counts[i]), i)), set()
-    return None, wild
+        return min(constant, key=lambda i: (len(counts[i]), i)), above | (wild & signed)
+    return None, above | wild
 
 
 def _before(keys: Keys, place: int) -> list[str]:
-    """Return the up to two pieces before a place that are not spaces."""
-    return [key for key in keys[max(0, place - 4) : place] if key != " "][-2:]
+    """Return the up to two pieces before a place that are neither spaces nor quotes."""
+    return [key for key in keys[max(0, place - 6) : place] if key not in _BLANK][-2:]
 
 
 def _signed(keys: Keys, counts: Mapping[int, Counter[str]]) -> set[int]:
