@@ -1,0 +1,71 @@
+"""Access logs of Apache, NGINX and their kin: common and combined log format, with or without virtual host.
+
+The message is method, path and status, which is what tells requests apart; the client, the user and the browser are
+fields. Request lines that are no HTTP (scanners send TLS or shell code) are kept as they are, with their status.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from offbeat.read import levels
+from offbeat.read.layout import TextLayout, Want
+
+_QUOTED: Final = r'(?:[^"\\]|\\.)*'
+# Stray quotes around the whole line and unescaped quotes inside the request do occur: the request ends at the last
+# quote that status and size follow.
+_PATTERN: Final = (
+    r'"?(?:(?P<vhost>[\w.*-]+:[0-9]{1,5}) )?(?P<client>[0-9A-Za-z_:.%-]+) (?P<ident>\S+) (?P<user>\S+|[^\[\n]*?) '
+    rf'\[(?P<time>{{clf}})\] "(?P<request>{_QUOTED}|.*?)" (?P<status>[0-9]{{3}}|-) (?P<bytes>[0-9]+|-)'
+    rf'(?: "(?P<referer>{_QUOTED}|.*?)" "(?P<agent>{_QUOTED})"?)?(?P<_rest>.*)$'
+)
+_REQUEST: Final = r"^(?P<method>[A-Z][A-Z_-]{1,20}) (?P<path>.*?)(?: (?P<protocol>HTTP/[0-9.]+))? *$"
+_PARTS: Final = ("method", "path", "protocol")
+
+
+def _derive(groups: pl.DataFrame, want: Want) -> pl.DataFrame:
+    """Split the request, write the message, take the level from the status, and drop dashes."""
+    dashed = [name for name in ("ident", "user", "bytes", "referer", "status") if name in groups]
+    groups = groups.with_columns(pl.when(pl.col(name) != "-").then(pl.col(name)).alias(name) for name in dashed)
+    if "request" in groups:
+        parts = groups["request"].str.extract_groups(_REQUEST).struct.unnest()
+        groups = groups.with_columns(parts)
+    if "message" in want or "level" in want:
+        request = pl.coalesce(pl.col("method") + " " + pl.col("path"), pl.col("request"), pl.lit("-"))
+        message = request + " " + pl.col("status").fill_null("-")
+        groups = groups.with_columns(pl.when(pl.col("head").is_not_null()).then(message).alias("message"))
+    if "level" in want:
+        status = pl.col("status").cast(pl.Int32, strict=False)
+        level = pl.when(status >= 500).then(levels.ERROR).when(status >= 400).then(levels.WARN).otherwise(levels.INFO)
+        groups = groups.with_columns(level.cast(pl.UInt8).alias("level"))
+    if "source" in want:
+        groups = groups.with_columns(pl.col("vhost").alias("source"))
+    return groups
+
+
+class _Access(TextLayout):
+    """A text layout whose fields include the parts of the request line."""
+
+    @property
+    def field_names(self) -> tuple[str, ...]:
+        return ("client", "user", *_PARTS, "status", "bytes", "referer", "agent", "vhost")
+
+
+_ALL: Final = ("request", "status", "client", "user", "bytes", "referer", "agent", "vhost")
+
+ACCESS: Final = _Access(
+    "access",
+    _PATTERN,
+    '83.149.9.216 - - [17/May/2015:10:05:03 +0000] "GET /images/kibana.png HTTP/1.1" 200 203023 "-" "Mozilla/5.0"',
+    numbers=frozenset({"status", "bytes"}),
+    rank=8,
+    derive=_derive,
+    needs={
+        "message": ("request", "status"),
+        "level": ("request", "status"),
+        "source": ("vhost",),
+        **dict.fromkeys(_PARTS, ("request",)),
+    },
+)

@@ -1,0 +1,163 @@
+"""Blocks of whole events, cut from a stream: the unit of work of one thread."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from offbeat.read.streams import Utf8
+
+SIZE: Final = 4 << 20
+MAX_LINES: Final = 262_144
+#: Longer lines are cut while they stream in, so that one endless line cannot fill the memory.
+LINE_CAP: Final = 16 << 20
+KEPT_OF_LONG: Final = 64 * 1024
+_LOOK_BACK: Final = 1 << 20
+
+Cut = Callable[[bytes], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Whole events.
+
+    Attributes:
+        file: index of the source.
+        line: number of its first line, 1-based.
+        offset: of its first byte in the decompressed stream, as UTF-8.
+        data: the bytes; the last line may lack its newline at the end of the file.
+        lines: how many lines.
+        cut: whether its last line was cut for being endless.
+    """
+
+    file: int
+    line: int
+    offset: int
+    data: bytes
+    lines: int
+    cut: bool = False
+
+
+def at_newline(data: bytes) -> int:
+    """Cut behind the last newline."""
+    return data.rfind(b"\n") + 1
+
+
+def at_event(starts: re.Pattern[bytes]) -> Cut:
+    """Cut before the last line that begins an event, so that what follows it stays with it."""
+
+    def cut(data: bytes) -> int:
+        end = data.rfind(b"\n") + 1
+        low = max(0, end - _LOOK_BACK)
+        at = data.rfind(b"\n", low, end - 1) + 1 if end else 0
+        while at > low:
+            if starts.match(data, at):
+                return at
+            at = data.rfind(b"\n", low, at - 1) + 1
+        return end
+
+    return cut
+
+
+def after_event(ends: re.Pattern[bytes]) -> Cut:
+    """Cut behind the last line that ends an event, for formats that write one in several pieces."""
+
+    def cut(data: bytes) -> int:
+        end = data.rfind(b"\n") + 1
+        low = max(0, end - _LOOK_BACK)
+        stop = end
+        while stop > low:
+            at = data.rfind(b"\n", low, stop - 1) + 1
+            if ends.search(data, at, stop):
+                return stop
+            stop = at
+        return end
+
+    return cut
+
+
+def at_even_quotes(data: bytes) -> int:
+    """Cut behind the last newline that stands outside double quotes, for CSV."""
+    text = np.frombuffer(data, np.uint8)
+    quotes = np.flatnonzero(text == 34)
+    newlines = np.flatnonzero(text == 10)
+    even = newlines[np.searchsorted(quotes, newlines) % 2 == 0]
+    return int(even[-1]) + 1 if len(even) else data.rfind(b"\n") + 1
+
+
+def blocks(stream: Utf8, file: int, cut: Cut, size: int = SIZE) -> Iterator[Block]:
+    """Cut a stream into blocks of about ``size`` bytes and at most 262,144 lines."""
+    line, offset = 1, stream.skipped if stream.encoding == "utf-8" else 0
+    carry = b""
+    wanted = 256 * 1024  # a small first block shows first results soon
+    while True:
+        parts, have = [carry], len(carry)
+        ended = False
+        while have < wanted:
+            piece = stream.read()
+            if not piece:
+                ended = True
+                break
+            parts.append(piece)
+            have += len(piece)
+        data = b"".join(parts)
+        if ended:
+            if stream.stream.damaged and not data.endswith(b"\n"):
+                stream.stream.lost_lines += bool(data)
+                data = data[: data.rfind(b"\n") + 1]
+            yield from _pieces(data, file, line, offset, cut)
+            return
+        end = cut(data)
+        if end == 0:
+            if len(data) < LINE_CAP:
+                carry, wanted = data, len(data) + size
+                continue
+            kept, rest, dropped = _cut_long(data, stream)
+            yield Block(file, line, offset, kept, 1, cut=True)
+            line, offset, carry = line + 1, offset + dropped, rest
+            continue
+        for block in _pieces(data[:end], file, line, offset, cut):
+            yield block
+            line += block.lines
+            offset += len(block.data)
+        carry, wanted = data[end:], max(size, len(data) - end + 1)
+
+
+def _cut_long(data: bytes, stream: Utf8) -> tuple[bytes, bytes, int]:
+    """The beginning of an endless line, what follows its newline, and the length of the line."""
+    kept = data[:KEPT_OF_LONG]
+    kept = kept[: len(kept) - 3] + kept[-3:].decode("utf-8", "ignore").encode()
+    length, rest = len(data), b""
+    while piece := stream.read():
+        at = piece.find(b"\n")
+        if at >= 0:
+            length, rest = length + at + 1, piece[at + 1 :]
+            break
+        length += len(piece)
+    return kept + b"\n", rest, length
+
+
+def count_lines(data: bytes) -> int:
+    """Lines in ``data``; a last one without newline counts."""
+    newlines = int(np.count_nonzero(np.frombuffer(data, np.uint8) == 10))
+    return newlines + (not data.endswith(b"\n") and bool(data))
+
+
+def _pieces(data: bytes, file: int, line: int, offset: int, cut: Cut) -> Iterator[Block]:
+    """One block, or several where its lines are so short that they are too many."""
+    while data:
+        lines = count_lines(data)
+        if lines <= MAX_LINES:
+            yield Block(file, line, offset, data, lines)
+            return
+        newlines = np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
+        end = int(newlines[MAX_LINES - 1]) + 1
+        end = cut(data[:end]) or end
+        part = data[:end]
+        lines = count_lines(part)
+        yield Block(file, line, offset, part, lines)
+        data, line, offset = data[end:], line + lines, offset + len(part)

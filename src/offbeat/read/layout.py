@@ -1,0 +1,255 @@
+"""What a log format is to this room: a layout turns lines into columns.
+
+A text layout is data: one regular expression for the header of a line, with named groups. ``time``, ``level`` and
+``source`` (and ``message`` where the text does not simply run to the end of the line) become columns of EVENTS; every
+other group is a field. The expression runs in Rust, over all lines of a block at once, and only the groups that were
+asked for are captured. It must also be valid for Python's re, which finds where events begin.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Final
+
+import polars as pl
+
+from offbeat.read import levels, times
+from offbeat.schema import TIME
+
+#: Columns of EVENTS that a layout fills in; the others follow from where the line stands.
+ROLES: Final = ("timestamp", "level", "source", "message")
+_GROUP: Final = re.compile(r"\(\?P<(\w+)>")
+_STAMP: Final = re.compile(r"\{(\w[\w-]*)\}")
+
+
+@dataclass(frozen=True)
+class Want:
+    """What the caller asked for, so that nothing else is paid for.
+
+    Attributes:
+        columns: a subset of ROLES, plus ``fields`` for the JSON object of all fields.
+        fields: names of single fields.
+    """
+
+    columns: frozenset[str]
+    fields: tuple[str, ...] = ()
+
+    def __contains__(self, column: str) -> bool:
+        return column in self.columns
+
+    def schema(self) -> dict[str, pl.DataType]:
+        """Names and types of the columns that a layout returns, besides ``placed``."""
+        types: dict[str, pl.DataType] = {"timestamp": TIME, "level": pl.UInt8(), "source": pl.String()}
+        types |= {"message": pl.String(), "fields": pl.String()}
+        wanted = {name: dtype for name, dtype in types.items() if name in self.columns}
+        return wanted | {f"fields.{name}": pl.String() for name in self.fields}
+
+
+@dataclass(frozen=True)
+class Context:
+    """What was found out about a file before its lines are read.
+
+    Attributes:
+        clock: zone and missing year of its time stamps.
+        stamp: shape of its time stamps, where the layout allows several.
+        inner: layout of the header that messages carry inside the record, if any.
+        columns: for formats whose columns a header line names.
+    """
+
+    clock: times.Clock = field(default_factory=times.Clock)
+    stamp: times.Stamp | None = None
+    inner: TextLayout | None = None
+    columns: tuple[str, ...] = ()
+
+
+@lru_cache(maxsize=512)
+def _only(pattern: str, keep: frozenset[str]) -> str:
+    """The pattern with all groups but those in ``keep`` no longer captured."""
+    return _GROUP.sub(lambda m: m[0] if m[1] in keep else "(?:", pattern)
+
+
+@dataclass(frozen=True)
+class TextLayout:
+    r"""A line format given by the regular expression of its header.
+
+    Attributes:
+        name: what ``--format`` calls it.
+        pattern: the expression, anchored at the line's start; ``{iso}`` and the like stand for a shape of time stamp.
+        example: a line that it reads; also a test.
+        stamp: name of the stamp's shape where ``pattern`` does not say it with braces.
+        multiline: whether a line without a header belongs to the event before it, whatever it looks like.
+        numbers: fields that are numbers.
+        scale: the level group is a number on this scale.
+        rank: of two layouts that read the same lines, the one with the higher rank is taken.
+        derive: a last step on the captured columns, for what an expression cannot say.
+    """
+
+    name: str
+    pattern: str
+    example: str
+    stamp: str | None = None
+    multiline: bool = False
+    numbers: frozenset[str] = frozenset()
+    scale: Mapping[int, int] | None = None
+    rank: int = 5
+    derive: Callable[[pl.DataFrame, Want], pl.DataFrame] | None = None
+    needs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @cached_property
+    def regex(self) -> str:
+        """The expression with stamps put in."""
+        return "^(?P<head>" + _STAMP.sub(self._stamp_regex, self.pattern) + ")"
+
+    @staticmethod
+    def _stamp_regex(match: re.Match[str]) -> str:
+        if match[1].isdigit():
+            return match[0]
+        if match[1] == "any":
+            return times.ANY
+        if match[1] == "LEVEL":
+            return levels.WORDS
+        return times.STAMPS[match[1]].bare
+
+    @cached_property
+    def stamp_of(self) -> times.Stamp | None:
+        """Shape of the time stamp; None where the pattern allows any or has none."""
+        if self.stamp:
+            return times.STAMPS[self.stamp]
+        names = [name for name in _STAMP.findall(self.pattern) if name in times.STAMPS]
+        return times.STAMPS[names[0]] if len(names) == 1 else None
+
+    @cached_property
+    def groups(self) -> tuple[str, ...]:
+        """All named groups."""
+        return tuple(name for name in _GROUP.findall(self.regex) if name != "head")
+
+    @property
+    def timed(self) -> bool:
+        """Whether its lines carry a time."""
+        return "time" in self.groups
+
+    @cached_property
+    def field_names(self) -> tuple[str, ...]:
+        """Groups that are fields."""
+        roles = {"time", "level", "source", "message"}
+        return tuple(name for name in self.groups if name not in roles and not name.startswith("_"))
+
+    @cached_property
+    def starts(self) -> re.Pattern[bytes]:
+        """Matches the bytes at the beginning of an event."""
+        return re.compile(_only(self.regex, frozenset()).replace("(?-u:", "(?:").encode())
+
+    def fits(self, lines: pl.Series) -> pl.Series:
+        """Whether each line has this header: Boolean, shape (n,)."""
+        return lines.str.contains(_only(self.regex, frozenset()))
+
+    def parse(self, lines: pl.Series, want: Want, context: Context) -> pl.DataFrame:
+        """Split lines into columns.
+
+        Args:
+            lines: String, shape (n,).
+            want: which columns to fill in.
+            context: what is known about the file.
+
+        Returns:
+            n rows: ``placed`` (Boolean, whether the line has this header) and the columns of ``want.schema()``, null
+            where not placed.
+        """
+        groups = self._capture(lines, want)
+        columns: dict[str, pl.Series] = {"placed": groups["head"].is_not_null()}
+        if "timestamp" in want:
+            columns["timestamp"] = self._times(groups, context)
+        message = groups["message"] if "message" in groups.columns else None
+        if "level" in want:
+            columns["level"] = self._levels(groups, message)
+        if "source" in want:
+            source = groups["source"] if "source" in groups else pl.Series([None], dtype=pl.String)
+            columns["source"] = source if len(source) == len(lines) else source.new_from_index(0, len(lines))
+        if "message" in want and message is not None:
+            columns["message"] = message
+        self._fields(groups, want, columns)
+        schema = want.schema()
+        return pl.DataFrame([columns["placed"].alias("placed"), *(columns[name].alias(name) for name in schema)])
+
+    def _capture(self, lines: pl.Series, want: Want) -> pl.DataFrame:
+        keep = {"head", *(name for name in want.fields if name in self.groups)}
+        if "fields" in want:
+            keep.update(self.field_names)
+        for column, group in (("timestamp", "time"), ("level", "level"), ("source", "source"), ("message", "message")):
+            if column in want:
+                keep.update(self.needs.get(column, (group,)))
+        for name in want.fields:
+            keep.update(self.needs.get(name, ()))
+        if "fields" in want:
+            keep.update(name for names in self.needs.values() for name in names)
+        guess = "level" in want and "level" not in self.groups and "level" not in self.needs
+        if guess:
+            keep.add("message")
+        keep &= {*self.groups, "head"}
+        groups = lines.str.extract_groups(_only(self.regex, frozenset(keep))).struct.unnest()
+        if "message" not in self.groups and ("message" in want or guess):
+            head = groups["head"]
+            cut = head.str.len_bytes() if lines.str.len_bytes().sum() == lines.str.len_chars().sum() else None
+            rest = pl.DataFrame({"line": lines, "cut": head.str.len_chars() if cut is None else cut})
+            groups = groups.with_columns(rest.select(message=pl.col("line").str.slice(pl.col("cut"))).to_series())
+        return self.derive(groups, want) if self.derive else groups
+
+    def _times(self, groups: pl.DataFrame, context: Context) -> pl.Series:
+        if "time" not in groups:
+            return pl.Series([None], dtype=TIME).new_from_index(0, len(groups))
+        if self.stamp_of is not None:
+            return times.parse(groups["time"], self.stamp_of, context.clock)
+        return times.parse_any(groups["time"], context.clock, context.stamp)
+
+    def _levels(self, groups: pl.DataFrame, message: pl.Series | None) -> pl.Series:
+        if "level" in groups:
+            names = groups["level"]
+            if names.dtype == pl.UInt8:
+                return names
+            if self.scale is not None:
+                return levels.from_numbers(names, self.scale)
+            return levels.from_names(names)
+        if message is None:
+            return pl.repeat(0, len(groups), dtype=pl.UInt8, eager=True)
+        return levels.from_words(message)
+
+    def _fields(self, groups: pl.DataFrame, want: Want, columns: dict[str, pl.Series]) -> None:
+        for name in want.fields:
+            known = name in groups and name in self.field_names
+            value = groups[name] if known else pl.Series([None], dtype=pl.String).new_from_index(0, len(groups))
+            columns[f"fields.{name}"] = value.cast(pl.String)
+        if "fields" not in want:
+            return
+        names = [name for name in self.field_names if name in groups]
+        if not names:
+            columns["fields"] = pl.Series([None], dtype=pl.String).new_from_index(0, len(groups))
+            return
+        typed = [pl.col(name).cast(pl.Int64, strict=False) if name in self.numbers else pl.col(name) for name in names]
+        struct = groups.select(pl.struct(typed).struct.json_encode().alias("fields"), pl.col("head").is_not_null())
+        columns["fields"] = struct.select(pl.when("head").then("fields")).to_series()
+
+
+def empty(want: Want, n: int) -> pl.DataFrame:
+    """N rows that no layout has placed yet."""
+    columns = [pl.repeat(False, n, dtype=pl.Boolean, eager=True).alias("placed")]
+    columns += [pl.Series(name, [None], dtype=dtype).new_from_index(0, n) for name, dtype in want.schema().items()]
+    return pl.DataFrame(columns)
+
+
+def plain(lines: pl.Series, want: Want) -> pl.DataFrame:
+    """Lines without any header: the whole line is the message."""
+    frame = empty(want, len(lines))
+    filled: list[pl.Series] = []
+    if "message" in want:
+        filled.append(lines.alias("message"))
+    if "level" in want:
+        filled.append(levels.from_words(lines).alias("level"))
+    return frame.with_columns(filled)
+
+
+def needed(columns: Collection[str]) -> frozenset[str]:
+    """The part of ``columns`` that layouts fill in."""
+    return frozenset(columns) & {*ROLES, "fields"}

@@ -1,0 +1,112 @@
+"""Level names and numbers of every dialect to OpenTelemetry severity numbers (opentelemetry.io, Logs Data Model)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import polars as pl
+
+TRACE, DEBUG, INFO, NOTICE, WARN, ERROR, CRITICAL, FATAL = 1, 5, 9, 10, 13, 17, 18, 21
+
+#: Names in lower case. Single letters are logcat's, klog's and MongoDB's; "severe" and "fine" java.util.logging's.
+NAMES: Final[Mapping[str, int]] = {
+    **dict.fromkeys(("trace", "trc", "verbose", "finest", "finer", "v", "t", "all", "silly"), TRACE),
+    **dict.fromkeys(("debug", "dbg", "fine", "d", "config", "debug1", "d1", "d2", "d3", "d4", "d5", "dbug"), DEBUG),
+    **dict.fromkeys(
+        ("info", "inf", "information", "informational", "i", "log", "ok", "hint", "detail", "stdout"), INFO
+    ),
+    **dict.fromkeys(("system", "success", "statement", "default", "audit", "normal"), INFO),
+    **dict.fromkeys(("notice", "note"), NOTICE),
+    **dict.fromkeys(("warn", "warning", "wrn", "w", "wa"), WARN),
+    **dict.fromkeys(("error", "err", "eror", "failed", "failure", "e", "severe", "er"), ERROR),
+    **dict.fromkeys(("critical", "crit", "crt", "c"), CRITICAL),
+    "alert": 19,
+    **dict.fromkeys(("fatal", "panic", "f", "ftl", "a", "assert"), FATAL),
+    **dict.fromkeys(("emerg", "emergency"), 22),
+}
+
+#: The names that a header of text is searched for, longest first, as a group of alternatives for a regular expression.
+WORDS: Final = (
+    "(?:TRACE|DEBUG|INFORMATION|INFO|NOTICE|WARNING|WARN|SEVERE|ERROR|CRITICAL|FATAL|ALERT|EMERGENCY|EMERG|CRIT|ERR|PANIC"
+    "|FAILURE|CONFIG|FINEST|FINER|FINE|VERBOSE|LOG|STATEMENT|DETAIL|HINT"
+    "|trace|debug|information|info|notice|warning|warn|error|critical|fatal|alert|emerg|crit|err|panic"
+    "|Trace|Debug|Information|Info|Notice|Warning|Warn|Error|Critical|Fatal|Verbose|Note|System)"
+)
+
+#: Numeric severities of syslog (RFC 5424, table 2), also journald's PRIORITY and GELF's level.
+SYSLOG: Final[Mapping[int, int]] = {0: 22, 1: 19, 2: CRITICAL, 3: ERROR, 4: WARN, 5: NOTICE, 6: INFO, 7: DEBUG}
+#: Numeric levels of bunyan, pino and Python's logging differ by ten: told apart by the smallest that occurs.
+PINO: Final[Mapping[int, int]] = {10: TRACE, 20: DEBUG, 30: INFO, 40: WARN, 50: ERROR, 60: FATAL}
+PYTHON: Final[Mapping[int, int]] = {10: DEBUG, 20: INFO, 30: WARN, 40: ERROR, 50: FATAL}
+#: Windows event levels (winmeta.xml); 0 is "log always".
+WINDOWS: Final[Mapping[int, int]] = {0: INFO, 1: FATAL, 2: ERROR, 3: WARN, 4: INFO, 5: TRACE}
+
+# A count of zero or a negation is no failure: "0 errors", "no error", "error=0", "failed: 0".
+_QUIET: Final = (
+    r"(?i)\b(?:0|no|zero|without)\s+(?:\w+\s+)?(?:errors?|warnings?|failures?)\b"
+    r"|\b(?:errors?|warnings?|failed|failures?)\s?[=:]\s?(?:0\b|none|null|false)"
+)
+_SEVERE: Final = r"(?i)\b(?:fatal|panic|emergency|segfault|kernel bug|out of memory|oom-killer)\b"
+_ERRORS: Final = r"(?i)\b(?:errors?|\w*exception|traceback|critical)\b"
+_WARNINGS: Final = (
+    r"(?i)\b(?:warn|warning|warnings|fail|fails|failed|failure|failures|denied|refused|timed out|invalid)\b"
+)
+_ANY: Final = (
+    r"(?i)fatal|panic|emergency|segfault|bug|out of memory|oom|error|exception|traceback|crit|warn|fail|denied"
+)
+_ANY_TOO: Final = _ANY + "|refused|timed out|invalid"
+
+
+def from_names(names: pl.Series) -> pl.Series:
+    """Level names to numbers.
+
+    Args:
+        names: String, shape (n,), in any case, with or without padding.
+
+    Returns:
+        UInt8, shape (n,); 0 where null or unknown.
+    """
+    distinct = names.unique()
+    known = {
+        name: NAMES.get(name.strip(" \t[]<>():*").lower(), 0) for name in distinct.to_list() if isinstance(name, str)
+    }
+    return names.replace_strict(known, default=0, return_dtype=pl.UInt8)
+
+
+def from_numbers(numbers: pl.Series, scale: Mapping[int, int]) -> pl.Series:
+    """Numeric levels to numbers on ``scale``; 0 where null or unknown."""
+    return numbers.cast(pl.Int64, strict=False).replace_strict(dict(scale), default=0, return_dtype=pl.UInt8)
+
+
+def from_words(messages: pl.Series) -> pl.Series:
+    """Guess from the words of the message where the format names no level.
+
+    Only words that say by themselves that something went wrong count, and not where the message says that it did not
+    ("0 errors"). Anything else stays 0, unknown.
+
+    Args:
+        messages: String, shape (n,).
+
+    Returns:
+        UInt8, shape (n,): FATAL, ERROR, WARN or 0.
+    """
+    zero = pl.repeat(0, len(messages), dtype=pl.UInt8, eager=True)
+    # One cheap pass finds the few lines worth a closer look.
+    rows = messages.str.contains(_ANY_TOO).fill_null(False).arg_true()
+    if rows.is_empty():
+        return zero
+    text = pl.col("text")
+    guess = (
+        pl.when(text.str.contains(_QUIET))
+        .then(0)
+        .when(text.str.contains(_SEVERE))
+        .then(FATAL)
+        .when(text.str.contains(_ERRORS))
+        .then(ERROR)
+        .when(text.str.contains(_WARNINGS))
+        .then(WARN)
+        .otherwise(0)
+        .cast(pl.UInt8)
+    )
+    return zero.scatter(rows, pl.DataFrame({"text": messages.gather(rows)}).select(guess).to_series())

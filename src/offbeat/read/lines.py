@@ -1,0 +1,54 @@
+"""A block's bytes to a column of lines; what had to be repaired is counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+import polars as pl
+
+MAX_LINE: Final = 64 * 1024
+
+BAD_UTF8: Final = "bytes that are not UTF-8 replaced"
+NULS: Final = "NUL bytes removed"
+TOO_LONG: Final = "lines over 64 KiB cut"
+
+
+def split(data: bytes, repaired: Counter[str]) -> pl.Series:
+    """Lines without their ends.
+
+    Args:
+        data: whole lines; the last may lack its newline.
+        repaired: counts of repaired lines by reason, added to.
+
+    Returns:
+        String, one row a physical line.
+    """
+    lines = pl.read_lines(clean(data, repaired)).to_series()
+    if len(data) > MAX_LINE and lines.str.len_bytes().max() > MAX_LINE:  # type: ignore[operator]
+        repaired[TOO_LONG] += int((lines.str.len_bytes() > MAX_LINE).sum())
+        lines = lines.str.head(MAX_LINE)
+    return lines.alias("line")
+
+
+def clean(data: bytes, repaired: Counter[str]) -> bytes:
+    """Valid UTF-8 without NUL bytes."""
+    if b"\0" in data:
+        repaired[NULS] += sum(b"\0" in line for line in data.split(b"\n"))
+        data = data.replace(b"\0", b"")
+    if data.isascii():
+        return data
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        repaired[BAD_UTF8] += sum(not _valid(line) for line in data.split(b"\n"))
+        return data.decode("utf-8", "replace").encode()
+    return data
+
+
+def _valid(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,185 @@
+"""Formats of named values that are not JSON: logfmt, CSV with a header, W3C and Zeek tables, journald's export."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import polars as pl
+
+from offbeat.read import blocks
+from offbeat.read.json_records import HEADER, JOINED
+from offbeat.read.layout import Context, Want
+from offbeat.read.records import NAMES, Record, to_frame
+
+_PAIR: Final = re.compile(r'([A-Za-z_@][\w.@/-]*)=("(?:[^"\\]|\\.)*"|[^\s"]*)(?:\s+|$)')
+_PAIRS: Final = r'^(?:[A-Za-z_@][\w.@/-]*=(?:"(?:[^"\\]|\\.)*"|[^\s"]*)\s*){2,}$'
+_KNOWN: Final = re.compile(r"(?:^|\s)(?:time|ts|t|timestamp|@timestamp|level|lvl|severity|msg|message)=")
+
+
+class Logfmt:
+    """``key=value`` pairs, values with spaces in quotes (brandur.org/logfmt)."""
+
+    name = "logfmt"
+    example = 'time=2023-01-29T16:42:09Z level=info msg="order 17 accepted" service=orders'
+    rank = 7
+    multiline = False
+    timed = True
+    starts = re.compile(rb"[A-Za-z_@][\w.@/-]*=")
+    cut = staticmethod(blocks.at_event(re.compile(rb"[A-Za-z_@][\w.@/-]*=")))
+
+    def fits(self, lines: pl.Series) -> pl.Series:
+        """Whether each line is nothing but pairs, a usual name among them."""
+        return lines.str.contains(_PAIRS) & lines.str.contains(_KNOWN.pattern)
+
+    def parse(self, lines: pl.Series, want: Want, context: Context) -> pl.DataFrame:
+        """As :meth:`TextLayout.parse`."""
+        fits = self.fits(lines).to_list()
+        records = [_pairs(line) if fit else None for line, fit in zip(lines.to_list(), fits, strict=True)]
+        return to_frame(records, want, context)
+
+
+def _pairs(line: str) -> dict[str, str]:
+    return {key: _unquote(value) for key, value in _PAIR.findall(line)}
+
+
+def _unquote(value: str) -> str:
+    if value[:1] != '"':
+        return value
+    inner = value[1:-1]
+    return re.sub(r"\\(.)", lambda m: {"n": "\n", "t": "\t"}.get(m[1], m[1]), inner) if "\\" in inner else inner
+
+
+class Table:
+    """Comma, semicolon or tab separated values under a header line; W3C extended and Zeek tables (``#Fields``)."""
+
+    name = "csv"
+    example = "2023-01-29T16:42:09Z,INFO,orders,order 17 accepted"
+    rank = 6
+    multiline = False
+    timed = True
+    starts = re.compile(rb"")
+    cut = staticmethod(blocks.at_even_quotes)
+
+    def fits(self, lines: pl.Series) -> pl.Series:
+        """Whether each line has as many values as the header that stands first names."""
+        columns = header_of(lines.head(50).to_list())
+        if not columns:
+            return pl.repeat(False, len(lines), dtype=pl.Boolean, eager=True)
+        frame = self.parse(lines, Want(frozenset()), Context(columns=columns))
+        return frame["placed"] | (frame["mark"] > 0)
+
+    def parse(self, lines: pl.Series, want: Want, context: Context) -> pl.DataFrame:
+        """As :meth:`TextLayout.parse`."""
+        separator, *names = context.columns or (",",)
+        texts = lines.to_list()
+        records: list[Record | None] = [None] * len(texts)
+        marks = [0] * len(texts)
+        plain = separator == " " or not any('"' in text for text in texts)
+        rows = _simple_rows(texts, separator) if plain else _quoted_rows(texts, separator)
+        for row, span, values in rows:
+            if texts[row].startswith("#") or values == names:
+                marks[row] = HEADER
+            elif len(values) == len(names):
+                records[row] = {n: v for n, v in zip(names, values, strict=True) if v not in ("", "-", "(empty)")}
+            else:
+                continue
+            marks[row + 1 : row + span] = [JOINED] * (span - 1)
+        frame = to_frame(_dated(records), want, context)
+        return frame.with_columns(pl.Series("mark", marks, dtype=pl.UInt8))
+
+
+def _simple_rows(texts: Sequence[str], separator: str) -> list[tuple[int, int, list[str]]]:
+    return [(row, 1, text.split(separator)) for row, text in enumerate(texts)]
+
+
+def _quoted_rows(texts: Sequence[str], separator: str) -> list[tuple[int, int, list[str]]]:
+    """Rows as the csv module reads them; where a stray quote makes it fail, each line by itself."""
+    reader = csv.reader((text + "\n" for text in texts), delimiter=separator)
+    rows, done = [], 0
+    try:
+        for values in reader:
+            rows.append((done, reader.line_num - done, values))
+            done = reader.line_num
+    except csv.Error:
+        return rows + [(done + row, 1, text.split(separator)) for row, text in enumerate(texts[done:])]
+    return rows
+
+
+def _dated(records: list[Record | None]) -> list[Record | None]:
+    """W3C tables write date and time apart."""
+    if not any(record is not None and "date" in record and "time" in record for record in records[:50]):
+        return records
+    return [
+        {"timestamp": f"{r['date']} {r['time']}", **r} if r is not None and "date" in r and "time" in r else r
+        for r in records
+    ]
+
+
+def header_of(texts: Sequence[str]) -> tuple[str, ...]:
+    """Separator and column names where the first lines are a header; empty where they are not."""
+    for text in texts:
+        if text.lower().startswith("#fields"):
+            separator = "\t" if "\t" in text else " "
+            return (
+                separator,
+                *re.split(r"[\t ]", text.split(maxsplit=1)[1] if " " in text else text.split("\t", 1)[1]),
+            )
+        if not text.startswith("#"):
+            break
+    first = next((text for text in texts if text and not text.startswith("#")), "")
+    separator = max(",;\t|", key=first.count)
+    names = next(csv.reader([first], delimiter=separator), [])
+    usual = {name.lower() for role in NAMES.values() for name in role} | {"lineid", "eventid"}
+    clean = all(re.fullmatch(r"[A-Za-z_@][\w .@/()-]{0,60}", name.strip()) for name in names)
+    if len(names) < 2 or not clean or not any(name.strip().lower() in usual for name in names):
+        return ()
+    return (separator, *names)
+
+
+class JournalExport:
+    """journald's export: ``NAME=value`` lines, a blank line between entries (systemd.io/JOURNAL_EXPORT_FORMATS)."""
+
+    name = "journal-export"
+    example = "__REALTIME_TIMESTAMP=1615280779886606"
+    rank = 8
+    multiline = False
+    timed = True
+    starts = re.compile(rb"__CURSOR=")
+    cut = staticmethod(blocks.at_event(re.compile(rb"__CURSOR=")))
+
+    def fits(self, lines: pl.Series) -> pl.Series:
+        """Whether each line is a journal's variable, in a file that has cursors or times of the journal."""
+        known = lines.str.contains(r"^__(?:CURSOR|REALTIME_TIMESTAMP)=").any()
+        return lines.str.contains(r"^[A-Z0-9_]+=") if known else pl.repeat(False, len(lines), eager=True)
+
+    def parse(self, lines: pl.Series, want: Want, context: Context) -> pl.DataFrame:
+        """As :meth:`TextLayout.parse`; an entry stands in the row of its first line."""
+        texts = lines.to_list()
+        records: list[Record | None] = [None] * len(texts)
+        marks = [0] * len(texts)
+        entry: dict[str, Any] = {}
+        last = ""
+        for row, text in enumerate(texts):
+            if not text or (text.startswith("__CURSOR=") and entry):
+                entry, last = {}, ""
+            if not text:
+                continue
+            name, equals, value = text.partition("=")
+            is_name = bool(name) and name.replace("_", "").isalnum() and name == name.upper()
+            if not entry and not (equals and is_name):
+                continue
+            if entry:
+                marks[row] = JOINED
+            else:
+                records[row] = entry
+            if equals and is_name:
+                entry[name], last = value, name
+            elif is_name:  # a binary value follows, its length in eight bytes first
+                entry[name], last = "", name
+            else:
+                more = text.lstrip("".join(map(chr, range(32)))) if not entry[last] else "\n" + text
+                entry[last] += more
+        return to_frame(records, want, context).with_columns(pl.Series("mark", marks, dtype=pl.UInt8))

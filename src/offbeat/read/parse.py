@@ -1,0 +1,203 @@
+"""One block to one frame of EVENTS: layouts place the lines, what belongs together is joined, everything is counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import polars as pl
+
+from offbeat.read import layout as layouts
+from offbeat.read import lines as text_lines
+from offbeat.read.blocks import Block
+from offbeat.read.json_records import HEADER, JOINED, PARTIAL
+from offbeat.read.layout import Want
+from offbeat.read.sniff import CONTINUATION, Plan
+from offbeat.read.summary import BLANK
+
+HEADER_LINES: Final = "header lines"
+NO_FORMAT: Final = "no known format"
+BROKEN_JSON: Final = "broken JSON"
+ENDLESS: Final = "endless lines cut"
+BAD_TIME: Final = "time not understood"
+BLANK_MARK: Final = 4
+CONTINUED: Final = 5
+#: A runaway event is ended after so many lines.
+MAX_SPAN: Final = 2000
+MAX_MESSAGE: Final = 64 * 1024
+
+
+@dataclass
+class Parsed:
+    """A frame of events and what was counted on the way."""
+
+    frame: pl.DataFrame
+    lines: int = 0
+    events: int = 0
+    bytes: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    repaired: Counter[str] = field(default_factory=Counter)
+    unplaced: Counter[str] = field(default_factory=Counter)
+
+
+def parse_block(
+    block: Block, plan: Plan, want: Want, mask: Callable[[pl.Series], pl.Series] | None = None, *, hashed: bool = False
+) -> Parsed:
+    """Read one block.
+
+    Args:
+        block: whole lines of one file.
+        plan: how to read the file.
+        want: columns to fill in; ``line`` and ``span`` always are.
+        mask: replaces personal data in lines.
+        hashed: also give a hash of each event's whole text.
+
+    Returns:
+        The events in order, with ``line`` and ``span`` before the wanted columns.
+    """
+    done = Parsed(pl.DataFrame(), lines=block.lines, bytes=len(block.data))
+    lines = text_lines.split(block.data, done.repaired)
+    if block.cut:
+        done.repaired[ENDLESS] += 1
+    if mask is not None:
+        lines = mask(lines)
+    if plan.layout is None and not plan.others:
+        placed = layouts.plain(lines, want)
+    elif plan.layout is None:
+        placed = layouts.empty(want, len(lines))
+    else:
+        placed = plan.layout.parse(lines, want, plan.context)
+    if "mark" not in placed.columns:
+        placed = placed.with_columns(mark=pl.lit(0, pl.UInt8))
+    if not placed["placed"].all():
+        placed = _place_rest(placed, lines, plan, want, done)
+    if "timestamp" in want and plan.layout is not None and plan.layout.timed:
+        lost = int((placed["placed"] & placed["timestamp"].is_null()).sum())
+        if lost:
+            done.repaired[BAD_TIME] += lost
+    frame = placed.with_columns(
+        pl.int_range(block.line, block.line + len(lines), dtype=pl.UInt32, eager=True).alias("line")
+    )
+    if hashed:
+        frame = frame.with_columns(lines.hash(7).alias("hash"))
+    done.frame = _events(frame, lines, want, done)
+    return done
+
+
+def _place_rest(placed: pl.DataFrame, lines: pl.Series, plan: Plan, want: Want, done: Parsed) -> pl.DataFrame:
+    """Give the lines that the file's layout could not place to the others, then to continuation or plain text."""
+    frame = placed.with_columns(pl.int_range(len(lines), dtype=pl.UInt32, eager=True).alias("row"))
+    ours = frame.filter(pl.col("placed") | (pl.col("mark") > 0))
+    rows = frame.filter(~pl.col("placed") & (pl.col("mark") == 0))["row"]
+    rest = lines.gather(rows)
+    parts = [ours]
+    indented = rest.str.contains(r"^\s") if plan.layout is not None else pl.repeat(False, len(rest), eager=True)
+    blank = rest.str.strip_chars() == ""
+    parts += _by_others(rest, rows, ~indented & ~blank, plan, want)
+    taken = pl.concat([part["row"] for part in parts[1:]]) if len(parts) > 1 else pl.Series([], dtype=pl.UInt32)
+    left = ~rows.is_in(taken.implode())
+    rows, rest, blank = rows.filter(left), rest.filter(left), blank.filter(left)
+    if len(rows):
+        parts.append(_continued_or_plain(rest, rows, blank, plan, want, done))
+    return pl.concat(parts, how="vertical").sort("row").drop("row")
+
+
+def _by_others(rest: pl.Series, rows: pl.Series, free: pl.Series, plan: Plan, want: Want) -> list[pl.DataFrame]:
+    parts = []
+    rest, rows = rest.filter(free), rows.filter(free)
+    for other in plan.others:
+        if rest.is_empty():
+            break
+        if len(rest) > 2000 and not other.fits(rest.sample(500, seed=0)).any():
+            continue
+        frame = other.parse(rest, want, plan.context)
+        hit = frame["placed"]
+        if not hit.any():
+            continue
+        if "mark" not in frame.columns:
+            frame = frame.with_columns(mark=pl.lit(0, pl.UInt8))
+        parts.append(frame.with_columns(rows.alias("row")).filter(hit))
+        rest, rows = rest.filter(~hit), rows.filter(~hit)
+    return parts
+
+
+def _continued_or_plain(
+    rest: pl.Series, rows: pl.Series, blank: pl.Series, plan: Plan, want: Want, done: Parsed
+) -> pl.DataFrame:
+    """Mark what goes on with the event before (its text is added), and keep the others as events of plain text."""
+    frame = layouts.plain(rest, want).with_columns(rows.alias("row"))
+    layout = plan.layout
+    if layout is None:
+        joins = pl.repeat(False, len(rest), eager=True)
+    elif layout.multiline:
+        joins = pl.repeat(True, len(rest), eager=True)
+    else:
+        joins = rest.str.contains(CONTINUATION)
+    joins = joins & ~blank & (rows > 0)
+    alone = ~joins & ~blank
+    if layout is not None and alone.any():
+        broken = layout.name == "json" and rest.filter(alone).str.starts_with("{")
+        count = int(broken.sum()) if isinstance(broken, pl.Series) else 0
+        done.unplaced[BROKEN_JSON] += count
+        done.unplaced[NO_FORMAT] += int(alone.sum()) - count
+        done.unplaced += Counter()  # drops the zeros
+    mark = pl.select(
+        pl.when(blank).then(BLANK_MARK).when(joins).then(CONTINUED).otherwise(0).cast(pl.UInt8)
+    ).to_series()
+    return frame.with_columns(mark.alias("mark")).select("placed", *want.schema(), "mark", "row")
+
+
+def _events(frame: pl.DataFrame, lines: pl.Series, want: Want, done: Parsed) -> pl.DataFrame:
+    """Join lines to events; drop and count what is none."""
+    columns = ["line", "span", *want.schema(), *(["hash"] if "hash" in frame.columns else [])]
+    mark = frame["mark"]
+    if not (mark > 0).any():
+        return frame.with_columns(span=pl.lit(1, pl.UInt32)).select(columns)
+    joins = mark.is_in([JOINED, CONTINUED])
+    goes_on = (mark == PARTIAL).shift(1, fill_value=False)
+    skip = mark.is_in([HEADER, BLANK_MARK])
+    begins = ~joins & ~goes_on & ~skip
+    # A line that joins where nothing is before it in the block begins an event itself.
+    event = begins.cast(pl.UInt32).cum_sum()
+    orphans = (event == 0) & ~skip
+    if orphans.any():
+        first = orphans.arg_true()[0]
+        begins = begins | (pl.int_range(len(begins), eager=True) == first)
+        event = begins.cast(pl.UInt32).cum_sum()
+    frame = frame.with_columns(event=event, text=lines, skip=skip, more=joins & ~begins)
+    # Blank lines inside an event belong to it, those behind it do not.
+    ends = frame.filter(~pl.col("skip")).group_by("event").agg(pl.col("line").max().alias("last"))
+    frame = frame.join(ends, on="event", how="left", maintain_order="left")
+    outside = frame["skip"] & ((frame["line"] > frame["last"]) | frame["last"].is_null())
+    for value, reason in ((HEADER, HEADER_LINES), (BLANK_MARK, BLANK)):
+        count = int((outside & (frame["mark"] == value)).sum())
+        if count:
+            done.skipped[reason] += count
+    return _joined(frame.filter(~outside), want, columns)
+
+
+def _joined(frame: pl.DataFrame, want: Want, columns: list[str]) -> pl.DataFrame:
+    sizes = frame.group_by("event", maintain_order=True).agg(pl.len().cast(pl.UInt32).alias("span"))
+    single = sizes.filter(pl.col("span") == 1).select("event")
+    alone = frame.join(single, on="event", how="semi").with_columns(span=pl.lit(1, pl.UInt32))
+    several = frame.join(single, on="event", how="anti")
+    if several.is_empty():
+        return alone.select(columns)
+    first = [pl.col(name).first() for name in columns if name not in {"span", "message", "hash", "level"}]
+    whole = [pl.len().cast(pl.UInt32).alias("span")]
+    if "level" in want:
+        whole.append(pl.col("level").first())
+    if "message" in want:
+        head = pl.col("message").filter(~pl.col("more") & ~pl.col("skip")).str.join("")
+        tail = pl.col("text").filter(pl.col("more") & (pl.col("mark") != JOINED))
+        whole.append(head.alias("message"))
+        whole.append(tail.str.join("\n").alias("tail"))
+    if "hash" in columns:
+        whole.append(pl.col("text").str.join("\n").hash(7).first().alias("hash"))
+    groups = several.group_by("event", maintain_order=True).agg(*first, *whole)
+    if "message" in want:
+        both = pl.when(pl.col("tail") == "").then("message").otherwise(pl.col("message") + "\n" + pl.col("tail"))
+        groups = groups.with_columns(both.str.head(MAX_MESSAGE).alias("message"))
+    return pl.concat([alone.select(columns), groups.select(columns)]).sort("line")

@@ -1,0 +1,277 @@
+"""Which format a file has, found from its first lines.
+
+Each sample line goes to the most particular layout that reads it; the layout with most lines is the file's, the others
+take the lines that it cannot place. So a file of two formats is read by both, line by line.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from offbeat.errors import InputError
+from offbeat.read import blocks, lines, streams, times
+from offbeat.read.files import Source
+from offbeat.read.formats import TEXT
+from offbeat.read.layout import Context, TextLayout, Want
+from offbeat.read.layouts import BY_LINE, LAYOUTS, PLAIN, Layout
+from offbeat.read.named_values import header_of
+
+SAMPLE_LINES: Final = 1000
+#: What follows an event on lines of its own: indented text, stack traces, closing brackets.
+CONTINUATION: Final = (
+    r"^(?:[ \t]+\S|Caused by: |Suppressed: |Traceback \(most recent|\.\.\. [0-9]+ more|at [\w.$<>/]+\("
+    r"|[\w.$]+(?:Error|Exception|Interrupt)(?::|$)|[)\]}]+[,;]?$|goroutine [0-9]+ \[|During handling of the above)"
+)
+_ID: Final = r"^(?:[0-9a-fA-F]{16,}|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|\w+[-_][0-9a-fA-F-]{8,})$"
+
+_ID_NAME: Final = r"(?:^|[._-]|trace|span|request|session|flow|order|user)_?id$|uid$|guid$|cursor$"
+
+
+@dataclass(frozen=True)
+class Sniffed:
+    """What was understood of a file.
+
+    Attributes:
+        file: its shown name.
+        layout: name of the format, ``plain`` where none fits.
+        confidence: share of the sample's events that it reads, 0..1.
+        runner_up: the next best format, None where there is none.
+        fields: names of the fields seen in the sample and what they hold: number, category, id or text.
+        encoding: of the text.
+        stamp: shape of the time stamps, None where there are none.
+    """
+
+    file: str
+    layout: str
+    confidence: float
+    runner_up: str | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+    encoding: str = "utf-8"
+    stamp: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to read one file."""
+
+    layout: Layout | None
+    others: tuple[Layout, ...]
+    context: Context
+    cut: blocks.Cut
+    sniffed: Sniffed
+
+
+def sniff(path: str | Path) -> Sniffed:
+    """What is understood of the file at ``path``.
+
+    Raises:
+        InputError: where it is absent, empty, unreadable or no text.
+    """
+    source = Source(str(path), path=Path(path))
+    plan = make_plan(source)
+    if plan is None:
+        raise InputError("is empty", where=str(path), hint="there is nothing to learn from")
+    return plan.sniffed
+
+
+def make_plan(source: Source, layout: Layout | None = None, *, zone: str = "UTC", plain: bool = False) -> Plan | None:
+    """Decide how to read a source; None where it is empty.
+
+    Args:
+        source: the file.
+        layout: the format that the user named, if any.
+        zone: time zone of stamps without one.
+        plain: the user said that there is no format.
+
+    Raises:
+        InputError: where it cannot be read or is no text.
+    """
+    data = streams.head(source)
+    if not data.strip():
+        return None
+    streams.check_text(data, source.shown)
+    sample = _sample(data)
+    counts = _assign(sample) if layout is None and not plain else Counter[str]()
+    chosen = layout
+    if layout is None and counts:
+        name, hits = counts.most_common(1)[0]
+        chosen = LAYOUTS[name] if hits >= max(1, 0.02 * len(sample)) else None
+    context = _context(source, sample, chosen, zone)
+    others = () if plain else _others(counts, chosen)
+    sniffed = _describe(source, sample, chosen, counts, context)
+    return Plan(chosen, others, context, _cut(chosen), sniffed)
+
+
+def _sample(data: bytes) -> pl.Series:
+    whole = data[: data.rfind(b"\n") + 1] if len(data) >= streams.HEAD and b"\n" in data else data
+    texts = lines.split(whole, Counter())
+    return texts.filter(texts.str.strip_chars() != "").head(SAMPLE_LINES)
+
+
+def _assign(sample: pl.Series) -> Counter[str]:
+    """How many sample lines go to each layout, the most particular that reads them."""
+    counts: Counter[str] = Counter()
+    left = sample
+    if sample[0].lstrip()[:1] in ("{", "[") and not LAYOUTS["json"].fits(sample.head(1))[0]:
+        fits = LAYOUTS["json-documents"].fits(sample)
+        if fits.mean() > 0.5:  # type: ignore[operator]
+            return Counter({"json-documents": int(fits.sum())})
+    for name in ("csv", "journal-export"):
+        fits = LAYOUTS[name].fits(sample)
+        if fits.mean() > 0.9 and len(sample) > 1:  # type: ignore[operator]
+            return Counter({name: int(fits.sum())})
+    for layout in sorted(BY_LINE, key=lambda layout: -layout.rank):
+        if left.is_empty():
+            break
+        fits = layout.fits(left).fill_null(False)
+        if fits.any():
+            counts[layout.name] += int(fits.sum())
+            left = left.filter(~fits)
+    return counts
+
+
+def _others(counts: Counter[str], chosen: Layout | None) -> tuple[Layout, ...]:
+    ordered = sorted(BY_LINE, key=lambda layout: (-counts[layout.name], -layout.rank))
+    weak = {"level", "python-basic", "kernel", "name-time"}  # these read too much that is no header
+    return tuple(
+        layout for layout in ordered if layout is not chosen and (layout.name not in weak or counts[layout.name] > 2)
+    )
+
+
+def _cut(layout: Layout | None) -> blocks.Cut:
+    if layout is None:
+        return blocks.at_newline
+    own = getattr(layout, "cut", None)
+    return own if own is not None else blocks.at_event(layout.starts)
+
+
+def _context(source: Source, sample: pl.Series, layout: Layout | None, zone: str) -> Context:
+    context = Context(clock=times.Clock(zone=zone, now=_written(source)))
+    if layout is None:
+        return context
+    if layout.name == "csv":
+        context = replace(context, columns=header_of(sample.head(50).to_list()))
+    if isinstance(layout, TextLayout):
+        stamps = _stamps_of(layout, sample)
+        stamp = layout.stamp_of or times.find_stamp(stamps[:50])
+        context = replace(context, stamp=stamp)
+        if stamp is not None and stamp.cycle and stamps:
+            context = replace(context, clock=_anchored(context.clock, stamp, source, layout, stamps))
+    if layout.name in {"json", "cri", "json-documents"}:
+        context = replace(context, inner=_inner(layout, sample, context))
+    return context
+
+
+def _written(source: Source) -> dt.datetime:
+    now = dt.datetime.now(dt.UTC)
+    if source.path is None or source.shown == "-":
+        return now
+    try:
+        return min(now, dt.datetime.fromtimestamp(source.path.stat().st_mtime, dt.UTC))
+    except (OSError, ValueError, OverflowError):
+        return now
+
+
+def _stamps_of(layout: TextLayout, sample: pl.Series) -> list[str]:
+    if not layout.timed:
+        return []
+    return (
+        sample.str.extract(layout.regex.replace("(?P<head>", "(?:"), layout.groups.index("time") + 1)
+        .drop_nulls()
+        .to_list()
+    )
+
+
+def _anchored(
+    clock: times.Clock, stamp: times.Stamp, source: Source, layout: TextLayout, first: list[str]
+) -> times.Clock:
+    """Years (or days) that the stamps leave out, from the first and the last of them."""
+    tail = streams.tail(source)
+    tail_sample = lines.split(tail[tail.find(b"\n") + 1 :] if len(tail) >= streams.HEAD else tail, Counter())
+    last = _stamps_of(layout, tail_sample.tail(SAMPLE_LINES)) or first
+    fitting = [text for text in first if stamp.compiled.fullmatch(text)]
+    ending = [text for text in last if stamp.compiled.fullmatch(text)]
+    return clock.anchored(stamp, fitting[0], ending[-1]) if fitting and ending else clock
+
+
+def _inner(layout: Layout, sample: pl.Series, context: Context) -> TextLayout | None:
+    """The header that messages carry inside their record: taken when most messages have it."""
+    frame = layout.parse(sample.head(200), Want(frozenset({"message"})), context)
+    messages = frame["message"].drop_nulls()
+    best, most = None, 0.0
+    for inner in sorted(TEXT.values(), key=lambda one: -one.rank):
+        if inner.name in {"time", "name-time", "level", "kernel"} or inner.name == "access":
+            continue
+        share = inner.fits(messages).mean() if len(messages) else None
+        if isinstance(share, float) and share > max(0.3, most + 0.2):
+            best, most = inner, share
+    return best
+
+
+def _describe(
+    source: Source, sample: pl.Series, layout: Layout | None, counts: Counter[str], context: Context
+) -> Sniffed:
+    continued = sample.str.contains(CONTINUATION)
+    if layout is None:
+        return Sniffed(source.shown, PLAIN, 1.0)
+    want = Want(frozenset({"fields"}))
+    frame = layout.parse(sample.head(500), want, context)
+    own = frame["placed"] | (frame["mark"] > 0) if "mark" in frame.columns else frame["placed"]
+    events = own | ~continued.head(500)
+    confidence = int(own.sum()) / max(1, int(events.sum()))
+    others = [name for name, _ in counts.most_common() if name != layout.name]
+    return Sniffed(
+        source.shown,
+        layout.name,
+        round(confidence, 4),
+        runner_up=others[0] if others else None,
+        fields=field_kinds(frame["fields"]),
+        encoding=_encoding_of(source),
+        stamp=context.stamp.name if context.stamp else None,
+    )
+
+
+def _encoding_of(source: Source) -> str:
+    stream = streams.Stream(source)
+    try:
+        return streams.Utf8(stream).encoding
+    finally:
+        stream.close()
+
+
+def field_kinds(fields: pl.Series) -> dict[str, str]:
+    """What each field of the sample holds: number, category, id or text."""
+    import orjson
+
+    columns: dict[str, list[object]] = {}
+    records = [orjson.loads(text) for text in fields.drop_nulls().to_list()]
+    for record in records:
+        for name, value in record.items():
+            if value is not None:
+                columns.setdefault(name, []).append(value)
+    return {name: _kind(name, values) for name, values in list(columns.items())[:200]}
+
+
+def _kind(name: str, values: list[object]) -> str:
+    distinct = len({str(value) for value in values})
+    if re.search(
+        r"(?:^|[._-])(?:trace|span|request|session|correlation|transaction|flow|block|order|user)?_?[iI][dD]$|uid$|guid$|cursor$",
+        name,
+        re.IGNORECASE,
+    ) or (sum(bool(re.match(_ID, str(value))) for value in values) > 0.9 * len(values)):
+        return "id"
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return "category" if distinct <= 3 < len(values) else "number"
+    if all(re.fullmatch(r"-?[0-9]+(?:\.[0-9]+)?", str(value)) for value in values):
+        return "category" if distinct <= 3 < len(values) else "number"
+    if distinct <= max(3, min(50, 0.2 * len(values))):
+        return "category"
+    return "text"

@@ -1,0 +1,379 @@
+"""Time stamps to UTC microseconds, vectorised.
+
+Where a stamp's components stand at fixed places, the stamps of a block are read as a matrix of digits with numpy, which
+costs about 40 ns a stamp; everything else goes through the stamp's regular expression, on the distinct stamps only.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from offbeat.errors import OptionError
+from offbeat.read.stamps import ANY, STAMPS, TAIL, Stamp, find_stamp
+from offbeat.schema import TIME
+
+__all__ = ["ANY", "STAMPS", "Clock", "Stamp", "check_zone", "find_stamp", "from_numbers", "parse", "parse_any"]
+
+Ints = npt.NDArray[np.int64]
+
+_MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_DAY: Final = 86_400
+_SECOND: Final = 1_000_000
+_LEAP: Final = 2000  # a leap year to place month and day in when the year is not known
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What a file's stamps leave open.
+
+    Attributes:
+        zone: IANA name or ``+hh:mm``; where a stamp names no zone, it is in this one.
+        now: the newest plausible time of the file (its modification time), in UTC.
+        first: place of the file's first stamp within the cycle (seconds), None where not known.
+        start: year, or day since 1970, in which ``first`` falls.
+    """
+
+    zone: str = "UTC"
+    now: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
+    first: int | None = None
+    start: int = 0
+
+    def anchored(self, stamp: Stamp, first: str, last: str) -> Clock:
+        """Fix the year (or day) from the file's first and last stamp: the newest that is not in the future.
+
+        A first stamp later in the year than the last one means that a new year began in between; logs that cover more
+        than a year without naming it cannot be told apart.
+        """
+        places = _places(stamp, pl.Series([first, last]))
+        if places is None:
+            return self
+        begin, end = (int(x) for x in places)
+        wraps = 1 if begin > end + _DAY // 24 else 0
+        if stamp.cycle == "day":
+            today = (self.now - _EPOCH).days
+            into = (self.now - _EPOCH).seconds
+            return replace(self, first=begin, start=today - (end > into + 3600) - wraps)
+        last_year = self.now.year - (end > _place_of(self.now) + _DAY)
+        return replace(self, first=begin, start=last_year - wraps)
+
+    def cycle_of(self, places: Ints, cycle: str) -> Ints:
+        """Year (or day since 1970) of each place within the cycle."""
+        if self.first is not None:
+            slack = _DAY if cycle == "year" else 3600
+            return np.where(places >= self.first - slack, self.start, self.start + 1).astype(np.int64)
+        if cycle == "day":
+            today, into = (self.now - _EPOCH).days, (self.now - _EPOCH).seconds
+            return np.where(places > into + 3600, today - 1, today).astype(np.int64)
+        late = places > _place_of(self.now) + _DAY
+        return np.where(late, self.now.year - 1, self.now.year).astype(np.int64)
+
+
+def _place_of(when: dt.datetime) -> int:
+    return int((when.replace(year=_LEAP) - dt.datetime(_LEAP, 1, 1, tzinfo=dt.UTC)).total_seconds())
+
+
+def _places(stamp: Stamp, stamps: pl.Series) -> Ints | None:
+    parts = _by_regex(stamp, stamps)
+    if parts is None or not parts["ok"].all():
+        return None
+    clock = parts["H"] * 3600 + parts["M"] * 60 + parts["S"]
+    if stamp.cycle == "day":
+        return np.asarray(clock, np.int64)
+    year = np.full(len(clock), _LEAP, np.int64)
+    return np.asarray((_days(year, parts["m"], parts["d"]) - _days_of(_LEAP)) * _DAY + clock, np.int64)
+
+
+def check_zone(zone: str | None) -> str:
+    """The zone as Polars knows it; UTC where none is given.
+
+    Raises:
+        OptionError: when there is no such zone.
+    """
+    if zone is None or zone.upper() in {"UTC", "Z", "GMT"}:
+        return "UTC"
+    if re.fullmatch(r"[+-][0-9]{2}:?[0-9]{2}", zone):
+        return zone
+    import zoneinfo
+
+    try:
+        zoneinfo.ZoneInfo(zone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise OptionError(
+            f"there is no time zone {zone!r}", where="tz", hint="use a name like Europe/Berlin or an offset like +02:00"
+        ) from None
+    return zone
+
+
+def parse(stamps: pl.Series, stamp: Stamp, clock: Clock) -> pl.Series:
+    """Read stamps of one shape.
+
+    Args:
+        stamps: String, shape (n,); null where a line has none.
+        stamp: their shape.
+        clock: zone and cycle of the file.
+
+    Returns:
+        Datetime("us", "UTC"), shape (n,); null where a stamp is null or cannot be read.
+    """
+    n = len(stamps)
+    if n == 0 or stamps.null_count() == n:
+        return pl.Series(stamps.name, [None] * n, dtype=TIME)
+    if stamps.null_count():
+        rows = pl.int_range(n, eager=True).filter(stamps.is_not_null())
+        values = parse(stamps.drop_nulls(), stamp, clock)
+        return pl.Series(stamps.name, [None], dtype=TIME).new_from_index(0, n).scatter(rows, values)
+    if stamp.name == "epoch":
+        return _epochs(stamps.cast(pl.Float64, strict=False), stamps.cast(pl.Int64, strict=False)).alias(stamps.name)
+    parts = _by_mask(stamp, stamps)
+    if parts is not None:
+        return _assemble(parts, stamp, clock).alias(stamps.name)
+    distinct = stamps.unique(maintain_order=True)
+    parts = _by_regex(stamp, distinct)
+    if parts is None:
+        return pl.Series(stamps.name, [None], dtype=TIME).new_from_index(0, n)
+    times = _assemble(parts, stamp, clock)
+    return stamps.replace_strict(distinct, times, return_dtype=TIME)
+
+
+def parse_any(stamps: pl.Series, clock: Clock, first: Stamp | None = None) -> pl.Series:
+    """Read stamps of any shape, ``first`` before the others; what no shape fits is null."""
+    texts = stamps.cast(pl.String, strict=False)
+    times = parse(texts, first, clock) if first else pl.Series([None], dtype=TIME).new_from_index(0, len(texts))
+    for _ in range(len(STAMPS)):
+        left = texts.is_not_null() & times.is_null()
+        if not left.any():
+            break
+        rest = texts.filter(left)
+        stamp = find_stamp(rest.unique(maintain_order=True).head(50).to_list())
+        if stamp is None or stamp is first:
+            break
+        values = parse(rest, stamp, clock)
+        if values.null_count() == len(values):
+            break
+        first = stamp
+        times = times.scatter(pl.int_range(len(texts), eager=True).filter(left), values)
+    return times.alias(stamps.name)
+
+
+def from_numbers(values: pl.Series) -> pl.Series:
+    """Seconds, milli-, micro- or nanoseconds since 1970, told apart by size; null outside 1973 to 2286."""
+    return _epochs(values.cast(pl.Float64, strict=False), values.cast(pl.Int64, strict=False))
+
+
+def _epochs(floats: pl.Series, ints: pl.Series) -> pl.Series:
+    seconds = floats.to_numpy()
+    whole = ints.fill_null(0).to_numpy()
+    with np.errstate(invalid="ignore", over="ignore"):
+        size = np.abs(seconds)
+        micros = np.where(size < 1e11, np.nan_to_num(seconds * 1e6).round(), 0).astype(np.int64)
+        micros = np.where((size >= 1e11) & (size < 1e14), np.nan_to_num(seconds * 1e3 % 1e18).astype(np.int64), micros)
+        micros = np.where((size >= 1e14) & (size < 1e17), whole, micros)
+        micros = np.where((size >= 1e17) & (size < 1e19), whole // 1000, micros)
+        good = (size >= 1e8) & (size < 1e19)
+    return _to_series(micros, good)
+
+
+def _to_series(micros: Ints, good: npt.NDArray[np.bool_]) -> pl.Series:
+    series = pl.Series(micros)
+    if not good.all():
+        series = pl.select(pl.when(pl.Series(good)).then(series)).to_series()
+    return series.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+
+
+def _by_mask(stamp: Stamp, stamps: pl.Series) -> dict[str, Any] | None:
+    """Components of stamps that stand at fixed places; None when one of them does not fit the mask."""
+    mask = stamp.mask
+    if mask is None:
+        return None
+    widths = stamps.str.len_bytes()
+    width, widest = widths.min(), widths.max()
+    if not isinstance(width, int) or width < len(mask):
+        return None
+    joined = (stamps if width == widest else stamps.str.slice(0, len(mask))).str.join("").item().encode()
+    columns = width if width == widest else len(mask)
+    if len(joined) != columns * len(stamps):
+        return None
+    text = np.frombuffer(joined, np.uint8).reshape(len(stamps), columns).T.copy()
+    parts: dict[str, Any] = {}
+    for letter in dict.fromkeys(mask.replace("?", "")):
+        rows = text[mask.index(letter) : mask.rindex(letter) + 1]
+        value = _names(rows) if letter == "b" else _digits(rows)
+        if value is None:
+            return None
+        parts["m" if letter == "b" else letter] = value
+    if any((text[i] - 48 <= 9).any() for i, letter in enumerate(mask) if letter == "?" and i > 4):
+        return None
+    return _tail(parts, stamps, text, len(mask), width == widest)
+
+
+def _tail(
+    parts: dict[str, Any], stamps: pl.Series, text: npt.NDArray[np.uint8], width: int, even: bool
+) -> dict[str, Any] | None:
+    """Add fraction and zone, which follow the mask."""
+    parts["ok"] = np.ones(len(stamps), np.bool_)
+    if even and len(text) == width:
+        return parts
+    if even:
+        first = TAIL.fullmatch(text[width:, 0].tobytes().decode("ascii", "replace"))
+        if first is None:
+            return None
+        f = first["f"]
+        if f:
+            fraction = _digits(text[width + 1 : width + 1 + len(f)])
+            if fraction is None:
+                return None
+            parts["f"] = fraction * 10 ** (9 - len(f))
+        zone = text[width + first.start("z") :] if first["z"] else text[:0]
+        if not first["z"] or (zone == zone[:, :1]).all():
+            parts["z"] = np.full(len(stamps), _offset(first["z"])) if first["z"] else None
+            return parts
+    groups = stamps.str.slice(width).str.extract_groups("^" + TAIL.pattern + "$")
+    if groups.struct["f"].is_null().any() and groups.struct["z"].is_null().any() and not _fits(stamps, width):
+        return None
+    _fraction_and_zone(parts, groups)
+    return parts
+
+
+def _fits(stamps: pl.Series, width: int) -> bool:
+    return bool(stamps.str.slice(width).str.contains("^" + TAIL.pattern + "$").all())
+
+
+def _digits(rows: npt.NDArray[np.uint8]) -> Ints | None:
+    value = np.zeros(rows.shape[1], np.int64)
+    for i, row in enumerate(rows):
+        digit = row - 48
+        if (digit > 9).any():
+            blank = row == 32
+            if i == len(rows) - 1 or ((digit > 9) & ~blank).any():
+                return None
+            digit = np.where(blank, 0, digit)
+        value = value * 10 + digit
+    return value
+
+
+_CODES: Final = np.array([int.from_bytes(name.encode(), "big") for name in _MONTHS], np.int64)
+_ORDER: Final = np.argsort(_CODES)
+
+
+def _names(rows: npt.NDArray[np.uint8]) -> Ints | None:
+    low = (rows | 32).astype(np.int64)
+    codes = low[0] << 16 | low[1] << 8 | low[2]
+    at = np.minimum(np.searchsorted(_CODES[_ORDER], codes), 11)
+    return _ORDER[at] + 1 if (_CODES[_ORDER][at] == codes).all() else None
+
+
+def _by_regex(stamp: Stamp, stamps: pl.Series) -> dict[str, Any] | None:
+    groups = stamps.str.extract_groups(f"^(?:{stamp.regex})$")
+    if groups.dtype == pl.Null or not isinstance(groups.dtype, pl.Struct):
+        return None
+    names = [f.name for f in groups.dtype.fields]
+    parts: dict[str, Any] = {}
+    ok = np.ones(len(stamps), np.bool_)
+    for name in names:
+        if name in {"f", "z", "ms", "p"}:
+            continue
+        column = groups.struct[name]
+        if name == "b":
+            column = column.str.to_lowercase().replace_strict(
+                _MONTHS, range(1, 13), default=None, return_dtype=pl.Int64
+            )
+        column = column.cast(pl.Int64, strict=False)
+        ok &= column.is_not_null().to_numpy()
+        parts["m" if name == "b" else name] = column.fill_null(1).to_numpy()
+    parts["ok"] = ok
+    if "p" in names:
+        half = groups.struct["p"].fill_null("").to_numpy()
+        parts["H"] = np.where(half == "", parts["H"], parts["H"] % 12 + 12 * (half == "PM"))
+    if "ms" in names:
+        parts["f"] = groups.struct["ms"].cast(pl.Int64, strict=False).fill_null(0).to_numpy() * 1_000_000
+    elif "f" in names or "z" in names:
+        _fraction_and_zone(parts, groups)
+    return parts
+
+
+def _fraction_and_zone(parts: dict[str, Any], groups: pl.Series) -> None:
+    assert isinstance(groups.dtype, pl.Struct)  # noqa: S101 - narrows the type for mypy
+    names = {f.name for f in groups.dtype.fields}
+    if "f" in names:
+        digits = groups.struct["f"].fill_null("0").str.pad_end(9, "0")
+        parts["f"] = digits.cast(pl.Int64, strict=False).fill_null(0).to_numpy()
+    if "z" in names and groups.struct["z"].null_count() < len(groups):
+        zones = groups.struct["z"]
+        known = {zone: _offset(zone) for zone in zones.drop_nulls().unique().to_list()}
+        parts["z"] = zones.replace_strict(known, default=None, return_dtype=pl.Float64).to_numpy()
+
+
+def _offset(zone: str) -> float:
+    """Seconds east of Greenwich."""
+    zone = zone.strip()
+    if zone in {"Z", "UTC", "GMT"}:
+        return 0.0
+    digits = zone[1:].replace(":", "")
+    seconds = int(digits[:2]) * 3600 + int(digits[2:]) * 60
+    return float(-seconds if zone[0] == "-" else seconds)
+
+
+def _days_of(year: int) -> int:
+    return int(_days(np.array([year]), np.array([1]), np.array([1]))[0])
+
+
+def _days(year: Ints, month: Ints, day: Ints) -> Ints:
+    """Days since 1970-01-01 (Hinnant, "chrono-compatible low-level date algorithms", days_from_civil)."""
+    y = year - (month <= 2)
+    era = y // 400
+    yoe = y - era * 400
+    doy = (153 * (month + np.where(month > 2, -3, 9)) + 2) // 5 + day - 1
+    return np.asarray(era * 146_097 + yoe * 365 + yoe // 4 - yoe // 100 + doy - 719_468, np.int64)
+
+
+def _assemble(parts: dict[str, Any], stamp: Stamp, clock: Clock) -> pl.Series:
+    """Components to UTC microseconds; null where a component is out of range."""
+    n = len(parts["ok"])
+    zero = np.zeros(n, np.int64)
+    hour, minute, second = parts.get("H", zero), parts.get("M", zero), parts.get("S", zero)
+    ok = parts["ok"] & (hour < 24) & (minute < 60) & (second <= 60)
+    seconds = hour * 3600 + minute * 60 + second
+    if stamp.cycle == "day":
+        days = clock.cycle_of(seconds, "day")
+    else:
+        month, day = parts["m"], parts["d"]
+        ok &= (month >= 1) & (month <= 12) & (day >= 1)
+        if "Y" in parts:
+            year = parts["Y"]
+        elif "y" in parts:
+            year = parts["y"] + np.where(parts["y"] < 70, 2000, 1900)
+        else:
+            year = clock.cycle_of((_days(zero + _LEAP, month, day) - _days_of(_LEAP)) * _DAY + seconds, "year")
+        days = _days(year, month, day)
+        ok &= (_days(year + month // 12, month % 12 + 1, zero + 1) > days) & (year >= 1970) & (year < 2262)
+    micros = (days * _DAY + seconds) * _SECOND
+    if "f" in parts:
+        micros = micros + parts["f"] // 1000
+    offset = parts.get("z")
+    if offset is None:
+        return _localise(_to_series(micros, ok), clock.zone)
+    naive = np.isnan(offset)
+    times = _to_series(micros - np.where(naive, 0, offset).astype(np.int64) * _SECOND, ok)
+    if naive.any() and clock.zone != "UTC":
+        return pl.select(pl.when(pl.Series(naive)).then(_localise(times, clock.zone)).otherwise(times)).to_series()
+    return times
+
+
+def _localise(times: pl.Series, zone: str) -> pl.Series:
+    """Read wall-clock times as being in ``zone``; of a repeated hour the first, a skipped hour moves forward."""
+    if zone == "UTC":
+        return times
+    if zone[0] in "+-":
+        return times - dt.timedelta(seconds=_offset(zone))
+    naive = times.dt.replace_time_zone(None)
+    local = naive.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+    later = (naive + dt.timedelta(hours=1)).dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+    return local.fill_null(later - dt.timedelta(hours=1)).dt.convert_time_zone("UTC")
