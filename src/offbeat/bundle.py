@@ -18,19 +18,26 @@ from offbeat.errors import ModelError, OptionError
 #: Raised whenever an older program could not read what this one writes.
 VERSION: Final = 1
 _MAIN: Final = "model.json"
-_WHAT: Final = "offbeat model"
+#: What a folder holds; a model is not taken for a run.
+MODEL: Final = "offbeat model"
+RUN: Final = "offbeat run"
 
 
 def write(
-    path: str | Path, values: Mapping[str, Any], frames: Mapping[str, pl.DataFrame], onnx: Mapping[str, bytes]
+    path: str | Path,
+    values: Mapping[str, Any],
+    frames: Mapping[str, pl.DataFrame],
+    others: Mapping[str, bytes],
+    what: str = MODEL,
 ) -> None:
-    """Write a model folder in one step: either the whole of it is there afterwards, or what was there before.
+    """Write a folder in one step: either the whole of it is there afterwards, or what was there before.
 
     Args:
         path: the folder; one that exists is replaced if offbeat wrote it.
         values: plain values for model.json.
         frames: tables by name, written as ``NAME.parquet``.
-        onnx: networks by name, written as ``NAME.onnx``.
+        others: further files by their full names, as ``network.onnx``.
+        what: MODEL or RUN.
 
     Raises:
         OptionError: the path is a file, or a folder that offbeat did not write.
@@ -46,11 +53,11 @@ def write(
             hashes = {}
             for name, frame in frames.items():
                 frame.write_parquet(new / f"{name}.parquet", compression="zstd")
-            for name, data in onnx.items():
-                (new / f"{name}.onnx").write_bytes(data)
+            for name, data in others.items():
+                (new / name).write_bytes(data)
             for file in sorted(new.iterdir()):
                 hashes[file.name] = _hash(file.read_bytes())
-            body = {"what": _WHAT, "version": VERSION, "files": hashes, "model": dict(values)}
+            body = {"what": what, "version": VERSION, "files": hashes, "values": dict(values)}
             body["hash"] = _hash(orjson.dumps(body, option=orjson.OPT_SORT_KEYS))
             text = orjson.dumps(body, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
             (new / _MAIN).write_bytes(text + b"\n")
@@ -64,22 +71,26 @@ def write(
 def refuse_foreign(path: Path) -> None:
     """Raise OptionError where writing to ``path`` would replace something that offbeat did not write."""
     if path.is_dir():
-        main = path / _MAIN
-        if any(path.iterdir()) and not (
-            main.is_file() and _WHAT.encode() in main.read_bytes()[-4096:] + main.read_bytes()[:4096]
-        ):
+        if any(path.iterdir()) and not _is_ours(path / _MAIN):
             raise OptionError(
                 "this folder was not written by offbeat and is left alone", where=str(path), hint="name another folder"
             )
     elif path.exists():
-        raise OptionError("is a file; a model is a folder", where=str(path), hint="name another path")
+        raise OptionError("is a file; a folder is written here", where=str(path), hint="name another path")
 
 
-def read(path: str | Path) -> tuple[dict[str, Any], dict[str, pl.DataFrame], dict[str, bytes], str]:
-    """Read a model folder and check every byte.
+def _is_ours(main: Path) -> bool:
+    try:
+        return orjson.loads(main.read_bytes())["what"] in (MODEL, RUN)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def read(path: str | Path, what: str = MODEL) -> tuple[dict[str, Any], dict[str, pl.DataFrame], dict[str, bytes], str]:
+    """Read a folder and check every byte.
 
     Returns:
-        Values, frames by name, networks by name, and the model's hash.
+        Values, frames by name, other files by full name, and the folder's hash.
 
     Raises:
         ModelError: absent, not a model, of another version, incomplete, or changed since it was written.
@@ -87,16 +98,17 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, pl.DataFrame], dic
     path = Path(path)
     main = path / _MAIN
     if not path.exists():
-        raise ModelError("there is no model here", where=str(path), hint="learn one: offbeat fit FILES -o " + str(path))
+        hint = f"offbeat {'fit FILES' if what == MODEL else 'detect FILES'} -o {path} writes one"
+        raise ModelError(f"there is no {what} here", where=str(path), hint=hint)
     if not main.is_file():
-        raise ModelError(f"is not an offbeat model: it has no {_MAIN}", where=str(path))
+        raise ModelError(f"is not an {what}: it has no {_MAIN}", where=str(path))
     try:
         body = orjson.loads(main.read_bytes())
         known = body.pop("hash")
-        if body["what"] != _WHAT:
+        if body["what"] != what:
             raise KeyError("what")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise ModelError("is not an offbeat model, or is damaged", where=str(main), hint="learn it again") from None
+        raise ModelError(f"is not an {what}, or is damaged", where=str(main), hint="learn it again") from None
     if body["version"] != VERSION:
         raise ModelError(
             f"has version {body['version']}, and this offbeat reads version {VERSION}",
@@ -105,7 +117,7 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, pl.DataFrame], dic
         )
     if _hash(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)) != known:
         raise ModelError("was changed since it was written", where=str(main), hint="learn it again, or restore a copy")
-    frames, onnx = {}, {}
+    frames, others = {}, {}
     for name, digest in body["files"].items():
         file = path / Path(name).name
         try:
@@ -117,8 +129,8 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, pl.DataFrame], dic
         if file.suffix == ".parquet":
             frames[file.stem] = pl.read_parquet(data)
         else:
-            onnx[file.stem] = data
-    return body["model"], frames, onnx, known
+            others[file.name] = data
+    return body["values"], frames, others, known
 
 
 def replace_file(path: str | Path, data: bytes) -> None:

@@ -58,6 +58,16 @@ SCORES: Final[Mapping[str, pl.DataType]] = {
     "is_anomaly": pl.Boolean(),
 }
 
+#: One row a unit: what made a view's score, in codes; words are made only for what is shown.
+EVIDENCE: Final[Mapping[str, pl.DataType]] = {
+    "kind": pl.String(),  # new pattern, rare pattern, missing event, count, order
+    "template": pl.UInt32(),  # the template in question
+    "event": pl.UInt32(),  # its place in the sequence, 0-based; null for what is missing
+    "seen": pl.Float64(),  # how often it is there
+    "usual": pl.Float64(),  # how often it usually is
+    "share": pl.Float64(),  # probability: of what was seen; for a count, of the usual one; else of presence
+}
+
 #: The command line's names for OpenTelemetry's severity ranges.
 LEVELS: Final[Mapping[str, int]] = {"TRACE": 1, "DEBUG": 5, "INFO": 9, "WARN": 13, "ERROR": 17, "FATAL": 21}
 

@@ -11,8 +11,9 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import polars as pl
 
-from offbeat.detect.ragged import Floats, Ragged
+from offbeat.detect.ragged import Floats, Ragged, segment_argmax
 from offbeat.errors import OffbeatError, OptionError
+from offbeat.schema import EVIDENCE, check
 
 Unit = Literal["event", "unit", "bucket"]
 
@@ -91,6 +92,13 @@ class Detector(ABC):
         scores = self._score(data.take(first))[index] if len(data) else np.zeros(0)
         return pl.Series(self.name, scores, dtype=pl.Float64)
 
+    def evidence(self, X: pl.DataFrame) -> pl.DataFrame:
+        """Return an EVIDENCE frame, one row a row of ``X``: what made its score."""
+        data = Ragged.of(X)
+        first, index = data.distinct
+        found = self._evidence(data.take(first))
+        return check(pl.DataFrame(found, schema=dict(EVIDENCE))[index], EVIDENCE, "evidence")
+
     def score_samples(self, X: pl.DataFrame) -> Floats:
         """Return scikit-learn's score: the opposite of ``anomaly_score``, lower is stranger."""
         return -self.anomaly_score(X).to_numpy()
@@ -102,6 +110,9 @@ class Detector(ABC):
     def _score(self, data: Ragged) -> Floats: ...
 
     @abstractmethod
+    def _evidence(self, data: Ragged) -> dict[str, Any]: ...
+
+    @abstractmethod
     def state(self) -> State:
         """Return what has to be saved, beside the parameters, to score again."""
 
@@ -111,3 +122,20 @@ class Detector(ABC):
 
     def _restored(self, values: Mapping[str, Any]) -> None:
         self.sequences_seen_ = int(values["sequences_seen"])
+
+
+def order_evidence(data: Ragged, surprise: Floats) -> dict[str, Any]:
+    """Return the columns of EVIDENCE for a view that scores each event: its most surprising one, shape (events,) in."""
+    worst = segment_argmax(surprise, data.rows, len(data))
+    some = worst >= 0
+    at = np.where(some, worst, 0)
+    ids = data.ids if len(data.ids) else np.zeros(1, dtype=np.int64)
+    values = surprise if len(data.ids) else np.zeros(1)
+    return {
+        "kind": np.full(len(data), "order"),
+        "template": ids[at].astype(np.uint32),
+        "event": pl.Series(np.where(some, at - data.offsets[:-1], 0)).cast(pl.UInt32).set(pl.Series(~some), None),
+        "seen": some.astype(float),
+        "usual": np.zeros(len(data)),
+        "share": np.exp(-values[at]),
+    }

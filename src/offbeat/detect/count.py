@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from offbeat.detect.base import Detector, State
-from offbeat.detect.ragged import Floats, Ints, Ragged, segment_max
+from offbeat.detect.ragged import Floats, Ints, Ragged, segment_argmax, segment_max
 
 
 class Count(Detector):
@@ -27,7 +27,7 @@ class Count(Detector):
     source: ClassVar[str] = "offbeat; smoothed histogram of each template's count a unit"
     looks_at: ClassVar[str] = "templates that occur more or less often than usual"
 
-    def __init__(self, smoothing: float = 0.5, largest: int = 64) -> None:
+    def __init__(self, smoothing: float = 0.5, largest: int = 8) -> None:
         self.smoothing = smoothing
         self.largest = largest
 
@@ -53,27 +53,52 @@ class Count(Detector):
         never = -np.log(self.smoothing / norm)
         return np.where(self.table_ > 0, -np.log((self.table_ + self.smoothing) / norm[:, None]), never[:, None]), never
 
-    def _score(self, data: Ragged) -> Floats:
+    def _of_cells(self, data: Ragged) -> Floats:
+        """Return the surprise of each template's count, in the order of ``data.cells``."""
         table, never = self.surprise()
-        rows, codes, counts = data.cells
+        _, codes, counts = data.cells
         bins = self.bins(counts)
-        new = -np.log(self.smoothing / (self.total_ + self.smoothing))
         known = codes < len(table)
         seen = known & (bins < table.shape[1])
-        of_cell = np.full(len(codes), new)
-        of_cell[known] = never[codes[known]]
-        of_cell[seen] = table[codes[seen], bins[seen]]
-        score = segment_max(of_cell, rows, len(data))
-        # Zero is a count too. Those whose absence surprises, most surprising first: few, so one column each.
-        absent = np.flatnonzero(table[:, 0] > np.log(2))
-        if len(absent):
-            place = np.full(len(table), -1)
-            place[absent] = np.arange(len(absent))
-            here = np.zeros((len(data), len(absent)), dtype=bool)
-            of_code = np.where(known, place[np.minimum(codes, len(table) - 1)], -1)
-            here[rows[of_code >= 0], of_code[of_code >= 0]] = True
-            score = np.maximum(score, np.where(here, 0.0, table[absent, 0]).max(axis=1))
-        return score
+        out = np.full(len(codes), -np.log(self.smoothing / (self.total_ + self.smoothing)))
+        out[known] = never[codes[known]]
+        out[seen] = table[codes[seen], bins[seen]]
+        return out
+
+    def _missing(self, data: Ragged) -> tuple[Floats, Ints]:
+        """Zero is a count too: return the largest surprise of a zero, and its template's code, shape (n,) each."""
+        zero = self.surprise()[0][:, 0]
+        # Few templates are missed loudly enough to matter, so one column each.
+        expected = np.flatnonzero(zero > np.log(2))
+        if not len(expected):
+            return np.zeros(len(data)), np.zeros(len(data), dtype=np.int64)
+        missed = np.where(data.holds(expected), 0.0, zero[expected])
+        worst = missed.argmax(axis=1)
+        return missed[np.arange(len(data)), worst], expected[worst]
+
+    def _score(self, data: Ragged) -> Floats:
+        return np.maximum(segment_max(self._of_cells(data), data.cells[0], len(data)), self._missing(data)[0])
+
+    def _evidence(self, data: Ragged) -> dict[str, Any]:
+        rows, codes, counts = data.cells
+        of_cell = self._of_cells(data)
+        cell = segment_argmax(of_cell, rows, len(data))
+        missed, which = self._missing(data)
+        here = (cell >= 0) & (of_cell[cell] >= missed) if len(codes) else np.zeros(len(data), dtype=bool)
+        cell = np.where(here, cell, 0)
+        template = np.where(here, codes[cell], which) if len(codes) else which
+        known = np.minimum(template, len(self.table_) - 1)
+        usual = np.where(template < len(self.table_), self.table_[known].argmax(axis=1), 0)
+        share = np.where(template < len(self.table_), self.table_[known].max(axis=1) / self.total_, 1.0)
+        place = data.first_places[cell] if len(codes) else np.zeros(len(data))
+        return {
+            "kind": np.where(here, "count", "missing event"),
+            "template": template.astype(np.uint32),
+            "event": pl.Series(place).cast(pl.UInt32).set(pl.Series(~here), None),
+            "seen": np.where(here, counts[cell], 0).astype(float) if len(codes) else np.zeros(len(data)),
+            "usual": usual.astype(float),
+            "share": share,
+        }
 
     def state(self) -> State:
         """Return the histogram of each template."""

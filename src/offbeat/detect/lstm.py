@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
 
-from offbeat.detect.base import Detector, State
+from offbeat.detect.base import Detector, State, order_evidence
 from offbeat.detect.ragged import Floats, Ragged, segment_max
 
 #: Tokens the network knows beside the templates; nets.next_event writes them, and scoring must agree.
@@ -96,6 +96,19 @@ class LSTM(Detector):
             of_end[which] = out[lengths, np.arange(len(which))]
         return of_event, of_end
 
+    def expected(self, codes: Sequence[int], event: int, k: int = 3) -> list[tuple[int | None, float]]:
+        """Return the ``k`` most likely events at place ``event`` of a sequence, with their probabilities.
+
+        None stands for the end of the sequence.
+        """
+        tokens = [c + FIRST if c + FIRST < self.vocabulary_ else UNKNOWN for c in codes[:event]]
+        read = np.array([[START], *[[t] for t in tokens]], dtype=np.int64)
+        state = np.zeros((1, 1, self.hidden), np.float32)
+        feed = {"read": read, "predict": read, "h0": state, "c0": state}
+        last = self._open().run(["all"], feed)[0][-1, 0]
+        best = [int(t) for t in np.argsort(-last, kind="stable") if t not in (START, UNKNOWN)][:k]
+        return [(t - FIRST if t >= FIRST else None, float(np.exp(last[t]))) for t in best]
+
     def _open(self) -> Any:
         if self._session is None:
             import onnxruntime as ort
@@ -109,6 +122,9 @@ class LSTM(Detector):
     def _score(self, data: Ragged) -> Floats:
         of_event, _ = self.log_p(data)
         return segment_max(-of_event, data.rows, len(data))
+
+    def _evidence(self, data: Ragged) -> dict[str, Any]:
+        return order_evidence(data, -self.log_p(data)[0])
 
     def state(self) -> State:
         """Return the network as ONNX, and the losses of its training."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import polars as pl
 
-from offbeat.detect.base import Detector, State
+from offbeat.detect.base import Detector, State, order_evidence
 from offbeat.detect.ragged import Floats, Ints, Ragged, segment_max
 
 
@@ -58,6 +58,9 @@ class NGram(Detector):
 
     def _score(self, data: Ragged) -> Floats:
         return segment_max(self.event_surprise(data), data.rows, len(data))
+
+    def _evidence(self, data: Ragged) -> dict[str, Any]:
+        return order_evidence(data, self.event_surprise(data))
 
     def state(self) -> State:
         """Return the counts of pairs and of single events."""

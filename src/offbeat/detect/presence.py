@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from offbeat.detect.base import Detector, State
-from offbeat.detect.ragged import Floats, Ragged, segment_max
+from offbeat.detect.ragged import Floats, Ints, Ragged, segment_argmax, segment_max
 
 
 class Presence(Detector):
@@ -44,22 +44,48 @@ class Presence(Detector):
         """``-ln P(present)`` of a template that training never saw."""
         return float(-np.log(self.smoothing / (self.total_ + 2 * self.smoothing)))
 
-    def _score(self, data: Ragged) -> Floats:
-        present, absent = self.surprise()
-        rows, codes, _ = data.cells
-        known = codes < len(present)
-        of_cell = np.where(known, present[np.minimum(codes, len(present) - 1)], self.surprise_of_new)
-        score = segment_max(of_cell, rows, len(data))
+    def _of_cells(self, data: Ragged) -> Floats:
+        """Return the surprise of each template that is there, in the order of ``data.cells``."""
+        present, _ = self.surprise()
+        codes = data.cells[1]
+        return np.where(codes < len(present), present[np.minimum(codes, len(present) - 1)], self.surprise_of_new)
+
+    def _missing(self, data: Ragged) -> tuple[Floats, Ints]:
+        """Return the surprise of the most expected template that is missing, and its code, two arrays of shape (n,)."""
+        _, absent = self.surprise()
         # Only a template that most units hold can be missed more loudly than any present one is heard.
         expected = np.flatnonzero(absent > np.log(2))
-        if len(expected):
-            place = np.full(len(present), -1)
-            place[expected] = np.arange(len(expected))
-            here = np.zeros((len(data), len(expected)), dtype=bool)
-            of_code = np.where(known, place[np.minimum(codes, len(present) - 1)], -1)
-            here[rows[of_code >= 0], of_code[of_code >= 0]] = True
-            score = np.maximum(score, np.where(here, 0.0, absent[expected]).max(axis=1))
-        return score
+        if not len(expected):
+            return np.zeros(len(data)), np.zeros(len(data), dtype=np.int64)
+        missed = np.where(data.holds(expected), 0.0, absent[expected])
+        worst = missed.argmax(axis=1)
+        return missed[np.arange(len(data)), worst], expected[worst]
+
+    def _score(self, data: Ragged) -> Floats:
+        return np.maximum(segment_max(self._of_cells(data), data.cells[0], len(data)), self._missing(data)[0])
+
+    def _evidence(self, data: Ragged) -> dict[str, Any]:
+        rows, codes, counts = data.cells
+        of_cell = self._of_cells(data)
+        cell = segment_argmax(of_cell, rows, len(data))
+        missed, which = self._missing(data)
+        here = (cell >= 0) & (of_cell[cell] >= missed) if len(codes) else np.zeros(len(data), dtype=bool)
+        cell = np.where(here, cell, 0)
+        template = np.where(here, codes[cell], which) if len(codes) else which
+        known = template < len(self.units_with_)
+        held = self.units_with_[np.minimum(template, len(self.units_with_) - 1)]
+        share = np.where(known, held / self.total_, 0.0)
+        kind = np.where(~here, "missing event", np.where(share > 0, "rare pattern", "new pattern"))
+        return {
+            "kind": kind,
+            "template": template.astype(np.uint32),
+            "event": pl.Series(data.first_places[cell] if len(codes) else here)
+            .cast(pl.UInt32)
+            .set(pl.Series(~here), None),
+            "seen": np.where(here, counts[cell], 0.0) if len(codes) else np.zeros(len(data)),
+            "usual": np.where(here, 0.0, 1.0),
+            "share": share,
+        }
 
     def state(self) -> State:
         """Return the number of units and, for each template, how many hold it."""

@@ -68,6 +68,12 @@ class Ragged:
         key, count = np.unique(self.rows * max(self.size, 1) + self.ids, return_counts=True)
         return key // max(self.size, 1), key % max(self.size, 1), count
 
+    @cached_property
+    def first_places(self) -> Ints:
+        """Where the code of each of ``cells`` first occurs in its sequence, 0-based."""
+        key, first = np.unique(self.rows * max(self.size, 1) + self.ids, return_index=True)
+        return np.asarray(first - self.offsets[key // max(self.size, 1)], dtype=np.int64)
+
     def take(self, keep: Ints) -> Ragged:
         """Return the sequences at the positions ``keep``, in that order."""
         lengths = self.lengths[keep]
@@ -75,17 +81,26 @@ class Ragged:
         flat = np.repeat(self.offsets[keep] - offsets[:-1], lengths) + np.arange(offsets[-1])
         return Ragged(self.ids[flat], offsets, self.weight[keep])
 
-    @cached_property
-    def distinct(self) -> tuple[Ints, Ints]:
-        """Positions of the first of each distinct sequence, and for every sequence the index among those.
+    def holds(self, codes: Ints) -> NDArray[np.bool_]:
+        """Return, for each sequence, which of a few distinct ``codes`` it holds, shape (n, codes)."""
+        place = np.full(max(self.size, int(codes.max(initial=-1)) + 1), -1)
+        place[codes] = np.arange(len(codes))
+        rows, met, _ = self.cells
+        out = np.zeros((len(self), len(codes)), dtype=bool)
+        column = place[met]
+        out[rows[column >= 0], column[column >= 0]] = True
+        return out
 
-        Equality is by two independent 64-bit polynomial hashes, so that millions of units cost two passes.
-        """
+    @cached_property
+    def hashes(self) -> NDArray[np.uint64]:
+        """Two independent 64-bit hashes of each sequence, and its length: uint64 of shape (n, 3)."""
+        # Drawn row by row, so that a sequence's hash does not depend on what else is there.
         rng = np.random.Generator(np.random.PCG64(20240901))
-        codes = rng.integers(1, 2**63, size=(2, max(self.size, 1)), dtype=np.uint64)
+        places_rng = np.random.Generator(np.random.PCG64(20240902))
+        codes = rng.integers(1, 2**63, size=(max(self.size, 1), 2), dtype=np.uint64).T
         within = np.arange(len(self.ids)) - np.repeat(self.offsets[:-1], self.lengths)
         longest = int(self.lengths.max()) if len(self) else 0
-        places = rng.integers(1, 2**63, size=(2, max(longest, 1)), dtype=np.uint64) | np.uint64(1)
+        places = places_rng.integers(1, 2**63, size=(max(longest, 1), 2), dtype=np.uint64).T | np.uint64(1)
         hashes = np.zeros((len(self), 3), dtype=np.uint64)
         hashes[:, 2] = self.lengths
         filled = self.lengths > 0
@@ -94,6 +109,15 @@ class Ragged:
             mixed ^= mixed >> np.uint64(29)
             if filled.any():
                 hashes[filled, k] = np.add.reduceat(mixed, self.offsets[:-1][filled])
+        return hashes
+
+    @cached_property
+    def distinct(self) -> tuple[Ints, Ints]:
+        """Positions of the first of each distinct sequence, and for every sequence the index among those.
+
+        Sequences are compared by their hashes, so that millions of units cost two passes.
+        """
+        hashes = self.hashes
         frame = pl.DataFrame({"a": hashes[:, 0], "b": hashes[:, 1], "n": hashes[:, 2]}).with_row_index("i")
         groups = frame.group_by("a", "b", "n", maintain_order=True).agg(pl.col("i").first().alias("first"))
         groups = groups.with_row_index("g")
@@ -105,4 +129,12 @@ def segment_max(values: Floats, rows: Ints, n: int) -> Floats:
     """Return the largest value in each of ``n`` rows, shape (n,); 0 for a row without values."""
     out = np.zeros(n)
     np.maximum.at(out, rows, values)
+    return out
+
+
+def segment_argmax(values: Floats, rows: Ints, n: int) -> Ints:
+    """Return the position of the largest value (the first of equals) in each of ``n`` rows; -1 for a row without."""
+    order = np.lexsort((-np.arange(len(values)), values, rows))
+    out = np.full(n, -1, dtype=np.int64)
+    out[rows[order]] = order
     return out

@@ -1,1 +1,5 @@
-"""Room."""
+"""FINDINGS -> why: expected against seen, and one plain sentence."""
+
+from offbeat.explain.words import Facts, sentence
+
+__all__ = ["Facts", "sentence"]

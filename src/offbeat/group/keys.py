@@ -22,7 +22,7 @@ _EVENTS = 3.0
 #: Fewer sessions than this teach nothing about what is usual.
 _SESSIONS = 20
 
-#: Text that looks like an identifier: ``blk_-123``, ``req-uuid``, ``task_2008_m_01``; ``session=ab12``, ``TraceID: ab``.
+#: Text that looks like an identifier: ``blk_-1``, ``req-uuid``, ``task_2008_m_01``; ``session=ab12``, ``TraceID: ab``.
 _PREFIXED = r"\b([A-Za-z]{2,}[_-])-?[0-9a-f]*\d[0-9A-Fa-f_-]{3,}"
 _NAMED = r"(?i)\b([a-z_.]*(?:id|session|request|req|trace|txn|transaction|job|task|call))\s?[=:]\s?[\"']?[\w.:-]{4,}"
 
@@ -127,10 +127,9 @@ def find_key(sample: pl.DataFrame, fields: Mapping[str, str]) -> tuple[Key | Non
     if total == 0:
         return None, "there are no events"
     candidates: list[tuple[float, Key]] = []
-    for name in fields:
-        column = f"fields.{name}"
-        named_id, named_entity = _ID_FIELD.search(name), _ENTITY_FIELD.search(name)
-        if column in sample.columns and (named_id or named_entity):
+    for name in worth_trying(fields):
+        column, named_id = f"fields.{name}", _ID_FIELD.search(name)
+        if column in sample.columns:
             rated = _rate(sample.select(key=pl.col(column).cast(pl.String)).drop_nulls(), total, name)
             if rated:
                 value, reason = rated
@@ -175,3 +174,8 @@ def _rate(keys: pl.DataFrame, total: int, name: str) -> tuple[float, str] | None
         return None
     reason = f"{coverage:.0%} of the lines sampled carry {name}, {mean:.0f} events each"
     return coverage * (1 - 0.5 * single), reason
+
+
+def worth_trying(fields: Mapping[str, str]) -> list[str]:
+    """Return the names of fields that may be a key by what they are called."""
+    return [name for name in fields if _ID_FIELD.search(name) or _ENTITY_FIELD.search(name)]

@@ -20,6 +20,9 @@ Tokens = NDArray[np.int64]
 
 END, START, UNKNOWN, FIRST = 0, 1, 2, 3
 
+#: The budget of events allows at least so many passes; a larger log is sampled in each.
+_PASSES = 12
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -113,6 +116,12 @@ def _loss(net: NextEvent, group: list[Chunk]) -> tuple[torch.Tensor, float]:
     return (each.sum(dim=1) * weight).sum(), float(sum(c.weight * len(c.read) for c in group))
 
 
+def _some(pieces: list[Chunk], tokens: int) -> list[Chunk]:
+    """Return the first pieces with about so many events, at least one."""
+    ends = np.cumsum([len(c.read) for c in pieces])
+    return pieces[: max(1, int(np.searchsorted(ends, tokens, side="right")))]
+
+
 def train(
     ids: Tokens,
     offsets: Tokens,
@@ -145,14 +154,18 @@ def train(
     pieces = chunks(ids, offsets, weight / weight.mean(), plan.chunk)
     per = np.repeat(held, np.maximum(1, np.ceil((np.diff(offsets) + 1) / plan.chunk).astype(int)))
     learn = [c for c, h in zip(pieces, per, strict=True) if not h]
-    check = [c for c, h in zip(pieces, per, strict=True) if h] or learn
+    check = _some([c for c, h in zip(pieces, per, strict=True) if h] or learn, plan.tokens // _PASSES // 4)
     optimiser = torch.optim.Adam(net.parameters(), lr=plan.learning_rate)
     schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, factor=0.5, patience=1)
     best, best_state, since, spent = math.inf, copy.deepcopy(net.state_dict()), 0, 0
     history: list[tuple[float, float]] = []
     for epoch in range(plan.epochs):
         total = norm = 0.0
+        before = spent
         for group in batches(learn, plan.batch_tokens, generator):
+            # A pass over a large log is cut short, so that it validates often enough to stop in time.
+            if spent - before >= plan.tokens // _PASSES:
+                break
             optimiser.zero_grad()
             loss, mass = _loss(net, group)
             (loss / mass).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped

@@ -1,0 +1,214 @@
+"""fit, detect and evaluate."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from offbeat.cli.options import (
+    Clean,
+    Dedupe,
+    Detectors,
+    Files,
+    Format,
+    Idle,
+    Json,
+    Mask,
+    Model,
+    Params,
+    Rule,
+    Seed,
+    SessionBy,
+    Window,
+    Zone,
+    done,
+    make_pipeline,
+    mask_key,
+    out,
+    progress,
+    read_labels,
+    say,
+    stdin_check,
+)
+from offbeat.errors import OptionError
+
+if TYPE_CHECKING:
+    from offbeat.run import Finding, Run
+
+app = typer.Typer()
+
+_LEVELS = ("low", "medium", "high", "critical")
+
+
+@app.command()
+def fit(
+    files: Files,
+    output: Annotated[str, typer.Option("-o", "--output", help="The model's folder.")],
+    labels: Annotated[str | None, typer.Option("--labels", help="CSV key,label or [file,]line,label.")] = None,
+    format_: Format = None,
+    session_by: SessionBy = None,
+    window: Window = None,
+    idle: Idle = None,
+    tz: Zone = None,
+    dedupe: Dedupe = False,
+    mask: Mask = False,
+    detector: Detectors = None,
+    param: Params = None,
+    clean: Clean = False,
+    threshold: Rule = None,
+    seed: Seed = 0,
+) -> None:
+    """Learn what is normal and write a model: offbeat fit app.log -o model."""
+    from offbeat import bundle
+
+    bundle.refuse_foreign(Path(output))
+    pipeline = make_pipeline(
+        detector, param, format=format_, session_by=session_by, window=window, idle=idle, tz=tz,
+        dedupe=dedupe, mask_key=mask_key(mask), clean=clean, threshold=threshold, seed=seed,
+    )  # fmt: skip
+    pipeline.fit(stdin_check(files), read_labels(labels))
+    pipeline.save(output)
+    done()
+    s = pipeline.summary
+    say(f"learned {s['templates']:,} templates and {s['units']:,} units from {s['events']:,} events: {s['grouped']}")
+    if s["known_anomalies"]:
+        say(f"left out {s['known_anomalies']:,} units labelled as anomalies")
+    say(f"about {s['alert_share']:.2%} of units like these will be flagged; model written to {output}")
+    say(f"next: offbeat detect FILES -m {output}")
+
+
+@app.command()
+def detect(
+    files: Files,
+    model: Model = None,
+    json: Json = False,
+    scores: Annotated[str | None, typer.Option("--scores", help="Write every unit's scores to a Parquet file.")] = None,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", help="Write the run to a folder, for explain.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=0, help="Show so many findings; 50 on the terminal.")
+    ] = None,
+    budget: Annotated[str | None, typer.Option("--budget", help="Flag at most 5/day, 1/hour or 2/1000 units.")] = None,
+    fail_on: Annotated[
+        str | None, typer.Option("--fail-on", help="Exit with 3 on low, medium, high or critical.")
+    ] = None,
+    since: Annotated[str | None, typer.Option("--since", help="Only findings after this time (ISO 8601).")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Only findings before this time (ISO 8601).")] = None,
+    format_: Format = None,
+    session_by: SessionBy = None,
+    window: Window = None,
+    idle: Idle = None,
+    tz: Zone = None,
+    dedupe: Dedupe = False,
+    mask: Mask = False,
+    detector: Detectors = None,
+    param: Params = None,
+    clean: Clean = False,
+    threshold: Rule = None,
+    seed: Seed = 0,
+) -> int:
+    """Find what is off the beat: offbeat detect app.log. Without -m it learns from the files themselves."""
+    from offbeat.budget import Budget
+    from offbeat.detection import parse_time, write_run, write_scores
+
+    if fail_on is not None and fail_on not in _LEVELS:
+        raise OptionError(f"{fail_on!r} is no severity", where="--fail-on", hint="one of: " + ", ".join(_LEVELS))
+    allowed = Budget.parse(budget) if budget else None
+    stretch = (parse_time(since, "--since"), parse_time(until, "--until"))
+    grouping: dict[str, Any] = {"format": format_, "session_by": session_by, "window": window}
+    grouping |= {"idle": idle, "tz": tz, "dedupe": dedupe}
+    if model is None:
+        pipeline = make_pipeline(
+            detector, param, mask_key=mask_key(mask), clean=clean, threshold=threshold, seed=seed, **grouping
+        )
+        run = pipeline.fit(stdin_check(files)).cross_score()
+    else:
+        from offbeat.intake import Options
+        from offbeat.pipeline import Pipeline
+
+        if detector or param or clean or threshold:
+            raise OptionError("belongs to learning", where="--detector, --param, --clean, --threshold", hint="with fit")
+        pipeline = Pipeline.load(model, mask_key=mask_key(mask), progress=progress())
+        pipeline.options.joined(Options(**grouping))
+        run = pipeline.score(stdin_check(files))
+    if allowed:
+        run = run.with_budget(allowed)
+    if any(stretch):
+        run = run.between(*stretch)
+    findings = run.find()
+    done()
+    if scores:
+        write_scores(run, scores)
+    if output:
+        write_run(run, findings, output, pipeline.hash)
+    if json:
+        _print_json(findings if limit is None else findings[:limit])
+    else:
+        _print_report(run, findings, 50 if limit is None else limit, pipeline.summary, model)
+    truncated = run.logs.summary.truncated if run.logs else []
+    for name in truncated:
+        say(f"offbeat: {name}")
+    if truncated:
+        return 2
+    met = fail_on is not None and any(_LEVELS.index(f.severity) >= _LEVELS.index(fail_on) for f in findings)
+    return 3 if met else 0
+
+
+def _print_json(findings: list[Finding]) -> None:
+    import orjson
+
+    for one in findings:
+        sys.stdout.buffer.write(orjson.dumps(one.as_dict()) + b"\n")
+
+
+def _print_report(run: Run, findings: list[Finding], limit: int, trained: dict[str, Any], model: str | None) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from offbeat import report
+
+    console = Console(highlight=False, soft_wrap=True)
+    lines = list(report.head(run, trained, min(limit, len(findings)), len(findings)))
+    for one in findings[:limit]:
+        lines += report.finding(one)
+    if not findings:
+        lines.append(report.calm(run))
+    lines.append([])
+    hint = "--json for all of it, --html report.html to look at" if findings else "--budget 5/day for the strangest"
+    again = "" if model else "; offbeat fit FILES -o MODEL keeps what was learned"
+    lines.append([(f"next: {hint}{again}", "dim")])
+    for pieces in lines:
+        console.print(Text.assemble(*pieces))
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A model that fit wrote.")],
+    files: Files,
+    labels: Annotated[str, typer.Option("--labels", help="CSV key,label or [file,]line,label.")],
+    json: Json = False,
+    mask: Mask = False,
+) -> None:
+    """Compare with labels: precision, recall, F1, ROC AUC and more."""
+    from offbeat.detection import evaluate_run
+    from offbeat.pipeline import Pipeline
+
+    known = read_labels(labels)
+    pipeline = Pipeline.load(model, mask_key=mask_key(mask), progress=progress())
+    result = evaluate_run(pipeline.score(stdin_check(files), known))
+    done()
+    _print_metrics(result, json)
+
+
+def _print_metrics(result: dict[str, Any], json: bool) -> None:
+    if json:
+        import orjson
+
+        out(orjson.dumps(result).decode())
+        return
+    for name, value in result.items():
+        out(f"{name:24} {value:.4f}" if isinstance(value, float) else f"{name:24} {value}")

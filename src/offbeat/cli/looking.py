@@ -1,0 +1,7 @@
+"""parse, patterns and sniff."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer()

@@ -1,0 +1,105 @@
+"""Options that commands share, and what they do with them. Heavy imports wait inside functions."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from offbeat.errors import OptionError
+
+if TYPE_CHECKING:
+    from offbeat.pipeline import Pipeline
+
+Files = Annotated[
+    list[str], typer.Argument(help="Files, folders, globs or - for stdin; .gz .bz2 .xz .zst as they are.")
+]
+Format = Annotated[str | None, typer.Option("--format", help="Log format; found by itself unless given.")]
+SessionBy = Annotated[
+    str | None, typer.Option("--session-by", help="Field, or regular expression, of a session's key.")
+]
+Window = Annotated[str | None, typer.Option("--window", help="Windows of so many events (100) or so much time (5m).")]
+Idle = Annotated[str | None, typer.Option("--idle", help="A pause this long ends a session (30m).")]
+Zone = Annotated[str | None, typer.Option("--tz", help="Time zone of time stamps without one; UTC unless given.")]
+Dedupe = Annotated[bool, typer.Option("--dedupe", help="Drop exact duplicates.")]
+Mask = Annotated[bool, typer.Option("--mask", help="Replace personal data by a hash keyed with $OFFBEAT_MASK_KEY.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of everything random.")]
+Detectors = Annotated[str | None, typer.Option("--detector", help="Views to use, with commas; see: offbeat detectors.")]
+Params = Annotated[
+    list[str] | None, typer.Option("--param", help="Parameter of a detector: hidden=32, lstm.epochs=10.")
+]
+Clean = Annotated[bool, typer.Option("--clean", help="The training data is declared free of anomalies.")]
+Rule = Annotated[str | None, typer.Option("--threshold", help="knee, sigma:3 or quantile:0.999.")]
+Json = Annotated[bool, typer.Option("--json", help="JSON lines on stdout, complete.")]
+Model = Annotated[str | None, typer.Option("-m", "--model", help="A model that fit wrote.")]
+
+
+def say(text: str) -> None:
+    """Print a message for the person on stderr."""
+    from offbeat.report import printable
+
+    print(printable(text, 2000), file=sys.stderr)  # noqa: T201 - this is what the command line is for
+
+
+def out(text: str) -> None:
+    """Print a line of results on stdout."""
+    sys.stdout.write(text + "\n")
+
+
+def progress() -> Any:
+    """Return what shows progress on a terminal's stderr, and nothing elsewhere."""
+    if not sys.stderr.isatty():
+        return None
+    return lambda words: print(f"\r\x1b[2K{words} …", end="", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def done() -> None:
+    """Wipe what ``progress`` left on the terminal."""
+    if sys.stderr.isatty():
+        print("\r\x1b[2K", end="", file=sys.stderr, flush=True)  # noqa: T201 - wipes the progress
+
+
+def mask_key(mask: bool) -> bytes | None:
+    """Return the key that personal data are hashed with; raises OptionError where it is wanted and not set."""
+    key = os.environ.get("OFFBEAT_MASK_KEY", "")
+    if mask and not key:
+        raise OptionError(
+            "needs a key", where="--mask", hint="set OFFBEAT_MASK_KEY; the same key gives the same hashes"
+        )
+    return key.encode() if mask else None
+
+
+def parameters(given: list[str] | None) -> dict[str, str]:
+    """Read ``--param k=v``; raises OptionError where the sign is missing."""
+    out = {}
+    for item in given or []:
+        name, sign, value = item.partition("=")
+        if not sign or not name:
+            raise OptionError(f"{item!r} is no parameter", where="--param", hint="as in --param hidden=32")
+        out[name] = value
+    return out
+
+
+def make_pipeline(detector: str | None, param: list[str] | None, **options: Any) -> Pipeline:
+    """Return a pipeline as the options say."""
+    from offbeat.pipeline import Pipeline
+
+    if detector is not None:
+        options["detectors"] = [name.strip() for name in detector.split(",") if name.strip()]
+    return Pipeline(params=parameters(param), progress=progress(), **options)
+
+
+def stdin_check(files: list[str]) -> list[str]:
+    """Return the files; raises OptionError where stdin is meant and is a terminal, rather than wait for ever."""
+    if "-" in files and sys.stdin.isatty():
+        raise OptionError("stdin is a terminal", where="-", hint="name a file, or pipe a log in: … | offbeat detect -")
+    return files
+
+
+def read_labels(path: str | None) -> Any:
+    """Return the labels of a file, where one is named."""
+    from offbeat.evaluate.labels import read_labels
+
+    return read_labels(path) if path else None

@@ -1,0 +1,93 @@
+"""Neighbouring alarms become one incident: few findings instead of many."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from typing import Final
+
+import polars as pl
+
+#: Alarms for the same reason belong together when no more than this lies between them.
+SAME_REASON: Final = timedelta(hours=6)
+#: Alarms of one session key belong together when no more than this lies between them.
+SAME_KEY: Final = timedelta(minutes=30)
+
+SEVERITIES: Final = ("low", "medium", "high", "critical")
+
+
+def join_alarms(alarms: pl.DataFrame, windows: bool) -> pl.Series:
+    """Say which incident each alarm belongs to.
+
+    Alarms join when they have the same kind and template and lie close in time (all of them, where there is no time);
+    when they are the same session key close in time; and, for windows, when one follows directly on the other.
+
+    Args:
+        alarms: one row an alarm with ``unit`` (its position among all units), ``key``, ``start``, ``end``, ``kind``,
+            ``template``.
+        windows: whether units are windows in order.
+
+    Returns:
+        UInt32 incident numbers, 0-based in the order of their first alarms.
+    """
+    n = alarms.height
+    parent = list(range(n))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    def union(a: int, b: int) -> None:
+        a, b = root(a), root(b)
+        parent[max(a, b)] = min(a, b)
+
+    numbered = alarms.with_row_index("i")
+    for by, limit in ((["kind", "template"], SAME_REASON), (["key"], SAME_KEY)):
+        ordered = numbered.sort([*by, "start", "unit"], nulls_last=False)
+        same = pl.all_horizontal(pl.col(c).eq_missing(pl.col(c).shift(1)) for c in by)
+        reach = pl.col("end").cum_max().over(by).shift(1)
+        near = ((pl.col("start") - reach) <= limit).fill_null(True)
+        linked = ordered.with_columns(before=pl.col("i").shift(1), link=same & near & (pl.int_range(pl.len()) > 0))
+        for a, b in linked.filter("link").select("before", "i").rows():
+            union(a, b)
+    if windows:
+        ordered = numbered.sort("unit").with_columns(before=pl.col("i").shift(1), step=pl.col("unit").diff())
+        for a, b in ordered.filter(pl.col("step") == 1).select("before", "i").rows():
+            union(a, b)
+    roots = [root(i) for i in range(n)]
+    number = {r: k for k, r in enumerate(dict.fromkeys(roots))}
+    return pl.Series("incident", [number[r] for r in roots], dtype=pl.UInt32)
+
+
+def severity(excess: float, units: int, level: int) -> tuple[str, str]:
+    """Return how severe an incident is, and why in a few words.
+
+    A point each for: twice and three times the threshold's surprise, ten units or more, a line at ERROR or above;
+    FATAL counts for two.
+
+    Args:
+        excess: its score divided by the threshold.
+        units: alarms that it joins.
+        level: the highest OpenTelemetry severity number among its strange lines.
+    """
+    reasons = []
+    points = 0
+    for limit in (2.0, 3.0):
+        points += excess >= limit
+    if excess >= 2:
+        reasons.append(f"{excess:.0f} times as surprising as the threshold")
+    if units >= 10:
+        points += 1
+        reasons.append(f"{units:,} units alike")
+    if level >= 17:
+        points += 2 if level >= 21 else 1
+        reasons.append("fatal lines" if level >= 21 else "error lines")
+    return SEVERITIES[min(points, 3)], ", ".join(reasons) or "just above the threshold"
+
+
+def finding_id(kind: str, key: str, template: str, position: str) -> str:
+    """Return the id of what a finding is about: the same finding has the same id in every run."""
+    digest = hashlib.blake2s("\0".join((kind, key, template, position)).encode(), digest_size=6)
+    return digest.hexdigest()

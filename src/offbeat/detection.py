@@ -1,0 +1,53 @@
+"""What detect and evaluate do beside scoring: outputs, times, and metrics of a run."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from offbeat import bundle
+from offbeat.errors import OptionError
+from offbeat.run import Finding, Run
+
+
+def parse_time(text: str | None, where: str) -> datetime | None:
+    """Read an ISO 8601 time; without an offset it is UTC. Raises OptionError where it is none."""
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise OptionError(f"{text!r} is no time", where=where, hint="as in 2026-11-22T14:00:00Z") from None
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def write_scores(run: Run, path: str | Path) -> None:
+    """Write one row a unit as Parquet, in one step. Raises OptionError where the place is a folder."""
+    if Path(path).is_dir():
+        raise OptionError("is a folder; scores are a file", where=str(path))
+    buffer = io.BytesIO()
+    run.scores.write_parquet(buffer)
+    bundle.replace_file(path, buffer.getvalue())
+
+
+def write_run(run: Run, findings: Sequence[Finding], path: str | Path, model_hash: str | None) -> None:
+    """Write a run as a folder, in one step: what was done, the findings, and every unit's scores."""
+    body = b"".join(orjson.dumps(f.as_dict()) + b"\n" for f in findings)
+    values = {"summary": run.summary, "model": model_hash, "threshold": run.threshold, "unit": run.unit}
+    bundle.write(path, values, {"scores": run.scores}, {"findings.jsonl": body}, what=bundle.RUN)
+
+
+def evaluate_run(run: Run) -> dict[str, Any]:
+    """Return the metrics of a run that was scored with labels, and the same with duplicate sequences counted once."""
+    from offbeat.evaluate.metrics import measure
+
+    s = run.scores
+    y, score, flagged = (s[c].to_numpy() for c in ("label", "score", "is_anomaly"))
+    weight = s["weight"].to_numpy() if "weight" in s.columns else None
+    once = measure(y, score, flagged, distinct=s["sequence"].to_numpy())
+    return measure(y, score, flagged, weight).as_dict() | {f"distinct_{k}": v for k, v in once.as_dict().items()}

@@ -1,0 +1,88 @@
+"""One sentence that a person would say, and what was expected instead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_LONGEST = 90
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a finding's worst unit.
+
+    Attributes:
+        kind: of EVIDENCE.
+        unit: the word for a unit, session or window.
+        template: text of the template in question.
+        seen, usual, share: as in EVIDENCE.
+        before: text of the event before, None at the start.
+        instead: what was expected there, (text or None for the end, probability), most likely first.
+        trained_on: units the model learned from.
+    """
+
+    kind: str
+    unit: str
+    template: str
+    seen: float
+    usual: float
+    share: float
+    before: str | None = None
+    instead: Sequence[tuple[str | None, float]] = ()
+    trained_on: float = 0
+
+
+def shortened(text: str, longest: int = _LONGEST) -> str:
+    """Return a text that fits a sentence."""
+    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
+
+
+def rate(share: float, unit: str) -> str:
+    """Say a share in words: ``99.8 % of sessions``, ``1 in 1,100 sessions``, ``no session``."""
+    if share <= 0:
+        return f"no {unit}"
+    if share < 0.01:
+        return f"1 in {round(1 / share):,} {unit}s"
+    return f"{_percent(share)} of {unit}s"
+
+
+def _percent(share: float) -> str:
+    if share >= 0.9995:
+        return "nearly 100 %" if share < 1 else "100 %"
+    return f"{share * 100:.1f} %".replace(".0 %", " %")
+
+
+def times(n: float) -> str:
+    """Say a count."""
+    return "once" if n == 1 else "twice" if n == 2 else f"{n:,.0f} times"
+
+
+def sentence(facts: Facts) -> tuple[str, str]:
+    """Return the reason, one sentence, and what was expected, a phrase."""
+    t = f"“{shortened(facts.template)}”"
+    unit = facts.unit
+    match facts.kind:
+        case "new pattern":
+            return f"{t} was never seen in training.", f"none of {facts.trained_on:,.0f} {unit}s learned from holds it"
+        case "rare pattern":
+            held = f"{rate(facts.share, unit)} {'holds' if facts.share < 0.01 else 'hold'} it"
+            return f"{t} is here; usually only {held}.", held
+        case "missing event":
+            return (
+                f"{t} is missing; {rate(facts.share, unit)} hold it.",
+                f"{t} in every {unit}" if facts.share >= 0.9995 else f"{t}, as in {rate(facts.share, unit)}",
+            )
+        case "count":
+            usual = "is not there" if facts.usual == 0 else f"occurs {times(facts.usual)}"
+            often = f"in {rate(facts.share, unit)} it {usual}"
+            return f"{t} occurs {times(facts.seen)}; {often}.", often
+        case "order":
+            where = f"after “{shortened(facts.before)}”" if facts.before is not None else f"at the start of the {unit}"
+            likely = [
+                f"“{shortened(x)}” ({_percent(p)})" if x else f"the end ({_percent(p)})" for x, p in facts.instead
+            ]
+            expected = " or ".join(likely[:2]) or "something more usual"
+            chance = f"{max(facts.share, 1e-9):.2g}"
+            return f"{t} comes {where}, where {expected} is expected; its probability is {chance}.", expected
+    raise ValueError(f"no words for the kind {facts.kind!r}")

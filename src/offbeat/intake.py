@@ -1,0 +1,305 @@
+"""Whatever the user has - files, lines, frames, lists of ids - becomes SEQUENCES."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+
+from offbeat.errors import InputError, NotEnoughDataError, OptionError
+from offbeat.group import Key, Sessions, Windows, find_key, parse_key, parse_window
+from offbeat.group.keys import no_key, worth_trying
+from offbeat.mine import Catalog, Miner
+from offbeat.read import Lines, Logs, events_from_frame, open_logs
+from offbeat.schema import SEQUENCES
+
+#: Event columns that units carry as lists, beside templates and rows.
+EXTRA = ["timestamp", "level", "source"]
+#: Windows of this many events where no key is found.
+WINDOW = 100
+#: Sessions by a key whose values come back (a client, a process) end after this pause.
+_IDLE_SECONDS = 1800
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to read and group; remembered by a model, and a flag that contradicts it is an error."""
+
+    format: str | None = None
+    session_by: str | None = None
+    window: str | None = None
+    idle: str | None = None
+    tz: str | None = None
+    dedupe: bool = False
+
+    def joined(self, later: Options) -> Options:
+        """Return these options for a second use; raises OptionError where ``later`` says something else."""
+        for name, value in asdict(later).items():
+            mine = getattr(self, name)
+            if value not in (None, False) and value != mine:
+                flag = "--" + name.replace("_", "-")
+                said = f"was learned with {flag} {mine}" if mine else f"was learned without {flag}"
+                raise OptionError(f"{value!r} contradicts the model, which {said}", where=flag, hint="leave it out")
+        return self
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """How events become units: by a key, by windows, or windows within each key."""
+
+    key: Key | None
+    window: int | str | None
+    idle: int | None
+    reason: str
+
+    def new(self) -> Sessions | Windows:
+        """Return an empty grouper."""
+        if self.window is not None:
+            return Windows(self.window, by_key=self.key is not None, extra=EXTRA)
+        return Sessions(self.idle, extra=EXTRA)
+
+    @property
+    def unit(self) -> str:
+        """The word for one unit."""
+        return "session" if self.window is None else "window"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the grouping that ``as_dict`` described."""
+        key = Key.from_dict(values["key"]) if values["key"] else None
+        return cls(key, values["window"], values["idle"], values["reason"])
+
+
+class Sources:
+    """Names of sources as small codes; 0 is unknown."""
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self.names: list[str | None] = [None, *names]
+        self._codes: dict[str | None, int] = {name: i for i, name in enumerate(self.names)}
+
+    def encode(self, values: pl.Series) -> pl.Series:
+        """Return a UInt32 code a value, growing the table."""
+        kinds = values.unique(maintain_order=True)
+        for name in kinds:
+            if name not in self._codes:
+                self._codes[name] = len(self.names)
+                self.names.append(name)
+        new = pl.Series([self._codes[name] for name in kinds], dtype=pl.UInt32)
+        return values.replace_strict(kinds, new, return_dtype=pl.UInt32)
+
+
+class Ids:
+    """Template ids handed in by the user, standing in for a catalog: the text of an id is its name."""
+
+    def __init__(self, names: Iterable[str] = (), known: int | None = None) -> None:
+        self.texts = list(names)
+        self.known = len(self.texts) if known is None else known
+        self._codes = {name: i for i, name in enumerate(self.texts)}
+
+    def encode(self, flat: pl.Series) -> pl.Series:
+        """Return a UInt32 code an id, growing the table."""
+        kinds = flat.unique(maintain_order=True)
+        for name in kinds.cast(pl.String):
+            if name not in self._codes:
+                self._codes[name] = len(self.texts)
+                self.texts.append(name)
+        new = pl.Series([self._codes[name] for name in kinds.cast(pl.String)], dtype=pl.UInt32)
+        return flat.replace_strict(kinds, new, return_dtype=pl.UInt32)
+
+
+Data = Any
+"""Paths, lines, frames of events, or sequences of ids; see ``Intake``."""
+
+
+@dataclass
+class Intake:
+    """One input, opened.
+
+    ``data`` may be a path, folder, glob or ``-``, or several; ``Lines``; a list of lines; a Polars or pandas frame of
+    events (``events_from_frame``); a Polars frame with a column ``templates`` of lists (ids with optional ``key``,
+    ``start``, ``end`` and ``weight``); or a list of lists of ids.
+    """
+
+    data: Data
+    options: Options
+    mask_key: bytes | None = None
+    logs: Logs | None = None
+    without_key: int = 0
+    events: int = 0
+    _frame: pl.DataFrame | None = field(default=None, repr=False)
+    _sequences: pl.DataFrame | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        data = self.data
+        if isinstance(data, pl.DataFrame) and "templates" in data.columns:
+            self._sequences = data
+        elif _is_frame(data):
+            self._frame = events_from_frame(data)
+        elif isinstance(data, Sequence) and not isinstance(data, str) and len(data) and _is_ids(data[0]):
+            names = [[str(x) for x in unit] for unit in data]
+            self._sequences = pl.DataFrame({"templates": names}, schema={"templates": pl.List(pl.String)})
+        else:
+            opened = data if isinstance(data, Lines) else Lines(list(data)) if _are_lines(data) else data
+            o = self.options
+            self.logs = open_logs(opened, format=o.format, tz=o.tz, dedupe=o.dedupe, mask_key=self.mask_key)
+
+    @property
+    def is_ids(self) -> bool:
+        """Whether the data are sequences of ids already."""
+        return self._sequences is not None
+
+    @property
+    def messages(self) -> pl.Series | None:
+        """The messages of a frame handed in, by row; None for files, which are read again for the lines shown."""
+        return None if self._frame is None else self._frame["message"]
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The fields that the formats of the files name, with their kinds."""
+        if self._frame is not None:
+            return {c.removeprefix("fields."): "text" for c in self._frame.columns if c.startswith("fields.")}
+        return {name: kind for s in self.logs.sniffed for name, kind in s.fields.items()} if self.logs else {}
+
+    def sample(self, fields: Sequence[str]) -> pl.DataFrame:
+        """Return the first events with their messages and some fields."""
+        if self._frame is not None:
+            return self._frame.head(20_000)
+        assert self.logs is not None  # noqa: S101 - sequences have no events to sample
+        for frame in self.logs.batches(["message", "source"], fields):
+            return frame.head(20_000)
+        raise InputError("holds no events", where=", ".join(self.logs.files) or "input")
+
+    def grouping(self) -> Grouping:
+        """Decide how to group: as the options say, else by a key found by itself, else windows."""
+        o = self.options
+        if self.is_ids:
+            return Grouping(None, None, None, "sequences as given")
+        window = parse_window(o.window) if o.window else None
+        idle = _microseconds(o.idle) if o.idle else None
+        if o.session_by:
+            key = parse_key(o.session_by, self.fields)
+            if window is None and idle is None and key.entity:
+                idle = _IDLE_SECONDS * 1_000_000
+            return Grouping(key, window, idle, f"by {o.session_by}, as asked")
+        if window is not None:
+            return Grouping(None, window, None, f"windows of {o.window}, as asked")
+        found, reason = find_key(self.sample(worth_trying(self.fields)), self.fields)
+        if found is None:
+            return Grouping(None, WINDOW, None, f"windows of {WINDOW} lines, for {reason}")
+        if idle is None and found.entity:
+            idle = _IDLE_SECONDS * 1_000_000
+        return Grouping(found, None, idle, reason)
+
+    def _batches(self, grouping: Grouping) -> Iterator[pl.DataFrame]:
+        """Yield events with ``shape`` and, where grouping needs them, ``keys`` instead of the message."""
+        key = grouping.key
+
+        def prepare(frame: pl.DataFrame) -> pl.DataFrame:
+            shapes = Miner.shapes(frame["message"]).alias("shape")
+            keys = [key.lists().alias("keys")] if key else []
+            return frame.select("file", "line", "timestamp", "level", "source", *keys).with_columns(shapes)
+
+        if self._frame is not None:
+            for part in self._frame.iter_slices(262_144):
+                yield prepare(part)
+            return
+        assert self.logs is not None  # noqa: S101 - the third kind of data has no events
+        columns = ["file", "line", "timestamp", "level", "source", "message"]
+        wanted = [key.name] if key and key.is_field and key.column != key.name else []
+        yield from self.logs.batches(columns, wanted, then=prepare)
+
+    def units(
+        self, grouping: Grouping, code: Callable[[pl.Series], pl.Series], sources: Sources
+    ) -> Iterator[pl.DataFrame]:
+        """Yield SEQUENCES as they close.
+
+        Args:
+            grouping: how to group.
+            code: shapes to codes; shape codes while learning, template codes with a catalog.
+            sources: grows with the names met.
+        """
+        grouper = grouping.new()
+        for frame in self._batches(grouping):
+            self.events += frame.height
+            frame = frame.with_columns(template=code(frame["shape"]), source=sources.encode(frame["source"]))
+            closed = grouper.push(frame.drop("shape"))
+            if closed is not None:
+                yield closed
+        if self.events == 0:
+            raise InputError("holds no events", where=", ".join(self.logs.files) if self.logs else "input")
+        self.without_key = grouper.without_key
+        if grouping.key and self.without_key >= self.events:
+            raise no_key(grouping.key, self.fields)
+        yield grouper.flush()
+
+    def sequences(self, ids: Ids) -> pl.DataFrame:
+        """Return sequences of ids as SEQUENCES, growing ``ids``."""
+        assert self._sequences is not None  # noqa: S101 - callers ask is_ids first
+        given = self._sequences
+        n = given.height
+        if n == 0:
+            raise NotEnoughDataError("there is no sequence", where="input")
+        flat = given["templates"].explode(empty_as_null=False)
+        lengths = given["templates"].list.len().fill_null(0).to_numpy()
+        owner = pl.Series("i", np.repeat(np.arange(n), lengths), dtype=pl.UInt32)
+        lists = pl.DataFrame({"i": owner, "templates": ids.encode(flat)}).group_by("i", maintain_order=True).all()
+        made = pl.DataFrame({"i": pl.Series(range(n), dtype=pl.UInt32)}).join(lists, on="i", how="left")
+        self.events = int(lengths.sum())
+        columns = {
+            "key": pl.col("i").cast(pl.String),
+            "start": pl.lit(None, SEQUENCES["start"]),
+            "end": pl.lit(None, SEQUENCES["end"]),
+            "open_at_end": pl.lit(False),
+        }
+        kept = {c: given[c] for c in ("key", "start", "end", "weight") if c in given.columns}
+        return made.with_columns(
+            templates=pl.col("templates").fill_null(pl.lit([], pl.List(pl.UInt32))),
+            file=pl.lit(0, pl.UInt16),
+            first_line=pl.col("i") + 1,
+            last_line=pl.col("i") + 1,
+            events=pl.Series(lengths, dtype=pl.UInt32),
+            **{c: kept[c].cast(SEQUENCES.get(c, pl.Float64())) if c in kept else e for c, e in columns.items()},
+            **({"weight": kept["weight"].cast(pl.Float64)} if "weight" in kept else {}),
+        ).select(*SEQUENCES, *(["weight"] if "weight" in kept else []))
+
+
+def learn_units(intake: Intake, grouping: Grouping, sources: Sources) -> tuple[pl.DataFrame, Catalog]:
+    """Read everything once: mine templates and gather units. Returns SEQUENCES with template codes, and the catalog."""
+    miner = Miner()
+    units = pl.concat(list(intake.units(grouping, miner.encode, sources)))
+    catalog = miner.learn()
+    flat = miner.templates(units["templates"].explode(empty_as_null=False))
+    owner = pl.Series("i", np.repeat(np.arange(units.height), units["events"].to_numpy()), dtype=pl.UInt32)
+    lists = pl.DataFrame({"i": owner, "templates": flat}).group_by("i", maintain_order=True).all()
+    return units.with_columns(lists["templates"]), catalog
+
+
+def _microseconds(text: str) -> int:
+    parsed = parse_window(text)
+    if isinstance(parsed, int):
+        raise OptionError(f"{text!r} is no stretch of time", where="--idle", hint="30s, 10m or 2h")
+    return int(parsed.removesuffix("us"))
+
+
+def _is_frame(data: Data) -> bool:
+    return isinstance(data, pl.DataFrame) or type(data).__module__.split(".")[0] == "pandas"
+
+
+def _is_ids(item: Any) -> bool:
+    return isinstance(item, (list, tuple, np.ndarray, pl.Series))
+
+
+def _are_lines(data: Data) -> bool:
+    """Whether a list of strings is lines of a log rather than names of files."""
+    if not isinstance(data, Sequence) or isinstance(data, str) or any(isinstance(d, os.PathLike) for d in data):
+        return False
+    return any(len(d) > 255 or " " in d for d in data) and not any(Path(d[:4096]).exists() for d in data[:20])

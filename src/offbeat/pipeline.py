@@ -1,0 +1,295 @@
+"""Pipeline: fit · score · find · save · load. What a Python user holds; every command is a call on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import polars as pl
+
+from offbeat import bundle
+from offbeat.decide import Decision, Threshold, check_drift, parse_threshold
+from offbeat.detect import DETECTORS, Detector, Ragged, State
+from offbeat.errors import InputError, ModelError, OffbeatError
+from offbeat.group.sessions import POSITION_BITS
+from offbeat.intake import Data, Grouping, Ids, Intake, Options, Sources, learn_units
+from offbeat.learn import DEFAULT, Learned, learn, make_views, score_views
+from offbeat.mine import Catalog
+from offbeat.run import KEPT, Run, unit_columns
+
+if TYPE_CHECKING:
+    from offbeat.evaluate.labels import Labels
+
+Progress = Callable[[str], None]
+
+
+class Pipeline:
+    """Learns what is normal from logs and says what is not.
+
+    Args:
+        format, session_by, window, idle, tz, dedupe: how to read and group; see the command line's options.
+        detectors: views to use, by name.
+        params: parameters of detectors, by ``name`` or ``detector.name``.
+        clean: the training data is declared free of anomalies.
+        threshold: ``knee``, ``sigma:3`` or ``quantile:0.999``; None chooses by ``clean``.
+        seed: of everything random.
+        mask_key: replace personal data by a hash with this key before anything is mined, stored or shown.
+        progress: called with a few words on what is being done.
+    """
+
+    def __init__(
+        self,
+        *,
+        format: str | None = None,  # noqa: A002 - the command line's name
+        session_by: str | None = None,
+        window: str | int | None = None,
+        idle: str | None = None,
+        tz: str | None = None,
+        dedupe: bool = False,
+        detectors: Sequence[str] = DEFAULT,
+        params: Mapping[str, Any] | None = None,
+        clean: bool = False,
+        threshold: str | None = None,
+        seed: int = 0,
+        mask_key: bytes | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.options = Options(format, session_by, None if window is None else str(window), idle, tz, dedupe)
+        self.detectors = tuple(detectors)
+        self.params = dict(params or {})
+        self.clean = clean
+        self.rule: Threshold | None = parse_threshold(threshold) if threshold else None
+        self.threshold = threshold
+        self.seed = seed
+        self.mask_key = mask_key
+        self.progress: Progress = progress or (lambda _: None)
+        self.learned: Learned | None = None
+        self.grouping: Grouping | None = None
+        self.catalog: Catalog | Ids | None = None
+        self.sources = Sources()
+        self.summary: dict[str, Any] = {}
+        self.hash: str | None = None
+        self._training: tuple[Intake, pl.DataFrame] | None = None
+        make_views(self.detectors, self.params, seed)  # wrong names are said before anything is read
+
+    def fit(self, data: Data, labels: Labels | None = None) -> Self:
+        """Learn from logs.
+
+        Args:
+            data: paths, folders or globs; ``Lines`` or a list of lines; a Polars or pandas frame of events; or
+                sequences of ids, see ``Intake``.
+            labels: units known to be anomalous are left out.
+
+        Raises:
+            UserError: the data cannot be read, or there is too little of it.
+        """
+        intake = Intake(data, self.options, self.mask_key)
+        self.progress("reading")
+        self.grouping = intake.grouping()
+        if intake.is_ids:
+            ids = Ids()
+            units = intake.sequences(ids)
+            ids.known = len(ids.texts)
+            self.catalog = ids
+        else:
+            units, self.catalog = learn_units(intake, self.grouping, self.sources)
+        known = 0
+        if labels is not None:
+            anomalous = _truth(labels, units, intake)
+            known = int(anomalous.sum())
+            units = units.filter(~anomalous)
+        self.learned = learn(
+            units,
+            lambda: make_views(self.detectors, self.params, self.seed),
+            clean=self.clean,
+            rule=self.rule,
+            seed=self.seed,
+            progress=self.progress,
+        )
+        self.summary = {
+            "events": intake.events,
+            "units": units.height,
+            "weight": float(units["weight"].sum()) if "weight" in units.columns else float(units.height),
+            "templates": len(self.catalog.texts),
+            "known_anomalies": known,
+            "alert_share": self.learned.decision.alert_share,
+            "order_check": self.learned.order_check,
+            "grouped": self.grouping.reason,
+        }
+        self._training = (intake, units)
+        return self
+
+    @property
+    def fitted(self) -> Learned:
+        """What was learned; raises OffbeatError before ``fit`` or ``load``."""
+        if self.learned is None:
+            raise OffbeatError("nothing is learned yet", where="Pipeline", hint="call fit or load first")
+        return self.learned
+
+    def cross_score(self) -> Run:
+        """Score the training data itself, each part by a model that did not see it."""
+        if self._training is None:
+            raise OffbeatError("there is no training data at hand", where="Pipeline", hint="call fit first")
+        intake, units = self._training
+        return self._run(intake, [(units, self.fitted.out_of_fold)])
+
+    def score(self, data: Data, labels: Labels | None = None) -> Run:
+        """Score logs with what was learned.
+
+        Args:
+            data: as for ``fit``, of the kind that was learned from.
+            labels: adds the columns ``label`` and ``sequence`` to the scores, for ``offbeat.evaluate``; nothing that
+                is decided looks at them.
+        """
+        grouping, catalog = self.grouping, self.catalog
+        views = self.fitted.views
+        intake = Intake(data, self.options, self.mask_key)
+        self.progress("scoring")
+        if grouping is None or catalog is None or intake.is_ids != isinstance(catalog, Ids):
+            raise OffbeatError("learned from logs, asked about ids, or the other way round", where="Pipeline.score")
+        if isinstance(catalog, Ids):
+            parts = [intake.sequences(catalog)]
+            return self._run(intake, [(p, score_views(views, p)) for p in parts], labels)
+        units = intake.units(grouping, catalog.match, self.sources)
+        return self._run(intake, ((part, score_views(views, part)) for part in units), labels)
+
+    def _run(self, intake: Intake, parts: Any, labels: Labels | None = None) -> Run:
+        """Fuse and decide over units with raw scores, keeping the events only of the strangest."""
+        decision, files = self.fitted.decision, intake.logs.files if intake.logs else ("input",)
+        tables: list[pl.DataFrame] = []
+        kept: list[pl.DataFrame] = []
+        seen = 0
+        for units, raw in parts:
+            fused = decision(raw)
+            columns = {"score": fused, "p_value": decision.p_value(fused), "is_anomaly": fused >= decision.threshold}
+            table = unit_columns(units, files).with_columns(**columns, **raw)
+            if labels is not None:
+                table = table.with_columns(label=_truth(labels, units, intake), sequence=Ragged.of(units).hashes[:, 0])
+            tables.append(table)
+            rank = units.with_columns(unit=pl.int_range(seen, seen + units.height, dtype=pl.UInt32), fused=fused)
+            kept = [_strangest(pl.concat([*kept, rank]))]
+            seen += units.height
+        scores = pl.concat(tables)
+        fused = scores["score"].to_numpy()
+        drift = check_drift(decision, fused, scores["weight"].to_numpy() if "weight" in scores.columns else None)
+        threshold = drift.threshold if drift else decision.threshold
+        scores = scores.with_columns(is_anomaly=pl.col("score") >= threshold)
+        assert self.catalog is not None  # noqa: S101 - units come from it
+        assert self.grouping is not None  # noqa: S101
+        ids = self.catalog.texts if isinstance(self.catalog, Ids) else self.catalog.frame["template_id"].to_list()
+        return Run(
+            scores=scores,
+            kept=kept[0].drop("fused").sort("unit"),
+            views=self.fitted.views,
+            decision=decision,
+            threshold=threshold,
+            drift=drift,
+            unit=self.grouping.unit,
+            windows=self.grouping.window is not None,
+            texts=self.catalog.texts,
+            template_ids=ids,
+            sources=self.sources.names,
+            logs=intake.logs,
+            messages=intake.messages,
+            trained_on=self.summary.get("weight", 0.0),
+            summary=self._run_summary(intake, scores),
+        )
+
+    def _run_summary(self, intake: Intake, scores: pl.DataFrame) -> dict[str, Any]:
+        assert self.catalog is not None  # noqa: S101 - set before any run
+        return {
+            "files": list(intake.logs.files) if intake.logs else [],
+            "read": intake.logs.summary.as_dict() if intake.logs else {"events": intake.events},
+            "events": intake.events,
+            "units": scores.height,
+            "templates": len(self.catalog.texts),
+            "new_templates": len(self.catalog.texts) - self.catalog.known,
+            "without_key": intake.without_key,
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to a folder, in one step; see ``bundle.write``."""
+        learned, catalog = self.fitted, self.catalog
+        frames = {f"decision-{name}": frame for name, frame in learned.decision.frames().items()}
+        onnx: dict[str, bytes] = {}
+        views = {}
+        for name, detector in learned.views.items():
+            state = detector.state()
+            views[name] = {"params": detector.get_params(), "state": state.values, "class": name}
+            frames |= {f"{name}-{k}": v for k, v in state.frames.items()}
+            onnx |= {f"{name}-{k}.onnx": v for k, v in state.onnx.items()}
+        if isinstance(catalog, Ids):
+            frames["ids"] = pl.DataFrame({"id": catalog.texts[: catalog.known]})
+        elif catalog is not None:
+            frames |= {f"catalog-{k}": v for k, v in catalog.to_frames().items()}
+        values = {
+            "options": asdict(self.options),
+            "clean": self.clean,
+            "threshold": self.threshold,
+            "seed": self.seed,
+            "views": views,
+            "order": list(learned.views),
+            "decision": learned.decision.values(),
+            "grouping": self.grouping.as_dict() if self.grouping else None,
+            "sources": self.sources.names[1:],
+            "masked": self.mask_key is not None,
+            "summary": self.summary,
+        }
+        bundle.write(path, values, frames, onnx)
+
+    @classmethod
+    def load(cls, path: str | Path, *, mask_key: bytes | None = None, progress: Progress | None = None) -> Self:
+        """Read a model from a folder; runs no code from it.
+
+        Raises:
+            ModelError: it is absent, damaged, changed, of another version, or needs a mask key.
+        """
+        values, frames, others, digest = bundle.read(path)
+        onnx = {name.removesuffix(".onnx"): data for name, data in others.items()}
+        if values["masked"] and mask_key is None:
+            raise ModelError("was learned from masked text", where=str(path), hint="give --mask")
+        views = values["views"]
+        o = values["options"]
+        made = cls(**o, detectors=values["order"], clean=values["clean"], threshold=values["threshold"])
+        made.seed, made.mask_key, made.summary, made.hash = values["seed"], mask_key, values["summary"], digest
+        made.progress = progress or made.progress
+        made.grouping = Grouping.from_dict(values["grouping"])
+        made.sources = Sources(values["sources"])
+        if "ids" in frames:
+            made.catalog = Ids(frames["ids"]["id"].to_list())
+        else:
+            made.catalog = Catalog.from_frames(_named(frames, "catalog"))
+        detectors: dict[str, Detector] = {}
+        for name in values["order"]:
+            state = State(views[name]["state"], _named(frames, name), _named(onnx, name))
+            detectors[name] = DETECTORS[name](**views[name]["params"]).restore(state)
+        made.learned = Learned(detectors, Decision.restore(values["decision"], _named(frames, "decision")))
+        made.learned.order_check = values["summary"].get("order_check")
+        return made
+
+
+def _truth(labels: Labels, units: pl.DataFrame, intake: Intake) -> pl.Series:
+    """Return which units are anomalous; raises InputError where the labels speak of none of them."""
+    events = None
+    if "rows" in units.columns:
+        rows = units.select(unit=pl.int_range(pl.len()), rows="rows").explode("rows").drop_nulls()
+        place = pl.col("rows")
+        events = rows.select("unit", file=place // 2**POSITION_BITS, line=place % 2**POSITION_BITS)
+    found = labels.of_units(units, intake.logs.files if intake.logs else (), events)
+    if labels.by_key is not None and found.unlabelled == units.height:
+        example = f"{labels.by_key['key'][0]!r} for example; the units are called {units['key'][0]!r} and so on"
+        raise InputError(f"none of its keys is a unit's: {example}", where=str(labels.path))
+    return found.anomaly
+
+
+def _named(things: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {k.removeprefix(prefix + "-"): v for k, v in things.items() if k.startswith(prefix + "-")}
+
+
+def _strangest(units: pl.DataFrame) -> pl.DataFrame:
+    """Return the strangest units, at most KEPT: no one reads further, whatever the budget."""
+    if units.height <= KEPT:
+        return units
+    return units.sort("fused", "unit", descending=[True, False]).head(KEPT)

@@ -1,0 +1,111 @@
+"""What a person reads on the terminal: in ten seconds, safely, whatever the log says."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from offbeat.run import Finding, Run, iso
+
+#: A piece of text and a style name; the command line turns styles into colour, or into nothing.
+Piece = tuple[str, str]
+
+_STYLES: Final = {"low": "dim", "medium": "yellow", "high": "red", "critical": "bold red"}
+_LONGEST: Final = 180
+_BIDI: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
+
+
+def printable(text: str, longest: int = _LONGEST) -> str:
+    """Return text that cannot steer a terminal: controls and bidirectional marks become visible escapes."""
+    out = []
+    for char in text[:longest]:
+        if char == "\t":
+            out.append(" ")
+        elif char in _BIDI or unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp"):
+            out.append(f"\\x{ord(char):02x}" if ord(char) < 256 else f"\\u{ord(char):04x}")
+        else:
+            out.append(char)
+    return "".join(out) + ("…" if len(text) > longest else "")
+
+
+def head(run: Run, trained: Mapping[str, Any], shown: int, total: int) -> Iterator[list[Piece]]:
+    """Yield the lines that say what was read, learned and decided."""
+    s = run.summary
+    read = s["read"]
+    span = ""
+    first, last = run.scores["start"].min(), run.scores["end"].max()
+    if first is not None:
+        span = f", {iso(first)} to {iso(last)}"  # type: ignore[arg-type]  # Datetime columns give datetimes
+    lines = read.get("lines", s["events"])
+    yield [("read     ", "dim"), (f"{lines:,} lines, {s['events']:,} events{span}", "")]
+    for word in ("skipped", "repaired"):
+        if read.get(word):
+            reasons = ", ".join(f"{n:,} {printable(reason)}" for reason, n in read[word].items())
+            yield [(f"{word:9}", "dim"), (reasons, "")]
+    yield [("grouped  ", "dim"), (f"{s['units']:,} {run.unit}s: {printable(trained['grouped'])}", "")]
+    if s.get("without_key"):
+        yield [("         ", ""), (f"{s['without_key']:,} events carry no key and belong to no {run.unit}", "dim")]
+    new = f", {s['new_templates']:,} of them new" if s["new_templates"] else ""
+    yield [
+        ("learned  ", "dim"),
+        (f"{', '.join(run.views)} from {trained['weight']:,.0f} {run.unit}s; {s['templates']:,} templates{new}", ""),
+    ]
+    if run.drift:
+        text = (
+            f"{run.drift.share:.0%} of the {run.unit}s are improbable, {run.drift.expected:.1%} were expected: the log "
+            f"no longer fits what was learned. The threshold was raised from {run.decision.threshold:.2f} to "
+            f"{run.drift.threshold:.2f}; learn again on recent logs"
+        )
+        yield [("drift    ", "bold yellow"), (text, "")]
+    flagged = int(run.scores["is_anomaly"].sum())
+    share = f"{flagged:,} of {s['units']:,} {run.unit}s ({run.alert_share:.2%})"
+    hidden = f", {shown} shown" if shown < total else ""
+    expected = f"{run.decision.alert_share:.2%} expected"
+    yield [("alerts   ", "dim"), (f"{share}, {expected}, in {total:,} finding{'' if total == 1 else 's'}{hidden}", "")]
+    yield [("views    ", "dim"), (views_line(run, trained), "")]
+
+
+def views_line(run: Run, trained: Mapping[str, Any]) -> str:
+    """Say what each view contributed, and whether the LSTM earned its keep."""
+    made = run.contributions()
+    text = "alerts made by " + ", ".join(f"{view} {n:,}" for view, n in made.items())
+    check = trained.get("order_check")
+    if check and "lstm" in check:
+        others = max((v for k, v in check.items() if k in ("presence", "count")), default=0.0)
+        verdict = (
+            "earned its keep" if check["lstm"] > check["ngram"] and check["lstm"] > others + 0.1 else "added little"
+        )
+        text += (
+            f". The LSTM {verdict}: of neighbours swapped on purpose it noticed {check['lstm']:.0%}, "
+            f"counting pairs {check['ngram']:.0%}, presence and counts {others:.0%}"
+        )
+    return text
+
+
+def finding(one: Finding) -> Iterator[list[Piece]]:
+    """Yield the lines of one finding."""
+    when = iso(one.start) or ""
+    style = _STYLES[one.severity]
+    where = printable(one.session or "", 60)
+    by = f" · {printable(', '.join(one.sources[:3]), 60)}" if one.sources else ""
+    yield []
+    yield [(f"{one.severity.upper():8} ", style), (f"{one.kind}", "bold"), (f"  {when}  {where}{by}", "dim")]
+    yield [(f"         {printable(one.reason, 400)}", "")]
+    yield [
+        ("         ", ""),
+        (f"score {one.score:.1f}, p {one.p_value:.2g}, {printable(one.severity_reason)} · id {one.id}", "dim"),
+    ]
+    for line in one.lines:
+        arrow = ">" if line.mark else " "
+        yield [
+            (f"       {arrow} {printable(line.file, 60)}:{line.line}  ", "dim"),
+            (printable(line.text), "bold" if line.mark else ""),
+        ]
+
+
+def calm(run: Run) -> list[Piece]:
+    """Say that nothing stands out."""
+    strangest = float(run.scores["score"].to_numpy().max())
+    text = f"Nothing is off the beat: the strangest {run.unit} scores {strangest:.1f}, the threshold is"
+    return [(f"{text} {run.threshold:.1f}.", "green")]

@@ -1,0 +1,286 @@
+"""What came of scoring: every unit with its scores, and the findings on demand."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from offbeat.budget import Budget
+from offbeat.decide import Decision, Drift, contributions
+from offbeat.decide.incidents import SEVERITIES, finding_id, join_alarms, severity
+from offbeat.detect import LSTM, Detector
+from offbeat.explain import Facts, sentence
+from offbeat.group.sessions import POSITION_BITS
+from offbeat.read import Logs
+from offbeat.schema import SCORES, SEQUENCES
+
+#: Events and rows are kept for the flagged units and for this many of the strangest, for budgets that reach lower.
+KEPT: Final = 5_000
+#: Lines shown before and after a strange one.
+_AROUND: Final = 3
+#: Further strange units of an incident shown by a line each.
+_MORE: Final = 5
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line shown with a finding; ``mark`` is worst, strange, or None for context."""
+
+    file: str
+    line: int
+    offset: int | None
+    text: str
+    mark: str | None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One incident, in the fields that ``--json`` prints."""
+
+    id: str
+    kind: str
+    severity: str
+    severity_reason: str
+    score: float
+    p_value: float
+    start: datetime | None
+    end: datetime | None
+    session: str | None
+    sources: list[str]
+    templates: list[dict[str, str]]
+    rules: list[str]
+    reason: str
+    expected: str
+    lines: list[Line]
+    units: int
+    views: dict[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values, times as ISO 8601 in UTC."""
+        out = asdict(self)
+        for name in ("start", "end"):
+            out[name] = iso(out[name])
+        return out
+
+
+def iso(time: datetime | None) -> str | None:
+    """Return a time as ISO 8601 in UTC with Z; fractions only where there are any."""
+    if time is None:
+        return None
+    text = time.strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{time.microsecond:06d}".rstrip("0") + "Z" if time.microsecond else f"{text}Z"
+
+
+@dataclass
+class Run:
+    """The result of ``Pipeline.score``.
+
+    Attributes:
+        scores: one row a unit: the columns of SCORES files (key, start, end, file, ..., score, p_value, is_anomaly)
+            and one a view.
+        kept: SEQUENCES with ``rows`` and ``unit`` (row in ``scores``) of the units that findings may be made of.
+        threshold: the fused score that decided.
+        drift: set where the stored threshold was raised, for the log no longer fits the model.
+    """
+
+    scores: pl.DataFrame
+    kept: pl.DataFrame
+    views: Mapping[str, Detector]
+    decision: Decision
+    threshold: float
+    drift: Drift | None
+    unit: str
+    windows: bool
+    texts: Sequence[str]
+    template_ids: Sequence[str]
+    sources: Sequence[str | None]
+    logs: Logs | None = None
+    messages: pl.Series | None = None
+    trained_on: float = 0.0
+    summary: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def alert_share(self) -> float:
+        """Share of the units that are anomalies."""
+        return float(self.scores["is_anomaly"].mean() or 0.0)  # type: ignore[arg-type]  # a Boolean's mean is a float
+
+    def contributions(self) -> dict[str, int]:
+        """Return, by view, the number of anomalies whose score it makes."""
+        raw = {view: self.scores[view].to_numpy() for view in self.views}
+        return contributions(self.decision, raw, self.scores["is_anomaly"].to_numpy())
+
+    def with_budget(self, budget: Budget) -> Run:
+        """Return the run with the strangest units flagged, as many as the budget allows."""
+        allowed = budget.units(self.scores)
+        order = self.scores.with_row_index("unit").sort(["score", "unit"], descending=[True, False])
+        flagged = np.zeros(self.scores.height, dtype=bool)
+        flagged[order["unit"].head(allowed).to_numpy()] = True
+        line = float(order["score"][allowed - 1]) if 0 < allowed <= order.height else math.inf
+        return self._flagged(pl.Series("is_anomaly", flagged), line)
+
+    def between(self, since: datetime | None, until: datetime | None) -> Run:
+        """Return the run with only the units that lie, at least partly, in a stretch of time flagged."""
+        inside = pl.lit(True)
+        if since:
+            inside &= pl.col("end") >= since
+        if until:
+            inside &= pl.col("start") <= until
+        flags = self.scores.select((pl.col("is_anomaly") & inside).fill_null(False))["is_anomaly"]
+        return self._flagged(flags, self.threshold)
+
+    def _flagged(self, flags: pl.Series, threshold: float) -> Run:
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        scores = self.scores.with_columns(flags.alias("is_anomaly"))
+        return Run(**(values | {"scores": scores, "threshold": threshold}))
+
+    def find(self, limit: int | None = None) -> list[Finding]:
+        """Return the findings, most severe first, then by p-value.
+
+        Args:
+            limit: at most so many; None for all. Words and lines are made only for what is returned.
+        """
+        alarms = self._alarms()
+        if alarms.height == 0:
+            return []
+        alarms = alarms.with_columns(join_alarms(alarms, self.windows))
+        groups = []
+        for (_,), group in alarms.sort("incident", "score", "unit", descending=[False, True, False]).group_by(
+            "incident", maintain_order=True
+        ):
+            level = int(group["level"].to_numpy().max())
+            excess = float(group["score"][0]) / self.threshold if 0 < self.threshold < math.inf else 1.0
+            groups.append((*severity(excess, group.height, level), group))
+        groups.sort(key=lambda g: (-SEVERITIES.index(g[0]), g[2]["p_value"][0], -g[2]["score"][0], g[2]["unit"][0]))
+        chosen = groups[:limit]
+        refs = {i: self._refs(g) for i, (_, _, g) in enumerate(chosen)}
+        lines = self._lines({ref[:2] for marked in refs.values() for ref in marked})
+        return [self._finding(*g, [lines(ref) for ref in refs[i]]) for i, g in enumerate(chosen)]
+
+    def _alarms(self) -> pl.DataFrame:
+        """Return the flagged units, one row each, with the evidence of the view that makes the score."""
+        flagged = self.kept.filter(self.scores["is_anomaly"].gather(self.kept["unit"]))
+        if flagged.height == 0:
+            return pl.DataFrame()
+        rows = self.scores[flagged["unit"]]
+        lead = self.decision.leading({view: rows[view].to_numpy() for view in self.views})
+        parts = []
+        for i, detector in enumerate(self.views.values()):
+            mine = np.flatnonzero(lead == i)
+            if len(mine):
+                part = flagged[mine]
+                evidence = detector.evidence(part.select("templates"))
+                named = part.hstack(evidence).with_columns(view=pl.lit(detector.name))
+                parts.append(named.hstack(rows[mine].select(*SCORES)))
+        out = pl.concat(parts).sort("unit")
+        if "levels" not in out.columns:
+            return out.with_columns(level=pl.lit(0, pl.UInt8), source=pl.lit(None, pl.UInt32))
+        at = pl.col("event").fill_null(0)
+        # What is missing has no line of its own, so no level either.
+        level = pl.when(pl.col("event").is_null()).then(0).otherwise(pl.col("levels").list.get(at, null_on_oob=True))
+        return out.with_columns(
+            level=level.fill_null(0).cast(pl.UInt8), source=pl.col("sources").list.get(at, null_on_oob=True)
+        )
+
+    def _finding(self, grade: str, why: str, group: pl.DataFrame, lines: list[Line]) -> Finding:
+        worst = group.row(0, named=True)
+        reason, expected = sentence(self._facts(worst))
+        if group.height > 1:
+            reason = f"{reason[:-1]} ({group.height:,} {self.unit}s)."
+        codes = dict.fromkeys(c for c in group["template"] if c is not None)
+        where = iso(worst["start"]) or ""
+        raw = self.scores[worst["unit"]]
+        shares = self.decision.surprise({view: raw[view].to_numpy() for view in self.views})
+        return Finding(
+            id=finding_id(worst["kind"], worst["key"], self.texts[worst["template"]], f"{where} {worst['first_line']}"),
+            kind=worst["kind"],
+            severity=grade,
+            severity_reason=why,
+            score=round(worst["score"], 6),
+            p_value=float(f"{float(group['p_value'].to_numpy().min()):.4g}"),
+            start=group["start"].min(),  # type: ignore[arg-type]  # a Datetime column's minimum is one
+            end=group["end"].max(),  # type: ignore[arg-type]
+            session=worst["key"],
+            sources=self._blamed(group),
+            templates=[{"template_id": self.template_ids[c], "template": self.texts[c]} for c in list(codes)[:20]],
+            rules=[],
+            reason=reason,
+            expected=expected,
+            lines=lines,
+            units=group.height,
+            views={view: round(float(s[0]), 4) for view, s in shares.items()},
+        )
+
+    def _blamed(self, group: pl.DataFrame) -> list[str]:
+        """Return the sources involved: those of the strange lines first, then those that wrote most."""
+        if "sources" not in group.columns:
+            return []
+        strange = Counter(group["source"].drop_nulls().to_list())
+        wrote = Counter(group["sources"].explode().drop_nulls().to_list())
+        ranked = sorted(wrote, key=lambda s: (-strange[s], -wrote[s], s))
+        return [name for name in (self.sources[s] for s in ranked) if name is not None]
+
+    def _facts(self, worst: Mapping[str, Any]) -> Facts:
+        codes, event = worst["templates"], worst["event"]
+        instead: list[tuple[str | None, float]] = []
+        lstm = self.views.get("lstm")
+        if worst["kind"] == "order" and event is not None and isinstance(lstm, LSTM):
+            instead = [(None if c is None else self.texts[c], p) for c, p in lstm.expected(codes, event)]
+        return Facts(
+            kind=worst["kind"],
+            unit=self.unit,
+            template=self.texts[worst["template"]],
+            seen=worst["seen"],
+            usual=worst["usual"],
+            share=worst["share"],
+            before=self.texts[codes[event - 1]] if event else None,
+            instead=instead,
+            trained_on=self.trained_on,
+        )
+
+    def _refs(self, group: pl.DataFrame) -> list[tuple[int, int, str | None]]:
+        """Return (file, line, mark) of what to show: around the worst event, and the strange lines of more units."""
+        if "rows" not in group.columns:
+            return []
+        out: dict[tuple[int, int], str | None] = {}
+        for n, unit in enumerate(group.head(1 + _MORE).iter_rows(named=True)):
+            rows, event = unit["rows"], unit["event"]
+            at = len(rows) - 1 if event is None else event
+            around = range(max(0, at - _AROUND), min(len(rows), at + _AROUND + 1)) if n == 0 else [at]
+            for i in around:
+                mark = None if event is None or i != event else "worst" if n == 0 else "strange"
+                place = (rows[i] >> POSITION_BITS, rows[i] & (2**POSITION_BITS - 1))
+                out[place] = out.get(place) or mark
+        return [(file, line, mark) for (file, line), mark in sorted(out.items())]
+
+    def _lines(self, places: set[tuple[int, int]]) -> Any:
+        """Return a function from (file, line, mark) to a Line; every text is fetched in one pass."""
+        if self.logs is not None:
+            logs = self.logs
+            texts = logs.text([(f, n, 1) for f, n in sorted(places)])
+
+            def from_logs(ref: tuple[int, int, str | None]) -> Line:
+                found = texts[ref[:2]]
+                return Line(logs.files[ref[0]], ref[1], found.offset, found.text, ref[2])
+
+            return from_logs
+        messages = self.messages
+
+        def from_frame(ref: tuple[int, int, str | None]) -> Line:
+            text = str(messages[ref[1] - 1]) if messages is not None else ""
+            return Line("frame", ref[1], None, text, ref[2])
+
+        return from_frame
+
+
+def unit_columns(units: pl.DataFrame, files: Sequence[str]) -> pl.DataFrame:
+    """Return the unit's columns as ``--scores`` writes them: without lists, files by name."""
+    names = pl.Series("file", list(files) or [""], dtype=pl.String)
+    out = units.select([c for c in (*SEQUENCES, "weight") if c != "templates" and c in units.columns])
+    return out.with_columns(names.gather(out["file"]).alias("file"))
