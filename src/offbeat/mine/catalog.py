@@ -18,8 +18,6 @@ from offbeat.mine.tokens import ANY, VALUE, WILD, Pieces, cut, is_word, skeleton
 
 EMPTY: Final = "<empty>"
 Keys = tuple[str, ...]
-_SEPARATOR: Final = "\x1f"
-_SEED: Final = "\x01"  # begins the pattern of a template that the user gave
 
 
 def template_id(text: str) -> str:
@@ -82,9 +80,8 @@ class Catalog:
         self._loose = _Index()
         self._shapes: dict[str, int] = {}
         self._frame: pl.DataFrame | None = None
-        self._seeds = Seeds(seeds)
-        for text in self._seeds.texts:
-            self.add(text, (_SEED, text))
+        self._seeds = Seeds()
+        self._add_seeds(seeds)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -136,7 +133,7 @@ class Catalog:
             return self._shapes[shape]
         seed = self._seeds.find(shape)
         if seed is not None:
-            return self._by_pattern[_SEED, seed]
+            return self._by_text[seed]
         for code in (self._by_pattern.get(keys), self._wild.find(keys), self._loose.find(keys)):
             if code is not None:
                 return code
@@ -157,10 +154,7 @@ class Catalog:
             self.counters.templates += 1
             return self.add(ANY, (ANY,))
         if code is None:
-            name = template_id(text)
-            while name in self._by_id:  # the hash collides
-                name = template_id(name + text)
-            code = self._append(name, text, count)
+            code = self._append(self._name(text), text, count)
         self._register(pattern, code)
         return code
 
@@ -173,22 +167,23 @@ class Catalog:
     def copy(self, limits: Limits, seeds: Iterable[str] = ()) -> Catalog:
         """Return a catalog with the same templates and shapes, to go on learning with."""
         catalog = Catalog.from_frames(self.to_frames(), limits)
-        fresh = [text for text in seeds if (_SEED, text) not in catalog._by_pattern]
-        catalog._seeds = Seeds([*self._seeds.texts, *fresh])
-        for text in fresh:
-            catalog.add(text, (_SEED, text))
+        catalog._add_seeds(seeds)
         return catalog
 
     def to_frames(self) -> dict[str, pl.DataFrame]:
         """Return the catalog as frames to be saved as Parquet: ``templates``, ``patterns`` and ``shapes``."""
-        known = pl.Series("known", np.arange(len(self)) < self.known, dtype=pl.Boolean)
+        seeds = set(self._seeds.texts)
+        extra = (
+            pl.Series("known", np.arange(len(self)) < self.known, dtype=pl.Boolean),
+            pl.Series("seed", [text in seeds for text in self.texts], dtype=pl.Boolean),
+        )
         patterns = pl.DataFrame(
             {
-                "pattern": pl.Series(map(_SEPARATOR.join, self._by_pattern), dtype=pl.String),
+                "pattern": pl.Series(list(map(list, self._by_pattern)), dtype=pl.List(pl.String)),
                 "code": pl.Series(self._by_pattern.values(), dtype=pl.UInt32),
             }
         )
-        return {"templates": self.frame.with_columns(known), "patterns": patterns, "shapes": self._lookup()}
+        return {"templates": self.frame.with_columns(*extra), "patterns": patterns, "shapes": self._lookup()}
 
     @classmethod
     def from_frames(cls, frames: Mapping[str, pl.DataFrame], limits: Limits = Limits()) -> Catalog:  # noqa: B008
@@ -198,20 +193,34 @@ class Catalog:
             ModelError: the frames contradict themselves.
         """
         catalog = cls(limits)
-        rows = frames["templates"].select("template_id", "template", "count", "known")
-        for name, text, count, known in rows.iter_rows():
+        rows = frames["templates"].select("template_id", "template", "count", "known", "seed")
+        seeds = []
+        for name, text, count, known, seed in rows.iter_rows():
             if name in catalog._by_id:
                 raise ModelError(f"template {name} is there twice", where="templates", hint="fit the model again")
             catalog._append(name, text, count)
             catalog.known += known
+            seeds += [text] * seed
         for what in ("patterns", "shapes"):
             if (frames[what]["code"] >= len(catalog)).any():
                 raise ModelError("a code names no template", where=what, hint="fit the model again")
-        for joined, code in frames["patterns"].select("pattern", "code").iter_rows():
-            catalog._register(tuple(joined.split(_SEPARATOR)) if joined else (), code)
+        for pattern, code in frames["patterns"].select("pattern", "code").iter_rows():
+            catalog._register(tuple(pattern), code)
         catalog._shapes = dict(frames["shapes"].select("shape", "code").iter_rows())
-        catalog._seeds = Seeds(pattern[1] for pattern in catalog._by_pattern if pattern[:1] == (_SEED,))
+        catalog._seeds = Seeds(seeds)
         return catalog
+
+    def _add_seeds(self, texts: Iterable[str]) -> None:
+        self._seeds = Seeds([*self._seeds.texts, *texts])
+        for text in self._seeds.texts:
+            if text not in self._by_text:
+                self._append(self._name(text), text, 0)
+
+    def _name(self, text: str) -> str:
+        name = template_id(text)
+        while name in self._by_id:  # the hash collides
+            name = template_id(name + text)
+        return name
 
     def _append(self, name: str, text: str, count: int) -> int:
         code = len(self.texts)

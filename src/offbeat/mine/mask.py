@@ -62,5 +62,6 @@ def _request(text: pl.Expr, masked: pl.Expr) -> pl.Expr:
     """Mask the path as a whole and keep the status; what follows the status is masked as usual."""
     status = text.str.extract(_STATUS, 5)
     head = text.str.extract(_STATUS, 1)
+    quote = text.str.extract(_STATUS, 4)
     tail = text.str.replace(_STATUS, "").str.replace_all(_WORD, MASK)
-    return pl.when(status.is_not_null()).then(pl.format("{} /path {}{}", head, status, tail)).otherwise(masked)
+    return pl.when(status.is_not_null()).then(pl.format("{} /path{} {}{}", head, quote, status, tail)).otherwise(masked)

@@ -85,7 +85,7 @@ def cut(shape: str, tokens: int = 128) -> tuple[Pieces, bool]:
     keys: list[str] = []
     shown: list[str] = []
     words = 0
-    for match in _SCAN.finditer(shape.strip()):
+    for match in _SCAN.finditer(shape.strip().replace(WILD, "\ufffd")):
         kind, text = match.lastgroup or "word", match.group()
         if kind == "space":
             key, show = " ", " "
