@@ -42,6 +42,8 @@ class _Index:
 
     def find(self, keys: Keys) -> int | None:
         """Return the code of the pattern with the fewest wild places that covers the keys."""
+        if not self._codes:
+            return None
         candidates = self._codes.get(skeleton(keys), {})
         for places in sorted(candidates, key=lambda places: (len(places), places)):
             code = candidates[places].get(_without(keys, places))

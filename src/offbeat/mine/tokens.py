@@ -32,9 +32,11 @@ _NOT_CODE = r"(?<![\w@.-])(?!(?:java|javax|org|com|net|sun|io)\.)"
 _TOP = r"(?:com|org|net|edu|gov|mil|local|internal|lan|(?:ac|co|com|edu|gov|net|org)\.[a-z]{2})"
 _ELEMENT = r"[^\s=:,;()\[\]{}\"'<>|]+"
 
+# Alternatives in order of trial; `plain` is nearly every word, and early for speed.
 _SCAN: Final = re.compile(
     rf"(?P<quoted>(?<![\w\"'])(?:\"(?!{METHODS} )[^\"]{{1,120}}\"|'(?!{METHODS} )[^']{{1,120}}')(?![\w\"']))"
     rf"|(?P<object>(?<==)[\w.$]+(?:\{{[^{{}}\s]*\}}|\([^()\s]*\)))"
+    rf"|(?<!for )(?<!user )(?<![\[({{])(?P<plain>(?!{_DAY} )[A-Za-z_]+(?=[ ,]|$))"
     rf"|(?P<time>{_DAY},? {_MONTH} +0 +0(?: [A-Z]{{3,4}}(?= 0))?(?: 0)?\b)"
     rf"|(?P<size>\b0 ?{_SYMBOL}\b|\b0 ?{_SIZE} \(0 ?{_SIZE}\))"
     rf"|(?P<bytes>\b0 ?{_SIZE}\b)"
@@ -88,7 +90,10 @@ def cut(shape: str, tokens: int = 128) -> tuple[Pieces, bool]:
     for match in _SCAN.finditer(shape.strip().replace(WILD, "\ufffd")):
         kind, text = match.lastgroup or "word", match.group()
         if kind == "space":
-            key, show = " ", " "
+            key = show = " "
+        elif kind == "plain" and words < tokens and text.lower() not in _ABSENT:
+            words += 1
+            key = show = text
         elif kind in ("delim", "dots"):
             key, show = text, text
         elif kind == "empty":  # an empty value between brackets, as in `connection from 10.0.0.1 ()`
@@ -161,9 +166,9 @@ def _next_value(keys: list[str], i: int) -> int:
 
 def is_word(key: str) -> bool:
     """Whether a key is a word rather than a delimiter or space."""
-    return (len(key) > 1 and not key.startswith("..")) or key.isalnum() or key in (WILD, "_")
+    return key.isalnum() or (len(key) > 1 and key[:2] != "..") or key in (WILD, "_")
 
 
 def skeleton(keys: tuple[str, ...]) -> str:
     """Return the delimiters with words blanked out; only shapes of one skeleton can share a template."""
-    return "".join("w" if is_word(key) else key for key in keys)
+    return "".join(["w" if is_word(key) else key for key in keys])
