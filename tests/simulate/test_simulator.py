@@ -192,3 +192,12 @@ def test_interrupt_leaves_the_old_files(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(KeyboardInterrupt):
         simulate(path, 60, 1)
     assert {found.name: found.read_bytes() for found in tmp_path.iterdir()} == before
+
+
+def test_documentation_names_every_kind_and_field(log: pl.DataFrame) -> None:
+    """docs/simulator.md describes each kind of incident and each field, and no other kind."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "simulator.md").read_text()
+    incidents = text.split("## Incidents")[1].split("**Look-alikes**")[0]
+    assert [line.split("`")[1] for line in incidents.splitlines() if line.startswith("| `")] == list(KINDS)
+    fields = text.split("| field |")[1].split("## Incidents")[0]
+    assert all(f"`{name}`" in fields for name in log.columns[: log.columns.index("line")])

@@ -164,7 +164,8 @@ def _columns(header: list[str], path: Path) -> dict[str, int]:
             if plain in words:
                 found.setdefault(meaning, position)
     if "label" not in found or not ("key" in found or "line" in found):
-        shown = ", ".join(header[:8]) + (" …" if len(header) > 8 else "")
+        shown = ", ".join(header[:8])[:80] + (" …" if len(header) > 8 else "")
+        shown = "".join(char if char.isprintable() else "?" for char in shown)
         raise InputError(f"the label file's header is not understood: {shown}", where=f"{path}:1", hint=_WANTED)
     if "key" in found and "line" in found:
         found.pop("key" if found["line"] < found["key"] else "line")
