@@ -21,6 +21,7 @@ _DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _SYMBOL = r"(?:[KMGTP]i?[Bb]?|kB|k|B)"
 _SIZE = rf"(?:{_SYMBOL}|[Bb]ytes?)"
+_RATE = r"(?:/s(?:ec)?\b)?"
 _TIME = r"(?:ms|msecs?|millis(?:econds?)?|secs?|seconds?|us|usecs?|microseconds?|ns|mins?|minutes?|hours?|hrs?|days?)"
 _SOURCE = r"(?:c|cc|cpp|cs|cxx|go|h|hpp|java|js|kt|php|pl|py|rb|rs|scala|sh|ts)"
 # What sshd and its like say just before an account's name; and words that follow "for user" without being a name.
@@ -35,15 +36,15 @@ _ELEMENT = r"[^\s=:,;()\[\]{}\"'<>|]+"
 # Alternatives in order of trial; `plain` is nearly every word, and early for speed.
 _SCAN: Final = re.compile(
     rf"(?P<quoted>(?<![\w\"'])(?:\"(?!{METHODS} )[^\"]{{1,120}}\"|'(?!{METHODS} )[^']{{1,120}}')(?![\w\"']))"
-    rf"|(?P<object>(?<==)[\w.$]+(?:\{{[^{{}}\s]*\}}|\([^()\s]*\)))"
+    rf"|(?P<object>(?<==)(?:[\w.$]+(?:\{{[^{{}}\s]*\}}|\([^()\s]*\))|\[[^\[\]]{{0,400}}\]))"
     rf"|(?<!for )(?<!user )(?<![\[({{])(?P<plain>(?!{_DAY} )[A-Za-z_]+(?=[ ,]|$))"
     rf"|(?P<time>{_DAY},? {_MONTH} +0 +0(?: [A-Z]{{3,4}}(?= 0))?(?: 0)?\b)"
-    rf"|(?P<size>\b0 ?{_SYMBOL}\b|\b0 ?{_SIZE} \(0 ?{_SIZE}\))"
+    rf"|(?P<size>\b0 ?{_SYMBOL}\b{_RATE}|\b0 ?{_SIZE} \(0 ?{_SIZE}\))"
     rf"|(?P<bytes>\b0 ?{_SIZE}\b)"
     rf"|(?P<dur><?\b0 ?{_TIME}\b)"
     rf"|(?P<url>\b[a-z][a-z+.-]*://[^{_STOP}]*[^{_STOP}:.])"
     rf"|(?P<address>/0\b(?![^{_STOP}:.]))"
-    rf"|(?P<path>(?:/|[A-Za-z]:\\|\\\\)[^{_STOP}]*[^{_STOP}:.](?: HTTP/0)?|(?<==)/(?!\S)|(?<=[A-Z] )/ HTTP/0)"
+    rf"|(?P<path>(?<!\w)(?:/|[A-Za-z]:\\|\\\\)[^{_STOP}]*[^{_STOP}:.](?: HTTP/0)?|(?<==)/(?!\S)|(?<=[A-Z] )/ HTTP/0)"
     rf"|(?P<host>[\w-]+(?:\.[\w-]+)*\.(?!{_SOURCE}:)[\w-]+:0\b|{_NOT_CODE}[\w-]+(?:\.[\w-]+)*\.{_TOP}(?![\w.]))"
     rf"|(?P<user>{_NAMED_BEFORE}[^{_STOP}]+(?= from 0)|(?<=for user )(?!{_NO_NAME}\b)[^{_STOP}]+)"
     rf"|(?P<list>(?<=[\[({{]){_ELEMENT}(?:, ?{_ELEMENT})+(?=[\])}}]))"
@@ -60,7 +61,7 @@ _VALUES: Final = _NAMED | {"bytes", "dur", "address", "list", "object", "gap"}
 _ALL_MASKED: Final = re.compile(r"[-+]?0(?:(?:[^\w\s]{1,3}|x)0)*[%+]?")
 _ENDING: Final = re.compile(r"(?<=[A-Za-z_])\d")
 STATUS: Final = re.compile(r"[1-5]\d\d")
-_ABSENT: Final = frozenset({"true", "false", "null", "none", "nil", "(null)"})
+_ABSENT: Final = frozenset({"true", "false", "null", "none", "nil", "n/a", "*", "-", "?"})
 _SIGNS: Final = frozenset('=:("')
 
 #: Values in a row that a template still prints one by one when all its lines have as many.
