@@ -36,6 +36,11 @@ class Count(Detector):
         high = np.log2(np.maximum(counts, 1) / max(self.largest, 1)).astype(np.int64)
         return np.where(counts <= self.largest, counts, self.largest + 1 + np.maximum(high, 0))
 
+    def smallest(self, bins: Ints) -> Ints:
+        """Return the smallest count of each bin."""
+        beyond = max(self.largest, 1) * 2.0 ** np.maximum(bins - self.largest - 1, 0)
+        return np.where(bins <= self.largest, bins, np.maximum(np.ceil(beyond), self.largest + 1)).astype(np.int64)
+
     def _fit(self, data: Ragged, y: np.ndarray[Any, np.dtype[np.bool_]] | None) -> None:
         rows, codes, counts = data.cells
         bins = self.bins(counts)
@@ -87,9 +92,12 @@ class Count(Detector):
         here = (cell >= 0) & (of_cell[cell] >= missed) if len(codes) else np.zeros(len(data), dtype=bool)
         cell = np.where(here, cell, 0)
         template = np.where(here, codes[cell], which) if len(codes) else which
-        known = np.minimum(template, len(self.table_) - 1)
-        usual = np.where(template < len(self.table_), self.table_[known].argmax(axis=1), 0)
-        share = np.where(template < len(self.table_), self.table_[known].max(axis=1) / self.total_, 1.0)
+        # One row more stands for every template that training never saw: no unit holds it.
+        table = np.vstack([self.table_, np.eye(1, self.table_.shape[1]) * self.total_])
+        units = table[np.minimum(template, len(table) - 1)]
+        usual = self.smallest(units.argmax(axis=1))
+        # What is missing is told by how many units hold it at all, not by its usual count.
+        share = np.where(here, units.max(axis=1), self.total_ - units[:, 0]) / self.total_
         place = data.first_places[cell] if len(codes) else np.zeros(len(data))
         return {
             "kind": np.where(here, "count", "missing event"),

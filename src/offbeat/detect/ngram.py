@@ -32,7 +32,7 @@ class NGram(Detector):
         """Return each event's predecessor and itself, with 0 for the start and codes moved up by one."""
         size = self.size_
         codes = np.minimum(data.ids, size - 2) + 1
-        before = np.concatenate(([0], codes[:-1]))
+        before = np.concatenate(([0], codes[:-1]))[: len(codes)]
         before[data.offsets[:-1][data.lengths > 0]] = 0
         return before, codes
 

@@ -72,9 +72,9 @@ class Presence(Detector):
         here = (cell >= 0) & (of_cell[cell] >= missed) if len(codes) else np.zeros(len(data), dtype=bool)
         cell = np.where(here, cell, 0)
         template = np.where(here, codes[cell], which) if len(codes) else which
-        known = template < len(self.units_with_)
-        held = self.units_with_[np.minimum(template, len(self.units_with_) - 1)]
-        share = np.where(known, held / self.total_, 0.0)
+        # One entry more stands for every template that training never saw.
+        held = np.append(self.units_with_, 0.0)
+        share = held[np.minimum(template, len(held) - 1)] / self.total_
         kind = np.where(~here, "missing event", np.where(share > 0, "rare pattern", "new pattern"))
         return {
             "kind": kind,
