@@ -120,6 +120,18 @@ def test_a_word_is_matched_where_only_numbers_were_seen():
     assert catalog.match(shapes("connection from gatekeeper port 22 closed")).to_list() == [0]
 
 
+def test_small_batches_are_matched_like_large_ones():
+    """A live batch, looked up row by row, gets the codes that a joined one gets, new templates included."""
+    lines = [f"{a}{b} opened" for a in "abcdefgh" for b in "abcdefgh"]
+    one, _ = mine(lines)
+    other, _ = mine(lines)
+    unseen = ["aa opened", None, "never seen", "zz opened", "never seen", "new too"]
+    large = one.match(Miner.shapes(pl.Series(lines + unseen, dtype=pl.String)))[len(lines) :].to_list()
+    assert [code for line in unseen for code in other.match(shapes(line))] == large
+    assert one.stats == other.stats
+    assert other.stats["templates"] == one.known + 3
+
+
 def test_null_and_empty_messages_have_a_template_of_their_own():
     """Nulls, empty lines and blanks are one template and raise nothing."""
     catalog, codes = mine([None, "", "  ", "word"])

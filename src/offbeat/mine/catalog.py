@@ -17,6 +17,8 @@ from offbeat.mine.seeds import Seeds
 from offbeat.mine.tokens import ANY, VALUE, WILD, Pieces, cut, is_word, skeleton
 
 EMPTY: Final = "<empty>"
+#: A batch this many times smaller than the catalog's shapes is looked up row by row: a join would hash every shape.
+SMALL: Final = 8
 Keys = tuple[str, ...]
 
 
@@ -81,7 +83,8 @@ class Catalog:
         self._wild = _Index()
         self._loose = _Index()
         self._shapes: dict[str, int] = {}
-        self._frame: pl.DataFrame | None = None
+        self._unsaved: dict[str, int] = {}  # shapes not yet in the frame
+        self._frame = pl.DataFrame(schema={"shape": pl.String, "code": pl.UInt32})
         self._seeds = Seeds()
         self._add_seeds(seeds)
 
@@ -101,6 +104,18 @@ class Catalog:
         )
 
     @property
+    def stats(self) -> dict[str, int]:
+        """How much there is: templates, those known, shapes, templates seen once, and how often each limit was met."""
+        limits = {f"over_{name}": count for name, count in self.counters.as_dict().items()}
+        return {
+            "templates": len(self),
+            "known": self.known,
+            "shapes": len(self._shapes),
+            "once": self.counts.count(1),
+            **limits,
+        }
+
+    @property
     def warnings(self) -> list[str]:
         """A sentence for each sign that mining goes badly."""
         return warnings(self.counters, len(self), self.counts.count(1))
@@ -118,16 +133,19 @@ class Catalog:
         Returns:
             UInt32 of the same length; codes from ``known`` on were met after learning.
         """
-        frame = shapes.fill_null("").alias("shape").to_frame()
-        found = frame.join(self._lookup(), on="shape", how="left", maintain_order="left")
-        if found["code"].has_nulls():
-            fresh = found.filter(pl.col("code").is_null())["shape"].unique(maintain_order=True)
+        texts = shapes.fill_null("").alias("shape")
+        if len(texts) * SMALL < len(self._shapes):
+            found = pl.Series("code", [self._shapes.get(text) for text in texts], dtype=pl.UInt32)
+        else:
+            found = texts.to_frame().join(self._lookup(), on="shape", how="left", maintain_order="left")["code"]
+        if found.has_nulls():
+            fresh = texts.filter(found.is_null()).unique(maintain_order=True)
             codes = pl.Series([self._place(shape) for shape in fresh], dtype=pl.UInt32)
-            extra = pl.DataFrame({"shape": fresh, "fresh": codes})
-            found = found.join(extra, on="shape", how="left", maintain_order="left").with_columns(
-                pl.coalesce("code", "fresh")
+            rest = texts.to_frame().join(
+                pl.DataFrame({"shape": fresh, "fresh": codes}), on="shape", how="left", maintain_order="left"
             )
-        return found["code"].alias("template")
+            found = found.fill_null(rest["fresh"])
+        return found.alias("template")
 
     def find(self, shape: str, keys: Keys) -> int | None:
         """Return the template of a shape: known, a seed, its own pattern, one with wild places, one with values."""
@@ -161,10 +179,9 @@ class Catalog:
         return code
 
     def link(self, shape: str, code: int) -> None:
-        """Remember that a shape belongs to a template, while there is room."""
-        if len(self._shapes) < self.limits.shapes + self.limits.coarse:
-            self._shapes[shape] = code
-            self._frame = None
+        """Remember that a shape not seen before belongs to a template, while there is room."""
+        if shape not in self._shapes and len(self._shapes) < self.limits.shapes + self.limits.coarse:
+            self._shapes[shape] = self._unsaved[shape] = code
 
     def copy(self, limits: Limits, seeds: Iterable[str] = ()) -> Catalog:
         """Return a catalog with the same templates and shapes, to go on learning with."""
@@ -208,7 +225,8 @@ class Catalog:
                 raise ModelError("a code names no template", where=what, hint="fit the model again")
         for pattern, code in frames["patterns"].select("pattern", "code").iter_rows():
             catalog._register(tuple(pattern), code)
-        catalog._shapes = dict(frames["shapes"].select("shape", "code").iter_rows())
+        catalog._frame = frames["shapes"].select("shape", "code")
+        catalog._shapes = dict(catalog._frame.iter_rows())
         catalog._seeds = Seeds(seeds)
         return catalog
 
@@ -256,11 +274,9 @@ class Catalog:
         return code
 
     def _lookup(self) -> pl.DataFrame:
-        if self._frame is None:
-            self._frame = pl.DataFrame(
-                {
-                    "shape": pl.Series(list(self._shapes), dtype=pl.String),
-                    "code": pl.Series(list(self._shapes.values()), dtype=pl.UInt32),
-                }
-            )
+        if self._unsaved:
+            shapes = pl.Series(list(self._unsaved), dtype=pl.String)
+            codes = pl.Series(list(self._unsaved.values()), dtype=pl.UInt32)
+            self._frame = pl.concat([self._frame, pl.DataFrame({"shape": shapes, "code": codes})], rechunk=True)
+            self._unsaved = {}
         return self._frame
