@@ -97,7 +97,7 @@ class Pipeline:
             units, self.catalog = learn_units(intake, self.grouping, self.sources)
         known = 0
         if labels is not None:
-            anomalous = _truth(labels, units, intake)
+            anomalous = truth(labels, units, intake)
             known = int(anomalous.sum())
             units = units.filter(~anomalous)
         self.learned = learn(
@@ -127,6 +127,13 @@ class Pipeline:
         if self.learned is None:
             raise OffbeatError("nothing is learned yet", where="Pipeline", hint="call fit or load first")
         return self.learned
+
+    @property
+    def ids(self) -> Ids:
+        """The ids learned from; raises OffbeatError where it was logs."""
+        if not isinstance(self.catalog, Ids):
+            raise OffbeatError("learned from logs, not from ids", where="Pipeline.ids")
+        return self.catalog
 
     def cross_score(self) -> Run:
         """Score the training data itself, each part by a model that did not see it."""
@@ -166,7 +173,7 @@ class Pipeline:
             columns = {"score": fused, "p_value": decision.p_value(fused), "is_anomaly": fused >= decision.threshold}
             table = unit_columns(units, files).with_columns(**columns, **raw)
             if labels is not None:
-                table = table.with_columns(label=_truth(labels, units, intake), sequence=Ragged.of(units).hashes[:, 0])
+                table = table.with_columns(label=truth(labels, units, intake), sequence=Ragged.of(units).hashes[:, 0])
             tables.append(table)
             rank = units.with_columns(unit=pl.int_range(seen, seen + units.height, dtype=pl.UInt32), fused=fused)
             kept = [_strangest(pl.concat([*kept, rank]))]
@@ -270,7 +277,7 @@ class Pipeline:
         return made
 
 
-def _truth(labels: Labels, units: pl.DataFrame, intake: Intake) -> pl.Series:
+def truth(labels: Labels, units: pl.DataFrame, intake: Intake) -> pl.Series:
     """Return which units are anomalous; raises InputError where the labels speak of none of them."""
     events = None
     if "rows" in units.columns:

@@ -2,11 +2,97 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
-from offbeat.cli.options import Json, out
+from offbeat.cli.options import Format, Idle, Json, Seed, SessionBy, Window, Zone, done, out, progress, read_labels, say
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from offbeat.evaluate.protocols import Split
 
 app = typer.Typer()
+
+
+@app.command()
+def bench(
+    what: Annotated[list[str], typer.Argument(help="A protocol (T1-clean, T1-free, T2, T3-clean, T3-free), or files.")],
+    data: Annotated[str | None, typer.Option("--data", help="The folder that holds the protocol's data.")] = None,
+    labels: Annotated[
+        str | None, typer.Option("--labels", help="Of your own files: CSV key,label or line,label.")
+    ] = None,
+    detectors_: Annotated[str | None, typer.Option("--detectors", help="a,b or all; offbeat is the whole.")] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Repeat so often whatever has chance in it.")] = 5,
+    seed: Seed = 0,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", help="Write results.parquet and report.md there.")
+    ] = None,
+    format_: Format = None,
+    session_by: SessionBy = None,
+    window: Window = None,
+    idle: Idle = None,
+    tz: Zone = None,
+    json: Json = False,
+) -> None:
+    """Measure detectors: offbeat bench T1-free --data DIR --detectors all, or offbeat bench FILES --labels CSV."""
+    from offbeat import bench as b
+    from offbeat.errors import OptionError
+    from offbeat.intake import Options
+
+    names = b.known_detectors(detectors_)
+    if len(what) == 1 and what[0] in b.PROTOCOLS:
+        split = b.get_split(what[0], data)
+    elif labels is None:
+        known = ", ".join(b.PROTOCOLS)
+        raise OptionError(
+            f"{what[0]!r} is no protocol", where="bench", hint=f"{known}; or your own files with --labels"
+        )
+    else:
+        split = b.own_split(what, read_labels(labels), Options(format_, session_by, window, idle, tz))
+    results = b.run_bench(split, names, range(seed, seed + seeds), progress() or (lambda _: None))
+    done()
+    summary = b.summarise(results)
+    if output:
+        _write(output, split, results, summary)
+    for line in orjson_lines(summary) if json else b.table(summary):
+        out(line)
+
+
+def orjson_lines(frame: pl.DataFrame) -> list[str]:
+    """Return a frame as JSON lines."""
+    import orjson
+
+    return [orjson.dumps(row).decode() for row in frame.iter_rows(named=True)]
+
+
+def _write(path: str, split: Split, results: pl.DataFrame, summary: pl.DataFrame) -> None:
+    """Write every result and a report to a folder, in one step."""
+    from offbeat import bench as b
+    from offbeat import bundle
+
+    counts = f"{split.train.height:,} {split.unit}s to learn from, {split.test.height:,} to judge"
+    anomalies = f"{int(split.test['label'].sum()):,} of them anomalous"
+    text = [f"# {split.name}", "", f"{counts}, {anomalies}.", "", *b.table(summary)]
+    report = ("\n".join(text) + "\n").encode()
+    bundle.write(path, {"protocol": split.name}, {"results": results}, {"report.md": report}, what=bundle.RUN)
+    say(f"written to {path}")
+
+
+@app.command()
+def simulate(
+    output: Annotated[str, typer.Option("-o", "--output", help="The log to write; labels go to FILE.labels.csv.")],
+    n: Annotated[int, typer.Option("-n", min=1, help="So many entries.")] = 100_000,
+    seed: Seed = 7,
+    rate: Annotated[float, typer.Option("--rate", help="Share of anomalous entries, about; 0 to 0.2.")] = 0.015,
+    difficulty: Annotated[float, typer.Option("--difficulty", help="0 stands out, 1 hides among look-alikes.")] = 0.5,
+) -> None:
+    """Write a labelled JSON log of a small shop with faults: offbeat simulate -o shop.jsonl -n 100000 --seed 7."""
+    from offbeat.simulate import simulate as run
+
+    made = run(output, n, seed, rate=rate, difficulty=difficulty)
+    say(str(made))
 
 
 @app.command()

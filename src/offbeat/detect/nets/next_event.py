@@ -22,6 +22,8 @@ END, START, UNKNOWN, FIRST = 0, 1, 2, 3
 
 #: The budget of events allows at least so many passes; a larger log is sampled in each.
 _PASSES = 12
+#: At least so many steps a pass, of at least so many events.
+_STEPS, _LEAST_BATCH = 48, 64
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,20 @@ def _loss(net: NextEvent, group: list[Chunk]) -> tuple[torch.Tensor, float]:
     return (each.sum(dim=1) * weight).sum(), float(sum(c.weight * len(c.read) for c in group))
 
 
+def _split(
+    ids: Tokens, offsets: Tokens, weight: NDArray[np.float64], plan: Plan, rng: np.random.Generator
+) -> tuple[list[Chunk], list[Chunk]]:
+    """Hold units back at random for validation: a common sequence is in both parts, in proportion."""
+    copies = np.maximum(np.round(weight), 1).astype(np.int64)
+    held = rng.binomial(copies, plan.validation)
+    scale = 1 / weight.mean()
+    learn = chunks(ids, offsets, weight * (1 - held / copies) * scale, plan.chunk)
+    check = chunks(ids, offsets, weight * (held / copies) * scale, plan.chunk)
+    learn, check = ([c for c in part if c.weight > 0] for part in (learn, check))
+    # With too little to hold back, validating on what was learned is better than on nothing.
+    return learn or check, check or learn
+
+
 def _some(pieces: list[Chunk], tokens: int) -> list[Chunk]:
     """Return the first pieces with about so many events, at least one."""
     ends = np.cumsum([len(c.read) for c in pieces])
@@ -148,13 +164,10 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
         net = NextEvent(vocabulary, plan.embedding, plan.hidden)
-    n = len(offsets) - 1
-    # A training set of one sequence validates on itself: better than on nothing.
-    held = generator.random(n) < plan.validation if n >= 10 else np.zeros(n, dtype=bool)
-    pieces = chunks(ids, offsets, weight / weight.mean(), plan.chunk)
-    per = np.repeat(held, np.maximum(1, np.ceil((np.diff(offsets) + 1) / plan.chunk).astype(int)))
-    learn = [c for c, h in zip(pieces, per, strict=True) if not h]
-    check = _some([c for c, h in zip(pieces, per, strict=True) if h] or learn, plan.tokens // _PASSES // 4)
+    learn, check = _split(ids, offsets, weight, plan, generator)
+    check = _some(check, plan.tokens // _PASSES // 4)
+    # A small log still gets enough steps a pass to learn from.
+    size = min(plan.batch_tokens, max(_LEAST_BATCH, sum(len(c.read) for c in learn) // _STEPS))
     optimiser = torch.optim.Adam(net.parameters(), lr=plan.learning_rate)
     schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, factor=0.5, patience=1)
     best, best_state, since, spent = math.inf, copy.deepcopy(net.state_dict()), 0, 0
@@ -162,7 +175,7 @@ def train(
     for epoch in range(plan.epochs):
         total = norm = 0.0
         before = spent
-        for group in batches(learn, plan.batch_tokens, generator):
+        for group in batches(learn, size, generator):
             # A pass over a large log is cut short, so that it validates often enough to stop in time.
             if spent - before >= plan.tokens // _PASSES:
                 break
