@@ -10,13 +10,12 @@ from typing import Final
 
 import polars as pl
 
-from offbeat.read import levels
-from offbeat.read.access import ACCESS
+from offbeat.read import access, levels
 from offbeat.read.layout import TextLayout, Want
 
 _LEVEL: Final = r"(?P<level>{LEVEL})"
 _PID: Final = r"(?P<pid>[0-9]+)"
-_PROGRAM: Final = r"(?:(?P<source>[^\s:\[\]]+(?: [^\s:\[\]=]+)?)(?:\[(?P<pid>[0-9]+)\])?(?: \([^)]*\))?:(?: |$))?"
+_PROGRAM: Final = r"(?P<source>[^ :\[\]]+(?: [^ :\[\]=]+)?)(?:\[(?P<pid>[0-9]+)\])?(?: \([^)]*\))?:(?: |$)"
 _N: Final = frozenset({"pid", "tid", "node_id", "flag"})
 
 
@@ -25,6 +24,18 @@ def _exact_time(groups: pl.DataFrame, want: Want) -> pl.DataFrame:
     if "timestamp" not in want:
         return groups
     return groups.with_columns(time=pl.col("time") + "." + pl.col("_micros"))
+
+
+def _origin(groups: pl.DataFrame, want: Want) -> pl.DataFrame:
+    """Zookeeper joins thread, addresses and class by colons, and all of them may hold more."""
+    if "_origin" not in groups.columns:
+        return groups
+    distinct = groups["_origin"].drop_nulls().unique()
+    parts = distinct.str.extract_groups(r"^(?:(?P<thread>.*):)?(?P<source>[^:]*)$").struct.unnest()
+    found = pl.col("_origin").replace_strict
+    return groups.with_columns(
+        found(distinct, parts[name], default=None, return_dtype=pl.String).alias(name) for name in parts.columns
+    )
 
 
 _LOG4J: Final = (
@@ -49,14 +60,17 @@ _LOG4J: Final = (
     ),
     TextLayout(
         "zookeeper",
-        rf"(?P<time>{{iso}}) - {_LEVEL} +\[(?P<thread>.*?):?(?P<source>[^:\[\]@ ]+)@(?P<code_line>-?[0-9]+)\] - ?",
+        rf"(?P<time>{{iso}}) - {_LEVEL} +\[(?P<_origin>[^@]*)@(?P<code_line>-?[0-9]+)\] - ?",
         "2015-07-29 17:41:44,747 - INFO  [QuorumPeer[myid=1]/0:0:0:0:0:0:0:0:2181:FastLeaderElection@774] - Time out",
         multiline=True,
+        derive=_origin,
+        needs={"source": ("_origin",), "thread": ("_origin",)},
+        derived=("thread",),
     ),
     TextLayout(
         "spring",
         rf"(?P<time>{{iso}}) +{_LEVEL} +(?:\[[^\]]*\] +)?{_PID} +--- +(?:\[[^\]]*\] +)?\[ *(?P<thread>[^\]]*)\]"
-        r" +(?P<source>\S+) *: ?",
+        r" +(?P<source>[^ ]+) *: ?",
         "2023-01-29 16:42:09.486  INFO 4712 --- [nio-8080-exec-1] o.s.web.DispatcherServlet : Completed in 3 ms",
         multiline=True,
         numbers=_N,
@@ -71,8 +85,8 @@ _LOG4J: Final = (
     ),
     TextLayout(
         "service-trace",
-        rf"(?P<time>{{clock}}|{{iso}}) +{_LEVEL} +(?P<source>[^\s#]+)#(?P<code_line>[0-9]+)"
-        r" +TraceID: (?P<trace_id>\S*) +SpanID: (?P<span_id>\S*) ?",
+        rf"(?P<time>{{clock}}|{{iso}}) +{_LEVEL} +(?P<source>[^ #]+)#(?P<code_line>[0-9]+)"
+        r" +TraceID: (?P<trace_id>[^ ]*) +SpanID: (?P<span_id>[^ ]*) ?",
         "16:42:09.486 INFO  t.c.Travel2Controller#115 TraceID: 9f SpanID: 7a [query][Query for travels]",
         multiline=True,
         rank=7,
@@ -126,7 +140,7 @@ _APPLICATIONS: Final = (
     ),
     TextLayout(
         "openstack",
-        rf"(?:(?P<log_file>\S+\.log\S*) )?(?P<time>{{iso}}) {_PID} {_LEVEL} (?P<source>[\w.-]+) "
+        rf"(?:(?P<log_file>[^ ]+\.log[^ ]*) )?(?P<time>{{iso}}) {_PID} {_LEVEL} (?P<source>[\w.-]+) "
         r"\[(?P<request>[^\]]*)\] ?",
         "nova-api.log.1.2017-05-16_13:53:08 2017-05-16 00:00:00.008 25746 INFO nova.osapi_compute.wsgi.server "
         '[req-38101a0b 113d3a99 - - -] 10.11.10.1 "GET /v2/servers HTTP/1.1" status: 200',
@@ -136,7 +150,7 @@ _APPLICATIONS: Final = (
     ),
     TextLayout(
         "klog",
-        r"(?P<level>[IWEF])(?P<time>{klog}) +(?P<pid>[0-9]+) (?P<source>[^\s:\]]+):(?P<code_line>[0-9]+)\] ",
+        r"(?P<level>[IWEF])(?P<time>{klog}) +(?P<pid>[0-9]+) (?P<source>[^ :\]]+):(?P<code_line>[0-9]+)\] ",
         "I0129 16:42:09.486123       1 controller.go:115] Starting workers",
         multiline=True,
         numbers=_N,
@@ -150,7 +164,7 @@ _APPLICATIONS: Final = (
     ),
     TextLayout(
         "postgresql",
-        r"(?P<time>{iso})(?: [A-Z]{3,4})? \[(?P<pid>[0-9]+)(?:-[0-9]+)?\] (?:(?P<user>[^\s@]*)@(?P<database>\S*) )?"
+        r"(?P<time>{iso})(?: [A-Z]{3,4})? \[(?P<pid>[0-9]+)(?:-[0-9]+)?\] (?:(?P<user>[^ @]*)@(?P<database>[^ ]*) )?"
         r"(?P<level>[A-Z]+[0-9]?): +",
         "2023-01-29 16:42:09.486 CET [4712] app@shop ERROR:  duplicate key value violates unique constraint",
         multiline=True,
@@ -186,7 +200,7 @@ _APPLICATIONS: Final = (
     ),
     TextLayout(
         "proxifier",
-        r"\[(?P<time>{proxifier})\] (?P<source>\S+(?: \*64)?) - ",
+        r"\[(?P<time>{proxifier})\] (?P<source>[^ ]+(?: \*64)?) - ",
         "[10.30 16:49:06] chrome.exe - proxy.example.com:5070 open through proxy proxy.example.com:5070 HTTPS",
     ),
     TextLayout(
@@ -197,7 +211,7 @@ _APPLICATIONS: Final = (
 )
 
 _WEB: Final = (
-    ACCESS,
+    *access.LAYOUTS,
     TextLayout(
         "apache-error",
         r"\[(?P<time>{ctime})\] \[(?:(?P<source>[\w-]+):)?(?P<level>\w+)\]"
@@ -218,8 +232,8 @@ _WEB: Final = (
 _SYSLOG: Final = (
     TextLayout(
         "syslog-5424",
-        r"<(?P<level>[0-9]{1,3})>1 (?P<time>\S+) (?P<host>\S+) (?P<source>\S+) (?P<pid>\S+) (?P<msgid>\S+) "
-        r'(?P<data>-|(?:\[(?:[^"\]]|"(?:[^"\\]|\\.)*")*\])+) ?﻿?',
+        r"<(?P<level>[0-9]{1,3})>1 (?P<time>[^ ]+) (?P<host>[^ ]+) (?P<source>[^ ]+) (?P<pid>[^ ]+) (?P<msgid>[^ ]+) "
+        r'(?P<data>-|(?:\[(?:[^"\]]|"(?:[^"\\]|\\.)*")*\])+) ?(?:﻿)?',
         "<34>1 2003-10-11T22:14:15.003Z mymachine.example.com su - ID47 - 'su root' failed for lonvick on /dev/pts/8",
         stamp="iso",
         scale={n: levels.SYSLOG[n % 8] for n in range(192)},
@@ -227,7 +241,7 @@ _SYSLOG: Final = (
     ),
     TextLayout(
         "syslog-pri",
-        rf"<(?P<level>[0-9]{{1,3}})>(?P<time>{{syslog}}|{{iso}}) (?P<host>\S+) {_PROGRAM}",
+        rf"<(?P<level>[0-9]{{1,3}})>(?P<time>{{syslog}}|{{iso}}) (?P<host>[^ ]+) (?:{_PROGRAM})?",
         "<34>Oct 11 22:14:15 mymachine su: 'su root' failed for lonvick on /dev/pts/8",
         scale={n: levels.SYSLOG[n % 8] for n in range(192)},
         numbers=_N,
@@ -235,23 +249,29 @@ _SYSLOG: Final = (
     ),
     TextLayout(
         "mac",
-        r"(?P<time>{syslog}) (?P<host>\S+) (?P<source>[^:\[]{1,80})\[(?P<pid>[0-9]+)\](?: \((?P<address>[^)]*)\))?: ?",
-        "Jul  1 09:00:55 calvisitor-10-105-160-95 kernel[0]: IOThunderboltSwitch<0>(0x0)::listenerCallback",
+        r"(?P<time>{syslog}) (?P<host>[^ ]+) (?P<source>[^:\[ ]+(?: [^:\[ ]+)+)"
+        r"\[(?P<pid>[0-9]+)\](?: \((?P<address>[^)]*)\))?: ?",
+        "Jul  1 09:20:37 calvisitor-10-105-160-95 Microsoft Word[14463]: (*/*/*) Untitled document opened",
         numbers=_N,
-        rank=3,
+        rank=5,
     ),
     TextLayout(
         "syslog",
-        rf"(?P<time>{{syslog}}|{{syslog-year}}) (?P<host>\S+) {_PROGRAM}",
+        rf"(?P<time>{{syslog}}|{{syslog-year}}) (?P<host>[^ ]+) +(?:-- )?{_PROGRAM}",
         "Jun 14 15:16:01 combo sshd(pam_unix)[19939]: authentication failure; logname= uid=0 euid=0",
-        stamp="syslog",
         numbers=_N,
         rank=4,
     ),
     TextLayout(
+        "syslog-bare",
+        r"(?P<time>{syslog}|{syslog-year}) (?P<host>[A-Za-z0-9][^ :=]*) ",
+        "Jun 14 15:16:01 combo last message repeated 2 times",
+        rank=3,
+    ),
+    TextLayout(
         "syslog-iso",
         r"(?P<time>{iso}) (?P<host>[A-Za-z0-9][\w.-]*) "
-        r"(?P<source>[A-Za-z_][^\s:\[\]]*)(?:\[(?P<pid>[0-9]+)\])?:(?: |$)",
+        r"(?P<source>[A-Za-z_][^ :\[\]]*)(?:\[(?P<pid>[0-9]+)\])?:(?: |$)",
         "2023-01-29T16:42:09.486123+01:00 web-1 sshd[4712]: Server listening on 0.0.0.0 port 22.",
         numbers=_N,
         rank=4,
@@ -261,8 +281,9 @@ _SYSLOG: Final = (
 _SUPERCOMPUTERS: Final = (
     TextLayout(
         "bgl",
-        r"(?:(?P<label>-|[A-Z][A-Z0-9_]*) )?(?P<time>[0-9]{9,10}) (?P<date>[0-9]{4}\.[0-9]{2}\.[0-9]{2}) (?P<node>\S+) "
-        r"[0-9-]+-[0-9.]{8}\.(?P<_micros>[0-9]+) \S+ (?P<type>\S+) (?P<source>\S+) (?P<level>\S+)(?: |$)",
+        r"(?:(?P<label>-|[A-Z][A-Z0-9_]*) )?(?P<time>[0-9]{9,10}) (?P<date>[0-9]{4}\.[0-9]{2}\.[0-9]{2}) "
+        r"(?P<node>[^ ]+) [0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9.]{8}\.(?P<_micros>[0-9]+) [^ ]+ "
+        r"(?P<type>[^ ]+) (?P<source>[^ ]+) (?P<level>[^ ]+)(?: |$)",
         "- 1117838570 2005.06.03 R02-M1-N0-C:J12-U11 2005-06-03-15.42.50.675872 R02-M1-N0-C:J12-U11 RAS KERNEL INFO "
         "instruction cache parity error corrected",
         stamp="epoch",
@@ -272,9 +293,9 @@ _SUPERCOMPUTERS: Final = (
     ),
     TextLayout(
         "thunderbird",
-        r"(?:(?P<label>-|[A-Z][A-Z0-9_]*) )?(?P<time>[0-9]{9,10}) (?P<date>[0-9]{4}\.[0-9]{2}\.[0-9]{2}) (?P<node>\S+) "
-        r"[A-Z][a-z]{2} +[0-9]{1,2} [0-9:]{8} (?P<location>\S+) "
-        r"(?:(?P<source>[^\s:\[\]]+(?: [^\s:\[\]=]+)?)(?:\[(?P<pid>[0-9]+)\])?:(?: |$))?",
+        r"(?:(?P<label>-|[A-Z][A-Z0-9_]*) )?(?P<time>[0-9]{9,10}) (?P<date>[0-9]{4}\.[0-9]{2}\.[0-9]{2}) "
+        r"(?P<node>[^ ]+) [A-Z][a-z]{2} +[0-9]{1,2} [0-9:]{8} (?P<location>[^ ]+) "
+        r"(?:(?P<source>[^ :\[\]]+(?: [^ :\[\]=]+)?)(?:\[(?P<pid>[0-9]+)\])?:(?: |$))?",
         "- 1131566461 2005.11.09 dn228 Nov 9 12:01:01 dn228/dn228 crond(pam_unix)[2915]: session closed for user root",
         stamp="epoch",
         numbers=_N,
@@ -282,7 +303,8 @@ _SUPERCOMPUTERS: Final = (
     ),
     TextLayout(
         "hpc",
-        r"(?P<log_id>[0-9]+) (?P<node>\S+) (?P<source>\S+) (?P<state>\S+) (?P<time>[0-9]{9,10}) (?P<flag>[0-9]+) ",
+        r"(?P<log_id>[0-9]+) (?P<node>[^ ]+) (?P<source>[^ ]+) (?P<state>[^ ]+) "
+        r"(?P<time>[0-9]{9,10}) (?P<flag>[0-9]+) ",
         "134681 node-246 unix.hw state_change.unavailable 1077804742 1 Component State Change: Component is down",
         stamp="epoch",
         numbers=_N,

@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 import polars as pl
 
-from offbeat.read import blocks, levels
+from offbeat.read import blocks, json_columns, levels
 from offbeat.read.layout import Context, Want
 from offbeat.read.records import Record, to_frame
 
@@ -43,6 +43,18 @@ class JsonLines:
 
     def parse(self, lines: pl.Series, want: Want, context: Context) -> pl.DataFrame:
         """As :meth:`TextLayout.parse`."""
+        read = json_columns.parse(lines, want, context)
+        if read is None:
+            return self._parse(lines, want, context)
+        frame, odd = read
+        if not odd.any():
+            return frame
+        rows = pl.int_range(len(lines), eager=True)
+        rest = self._parse(lines.filter(odd), want, context).drop("mark", strict=False)
+        parts = [frame.with_columns(row=rows).filter(~odd), rest.with_columns(rows.filter(odd).alias("row"))]
+        return pl.concat(parts).sort("row").drop("row")
+
+    def _parse(self, lines: pl.Series, want: Want, context: Context) -> pl.DataFrame:
         records = self.records(lines)
         frame = to_frame(records, want, context)
         marks = _docker_marks(records)

@@ -22,6 +22,7 @@ from offbeat.schema import TIME
 #: Columns of EVENTS that a layout fills in; the others follow from where the line stands.
 ROLES: Final = ("timestamp", "level", "source", "message")
 _GROUP: Final = re.compile(r"\(\?P<(\w+)>")
+_TIME_GROUP: Final = re.compile(r"\(\?P<time>[^()]*\)")
 _STAMP: Final = re.compile(r"\{(\w[\w-]*)\}")
 
 
@@ -57,18 +58,38 @@ class Context:
         stamp: shape of its time stamps, where the layout allows several.
         inner: layout of the header that messages carry inside the record, if any.
         columns: for formats whose columns a header line names.
+        keys: for JSON, the key of each role where all records of the sample keep it in plain text at the top.
     """
 
     clock: times.Clock = field(default_factory=times.Clock)
     stamp: times.Stamp | None = None
     inner: TextLayout | None = None
     columns: tuple[str, ...] = ()
+    keys: Mapping[str, str] | None = None
 
 
 @lru_cache(maxsize=512)
 def _only(pattern: str, keep: frozenset[str]) -> str:
     """The pattern with all groups but those in ``keep`` no longer captured."""
     return _GROUP.sub(lambda m: m[0] if m[1] in keep else "(?:", pattern)
+
+
+def _ascii(pattern: str) -> str:
+    r"""The pattern with ``\w`` and ``\b`` meaning ASCII; over all of Unicode they are too large to run in one pass."""
+    parts, in_class, at = [], False, 0
+    while at < len(pattern):
+        piece = pattern[at : at + 2] if pattern[at] == "\\" else pattern[at]
+        at += len(piece)
+        if piece == "[":
+            in_class = True
+        elif piece == "]":
+            in_class = False
+        elif piece == r"\w":
+            piece = "A-Za-z0-9_" if in_class else "[A-Za-z0-9_]"
+        elif piece == r"\b":
+            piece = r"(?-u:\b)"
+        parts.append(piece)
+    return "".join(parts)
 
 
 @dataclass(frozen=True)
@@ -85,6 +106,11 @@ class TextLayout:
         scale: the level group is a number on this scale.
         rank: of two layouts that read the same lines, the one with the higher rank is taken.
         derive: a last step on the captured columns, for what an expression cannot say.
+        needs: which groups a column or a derived field is made of, where it is not the group of its name.
+        derived: fields that ``derive`` adds.
+        tail: the rest of the expression, left out where none of its groups is wanted.
+        shape: the one shape that the file's time stamps have; with it the expression runs in one pass, which is two to
+            four times faster.
     """
 
     name: str
@@ -97,11 +123,20 @@ class TextLayout:
     rank: int = 5
     derive: Callable[[pl.DataFrame, Want], pl.DataFrame] | None = None
     needs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    derived: tuple[str, ...] = ()
+    tail: str = ""
+    shape: str | None = None
 
     @cached_property
     def regex(self) -> str:
         """The expression with stamps put in."""
-        return "^(?P<head>" + _STAMP.sub(self._stamp_regex, self.pattern) + ")"
+        return self._regex(self.tail)
+
+    def _regex(self, tail: str) -> str:
+        pattern = self.pattern
+        if self.shape is not None:
+            pattern = _TIME_GROUP.sub(lambda _: f"(?P<time>{self.shape})", pattern)
+        return _ascii("^(?P<head>" + _STAMP.sub(self._stamp_regex, pattern) + tail + ")")
 
     @staticmethod
     def _stamp_regex(match: re.Match[str]) -> str:
@@ -118,8 +153,8 @@ class TextLayout:
         """Shape of the time stamp; None where the pattern allows any or has none."""
         if self.stamp:
             return times.STAMPS[self.stamp]
-        names = [name for name in _STAMP.findall(self.pattern) if name in times.STAMPS]
-        return times.STAMPS[names[0]] if len(names) == 1 else None
+        names = [name for name in _STAMP.findall(self.pattern) if name in times.STAMPS or name == "any"]
+        return times.STAMPS[names[0]] if names and len(names) == 1 and names[0] != "any" else None
 
     @cached_property
     def groups(self) -> tuple[str, ...]:
@@ -135,7 +170,8 @@ class TextLayout:
     def field_names(self) -> tuple[str, ...]:
         """Groups that are fields."""
         roles = {"time", "level", "source", "message"}
-        return tuple(name for name in self.groups if name not in roles and not name.startswith("_"))
+        own = (name for name in self.groups if name not in roles and not name.startswith("_"))
+        return (*own, *self.derived)
 
     @cached_property
     def starts(self) -> re.Pattern[bytes]:
@@ -189,12 +225,15 @@ class TextLayout:
         if guess:
             keep.add("message")
         keep &= {*self.groups, "head"}
-        groups = lines.str.extract_groups(_only(self.regex, frozenset(keep))).struct.unnest()
+        short = self.tail and not keep & set(_GROUP.findall(self.tail))
+        regex = self._regex("") if short else self.regex
+        groups = lines.str.extract_groups(_only(regex, frozenset(keep))).struct.unnest()
         if "message" not in self.groups and ("message" in want or guess):
             head = groups["head"]
             cut = head.str.len_bytes() if lines.str.len_bytes().sum() == lines.str.len_chars().sum() else None
             rest = pl.DataFrame({"line": lines, "cut": head.str.len_chars() if cut is None else cut})
-            groups = groups.with_columns(rest.select(message=pl.col("line").str.slice(pl.col("cut"))).to_series())
+            text = pl.col("line").str.slice(pl.col("cut")).str.strip_chars()
+            groups = groups.with_columns(rest.select(message=text).to_series())
         return self.derive(groups, want) if self.derive else groups
 
     def _times(self, groups: pl.DataFrame, context: Context) -> pl.Series:

@@ -26,17 +26,33 @@ NAMES: Final[Mapping[str, int]] = {
     **dict.fromkeys(("emerg", "emergency"), 22),
 }
 
-#: The names that a header of text is searched for, longest first, as a group of alternatives for a regular expression.
-WORDS: Final = (
-    "(?:TRACE|DEBUG|INFORMATION|INFO|NOTICE|WARNING|WARN|SEVERE|ERROR|CRITICAL|FATAL|ALERT|EMERGENCY|EMERG|CRIT|ERR|PANIC"
+_HEADER_NAMES: Final = (
+    "TRACE|DEBUG|INFORMATION|INFO|NOTICE|WARNING|WARN|SEVERE|ERROR|CRITICAL|FATAL|ALERT|EMERGENCY|EMERG|CRIT|ERR|PANIC"
     "|FAILURE|CONFIG|FINEST|FINER|FINE|VERBOSE|LOG|STATEMENT|DETAIL|HINT"
     "|trace|debug|information|info|notice|warning|warn|error|critical|fatal|alert|emerg|crit|err|panic"
-    "|Trace|Debug|Information|Info|Notice|Warning|Warn|Error|Critical|Fatal|Verbose|Note|System)"
+    "|Trace|Debug|Information|Info|Notice|Warning|Warn|Error|Critical|Fatal|Verbose|Note|System"
 )
+
+
+def _alternatives(words: list[str]) -> str:
+    """A group of alternatives without common beginnings, which lets the expression run in one pass."""
+    groups: dict[str, list[str]] = {}
+    for word in words:
+        groups.setdefault(word[:1], []).append(word[1:])
+    parts = []
+    for letter, rests in groups.items():
+        if letter:
+            more = _alternatives(rests) if any(rests) else ""
+            parts.append(letter + (more + "?" if "" in rests and more else more))
+    return parts[0] if len(parts) == 1 and len(words) == 1 else "(?:" + "|".join(parts) + ")"
+
+
+#: The names that the header of a line is searched for, as an expression.
+WORDS: Final = _alternatives(_HEADER_NAMES.split("|"))
 
 #: Numeric severities of syslog (RFC 5424, table 2), also journald's PRIORITY and GELF's level.
 SYSLOG: Final[Mapping[int, int]] = {0: 22, 1: 19, 2: CRITICAL, 3: ERROR, 4: WARN, 5: NOTICE, 6: INFO, 7: DEBUG}
-#: Numeric levels of bunyan, pino and Python's logging differ by ten: told apart by the smallest that occurs.
+#: Numeric levels of bunyan and pino; Python's logging is one step off, and names the field levelno.
 PINO: Final[Mapping[int, int]] = {10: TRACE, 20: DEBUG, 30: INFO, 40: WARN, 50: ERROR, 60: FATAL}
 PYTHON: Final[Mapping[int, int]] = {10: DEBUG, 20: INFO, 30: WARN, 40: ERROR, 50: FATAL}
 #: Windows event levels (winmeta.xml); 0 is "log always".
@@ -77,6 +93,31 @@ def from_names(names: pl.Series) -> pl.Series:
 def from_numbers(numbers: pl.Series, scale: Mapping[int, int]) -> pl.Series:
     """Numeric levels to numbers on ``scale``; 0 where null or unknown."""
     return numbers.cast(pl.Int64, strict=False).replace_strict(dict(scale), default=0, return_dtype=pl.UInt8)
+
+
+def from_any(texts: pl.Series, key: str) -> pl.Series:
+    """Levels given by name or on one of the usual numeric scales, which goes by the key's name and the values' size.
+
+    Args:
+        texts: String, shape (n,).
+        key: name of the field that they come from.
+
+    Returns:
+        UInt8, shape (n,); 0 where null or unknown.
+    """
+    if texts.null_count() == len(texts):
+        return pl.repeat(0, len(texts), dtype=pl.UInt8, eager=True)
+    numbers = texts.cast(pl.Int64, strict=False)
+    if numbers.null_count() == len(numbers):
+        return from_names(texts)
+    if "number" in key.lower():
+        scale: Mapping[int, int] = {n: n for n in range(1, 25)}
+    elif key == "levelno":
+        scale = PYTHON
+    else:
+        scale = {**PINO, **SYSLOG}
+    named = from_names(texts)
+    return pl.select(pl.when(numbers.is_null()).then(named).otherwise(from_numbers(numbers, scale))).to_series()
 
 
 def from_words(messages: pl.Series) -> pl.Series:

@@ -238,34 +238,63 @@ def _pick(members: Sequence[Record], paths: Sequence[Path]) -> list[Any]:
 def _columns(
     records: Sequence[Record | None], values: dict[str, list[Any]], keys: dict[str, str], want: Want, context: Context
 ) -> pl.DataFrame:
-    columns = {"placed": pl.Series("placed", [record is not None for record in records], dtype=pl.Boolean)}
-    message = None
+    roles: dict[str, pl.Series] = {}
     if "message" in values:
-        message = _messages(records, values["message"], "message" in want)
+        roles["message"] = _messages(records, values["message"], "message" in want)
+    if "timestamp" in want:
+        roles["timestamp"] = to_times(values["time"], context)
+    if "level" in want:
+        roles["level"] = to_levels(values["level"], keys.get("level", ""))
+    if "source" in want:
+        roles["source"] = to_texts(values["source"])
+    for name in want.fields:
+        roles[f"fields.{name}"] = field_column(records, name)
+    if "fields" in want:
+        texts = [None if record is None else orjson.dumps(flatten(record)).decode() for record in records]
+        roles["fields"] = pl.Series(texts, dtype=pl.String)
+    placed = pl.Series([record is not None for record in records], dtype=pl.Boolean)
+    return finish(placed, roles, want, context)
+
+
+def finish(placed: pl.Series, columns: dict[str, pl.Series], want: Want, context: Context) -> pl.DataFrame:
+    """The last steps that do not depend on how the record was read: inner header, guessed level, name of the pod.
+
+    Args:
+        placed: whether each line is a record.
+        columns: the wanted columns as the record has them; ``message`` also where only the level is wanted.
+        want: columns to return.
+        context: what is known about the file.
+    """
+    message = columns.get("message")
     inner = None
     if message is not None and context.inner is not None:
         inner = context.inner.parse(message, Want(frozenset({"level", "message", "source"} & want.columns)), context)
-    if "timestamp" in want:
-        columns["timestamp"] = to_times(values["time"], context)
-    if "level" in want:
-        level = to_levels(values["level"], keys.get("level", ""))
+    if "level" in want and message is not None:
+        level = columns["level"]
         if inner is not None:
             level = _fill(level, inner["level"], level == 0)
-        if message is not None and (level == 0).any():
-            level = _fill(level, levels.from_words(message), level == 0)
+        unknown = level == 0
+        if unknown.all():
+            level = levels.from_words(message)
+        elif unknown.any():
+            rows = unknown.arg_true()
+            level = level.scatter(rows, levels.from_words(message.gather(rows)))
         columns["level"] = level
     if "source" in want:
-        source = to_texts(values["source"]).str.replace(_POD, "")
+        source = _without_hashes(columns["source"])
         columns["source"] = source if inner is None else source.fill_null(inner["source"])
-    if "message" in want and message is not None:
-        columns["message"] = message if inner is None else _fill(message, inner["message"], inner["placed"])
-    for name in want.fields:
-        columns[f"fields.{name}"] = field_column(records, name)
-    if "fields" in want:
-        columns["fields"] = pl.Series(
-            [None if r is None else orjson.dumps(flatten(r)).decode() for r in records], dtype=pl.String
-        )
-    return pl.DataFrame([columns[name].alias(name) for name in ("placed", *want.schema())])
+    if "message" in want and message is not None and inner is not None:
+        columns["message"] = _fill(message, inner["message"], inner["placed"])
+    return pl.DataFrame([placed.alias("placed"), *(columns[name].alias(name) for name in want.schema())])
+
+
+def _without_hashes(sources: pl.Series) -> pl.Series:
+    """Pods by the name of their deployment."""
+    distinct = sources.drop_nulls().unique()
+    bare = distinct.str.replace(_POD, "")
+    if (bare == distinct).all():
+        return sources
+    return sources.replace_strict(distinct, bare, default=None, return_dtype=pl.String)
 
 
 def _fill(base: pl.Series, other: pl.Series, where: pl.Series) -> pl.Series:
@@ -311,24 +340,7 @@ def to_times(values: list[Any], context: Context) -> pl.Series:
 
 def to_levels(values: list[Any], key: str) -> pl.Series:
     """Levels given by name or on one of the usual numeric scales."""
-    if not any(value is not None for value in values):
-        return pl.repeat(0, len(values), dtype=pl.UInt8, eager=True)
-    texts = to_texts(values)
-    numbers = texts.cast(pl.Int64, strict=False)
-    if numbers.null_count() == len(numbers):
-        return levels.from_names(texts)
-    low, high = numbers.min(), numbers.max()
-    assert isinstance(low, int)  # noqa: S101 - narrows the type for mypy
-    assert isinstance(high, int)  # noqa: S101 - narrows the type for mypy
-    if "number" in key.lower():
-        scale: Mapping[int, int] = {n: n for n in range(1, 25)}
-    elif key == "levelno":
-        scale = levels.PYTHON
-    elif high >= 10:
-        scale = levels.PINO
-    else:
-        scale = levels.SYSLOG
-    return _fill(levels.from_numbers(numbers, scale), levels.from_names(texts), numbers.is_null())
+    return levels.from_any(to_texts(values), key)
 
 
 def field_column(records: Sequence[Record | None], name: str) -> pl.Series:

@@ -17,9 +17,11 @@ from typing import Final
 import polars as pl
 
 from offbeat.errors import InputError
-from offbeat.read import blocks, lines, streams, times
+from offbeat.read import blocks, lines, stamps, streams, times
 from offbeat.read.files import Source
 from offbeat.read.formats import TEXT
+from offbeat.read.json_columns import keys_of
+from offbeat.read.json_records import JsonLines
 from offbeat.read.layout import Context, TextLayout, Want
 from offbeat.read.layouts import BY_LINE, LAYOUTS, PLAIN, Layout
 from offbeat.read.named_values import header_of
@@ -106,6 +108,9 @@ def make_plan(source: Source, layout: Layout | None = None, *, zone: str = "UTC"
         chosen = LAYOUTS[name] if hits >= max(1, 0.02 * len(sample)) else None
     context = _context(source, sample, chosen, zone)
     others = () if plain else _others(counts, chosen)
+    if isinstance(chosen, TextLayout) and chosen.timed and (shape := stamps.shape_of(_stamps_of(chosen, sample))):
+        others = (chosen, *others)
+        chosen = replace(chosen, shape=shape)
     sniffed = _describe(source, sample, chosen, counts, context)
     return Plan(chosen, others, context, _cut(chosen), sniffed)
 
@@ -160,11 +165,14 @@ def _context(source: Source, sample: pl.Series, layout: Layout | None, zone: str
     if layout.name == "csv":
         context = replace(context, columns=header_of(sample.head(50).to_list()))
     if isinstance(layout, TextLayout):
-        stamps = _stamps_of(layout, sample)
-        stamp = layout.stamp_of or times.find_stamp(stamps[:50])
+        found = _stamps_of(layout, sample)
+        stamp = layout.stamp_of or times.find_stamp(found[:50])
         context = replace(context, stamp=stamp)
-        if stamp is not None and stamp.cycle and stamps:
-            context = replace(context, clock=_anchored(context.clock, stamp, source, layout, stamps))
+        if stamp is not None and stamp.cycle and found:
+            context = replace(context, clock=_anchored(context.clock, stamp, source, layout, found))
+    if isinstance(layout, JsonLines):
+        records = [record for record in layout.records(sample.head(300)) if record is not None]
+        context = replace(context, keys=keys_of(records))
     if layout.name in {"json", "cri", "json-documents"}:
         context = replace(context, inner=_inner(layout, sample, context))
     return context
@@ -208,12 +216,15 @@ def _inner(layout: Layout, sample: pl.Series, context: Context) -> TextLayout | 
     messages = frame["message"].drop_nulls()
     best, most = None, 0.0
     for inner in sorted(TEXT.values(), key=lambda one: -one.rank):
-        if inner.name in {"time", "name-time", "level", "kernel"} or inner.name == "access":
+        if inner.name in {"time", "name-time", "level", "kernel"} or inner.name.startswith("access"):
             continue
         share = inner.fits(messages).mean() if len(messages) else None
         if isinstance(share, float) and share > max(0.3, most + 0.2):
             best, most = inner, share
-    return best
+    if best is None or not best.timed:
+        return best
+    shape = stamps.shape_of(_stamps_of(best, messages))
+    return best if shape is None else replace(best, shape=shape)
 
 
 def _describe(

@@ -21,6 +21,22 @@ _ZONE: Final = r"(?P<z>Z| ?(?:UTC|GMT)| ?[+-][0-9]{2}:?[0-9]{2})?"
 TAIL: Final = re.compile(r"(?:[.,:](?P<f>[0-9]{1,9}))?(?P<z>Z| ?(?:UTC|GMT)| ?[+-][0-9]{2}:?[0-9]{2})?")
 
 
+def shape_of(stamps: Iterable[str]) -> str | None:
+    """One expression without alternatives that fits all of ``stamps``; None where they are of several shapes."""
+    shapes = {_generalise(stamp) for stamp in stamps}
+    return shapes.pop() if len(shapes) == 1 else None
+
+
+def _generalise(stamp: str) -> str:
+    fraction = re.sub(r"(?<=:[0-9]{2}[.,])[0-9]+", "\0", stamp)
+    digits = re.sub(r"[0-9]+", lambda m: f"\1{len(m[0])}\2", fraction)
+    months = re.sub(r"[A-Z][a-z]{2}", "\3", digits)
+    marks = re.sub(r" {2,}\x011\x02| \x012\x02(?= )", "\4", months, count=1) if "\3" in months else months
+    text = re.escape(marks)
+    text = text.replace("\0", "[0-9]{1,9}").replace("\3", "[A-Z][a-z]{2}").replace("\4", " +[0-9]{1,2}")
+    return re.sub(r"\x01([0-9]+)\x02", r"[0-9]{\1}", text)
+
+
 @dataclass(frozen=True)
 class Stamp:
     """One shape of time stamp.

@@ -235,11 +235,24 @@ def _tail(
         if not first["z"] or (zone == zone[:, :1]).all():
             parts["z"] = np.full(len(stamps), _offset(first["z"])) if first["z"] else None
             return parts
+    if (ragged := _ragged_utc(stamps, width)) is not None:
+        parts["f"], parts["z"] = ragged, np.zeros(len(stamps))
+        return parts
     groups = stamps.str.slice(width).str.extract_groups("^" + TAIL.pattern + "$")
     if groups.struct["f"].is_null().any() and groups.struct["z"].is_null().any() and not _fits(stamps, width):
         return None
     _fraction_and_zone(parts, groups)
     return parts
+
+
+def _ragged_utc(stamps: pl.Series, width: int) -> Ints | None:
+    """Nanoseconds of stamps whose fractions differ in length and that end in Z, as Go writes them."""
+    if not stamps.str.ends_with("Z").all() or not stamps.str.slice(width, 1).is_in([".", ","]).all():
+        return None
+    digits = stamps.str.slice(width + 1).str.strip_chars_end("Z").str.pad_end(9, "0")
+    if digits.str.len_bytes().max() != 9:
+        return None
+    return _digits(np.frombuffer(digits.str.join("").item().encode(), np.uint8).reshape(-1, 9).T.copy())
 
 
 def _fits(stamps: pl.Series, width: int) -> bool:

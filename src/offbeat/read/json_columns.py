@@ -1,0 +1,108 @@
+"""JSON lines whose records keep time, level, source and message as text at the top: read without Python objects.
+
+Four to five times faster than dictionaries. Lines that are different in any way are left to the general reader, so the
+result is the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import polars as pl
+
+from offbeat.read import levels, times
+from offbeat.read.layout import Context, Want
+from offbeat.read.records import NAMES, Record, finish, roles_of
+
+_ROLES: Final = {"timestamp": "time", "level": "level", "source": "source", "message": "message"}
+
+
+def keys_of(records: Sequence[Record]) -> dict[str, str] | None:
+    """The key of each role, where every record of the sample keeps it as text at the top; None where that is not so.
+
+    Roles that no record has are left out; a message there must be.
+    """
+    found: dict[str, str] = {}
+    for record in records:
+        if "Event" in record or {"log", "stream", "time"} <= record.keys():
+            return None
+        roles = roles_of(record)
+        for role, paths in roles.items():
+            if not paths:
+                continue
+            path = paths[0]
+            if len(path) > 1 or not isinstance(record[path[0]], str) or found.setdefault(role, path[0]) != path[0]:
+                return None
+    if "message" not in found or any(key not in record for key in found.values() for record in records):
+        return None
+    return found
+
+
+def parse(lines: pl.Series, want: Want, context: Context) -> tuple[pl.DataFrame, pl.Series] | None:
+    """Read what can be read this way.
+
+    Args:
+        lines: String, shape (n,).
+        want: columns to fill in, without ``fields``.
+        context: with ``keys``.
+
+    Returns:
+        Columns as :meth:`TextLayout.parse` for n rows, and whether each row must be read the general way; None where
+        all must.
+    """
+    keys = context.keys
+    if keys is None or "fields" in want or any("." in name for name in want.fields):
+        return None
+    roles = _wanted(want)
+    names = {keys[role] for role in roles if role in keys}
+    schema = {name: pl.String() for name in sorted({*names, *want.fields})}
+    whole = lines.str.starts_with("{") & lines.str.ends_with("}")
+    try:
+        decoded = pl.select(pl.when(whole).then(lines)).to_series().str.json_decode(pl.Struct(schema)).struct.unnest()
+    except pl.exceptions.ComputeError:
+        return None
+    odd = ~whole
+    for name in names:
+        odd = odd | decoded[name].is_null() | (decoded[name] == "")
+    for role in roles:
+        if role not in keys:
+            odd = odd | lines.str.contains(_MENTION[role])
+    if odd.sum() > len(lines) // 2:
+        return None
+    return finish(~odd, _columns(decoded, keys, want, context), want, context), odd
+
+
+def _mentions() -> Mapping[str, str]:
+    ends = {role: {name.rpartition(".")[2] for name in names} for role, names in NAMES.items()}
+    return {role: '"(?:' + "|".join(sorted(map(re.escape, names))) + ')" ?:' for role, names in ends.items()}
+
+
+_MENTION: Final = _mentions()
+
+
+def _wanted(want: Want) -> list[str]:
+    roles = [role for column, role in _ROLES.items() if column in want]
+    return roles if "message" in roles or "level" not in want else [*roles, "message"]
+
+
+def _columns(decoded: pl.DataFrame, keys: Mapping[str, str], want: Want, context: Context) -> dict[str, pl.Series]:
+    n = decoded.height
+    nothing = pl.Series([None], dtype=pl.String).new_from_index(0, n)
+    columns = {f"fields.{name}": decoded[name] for name in want.fields}
+    if "timestamp" in want:
+        stamps = decoded[keys["time"]] if "time" in keys else nothing
+        columns["timestamp"] = times.parse_any(stamps, context.clock, context.stamp)
+    if "level" in want:
+        known = "level" in keys
+        columns["level"] = (
+            levels.from_any(decoded[keys["level"]], keys["level"])
+            if known
+            else pl.repeat(0, n, dtype=pl.UInt8, eager=True)
+        )
+    if "source" in want:
+        columns["source"] = decoded[keys["source"]] if "source" in keys else nothing
+    if "message" in want or "level" in want:
+        columns["message"] = decoded[keys["message"]].str.strip_chars_end("\r\n")
+    return columns
