@@ -36,7 +36,7 @@ _ELEMENT = r"[^\s=:,;()\[\]{}\"'<>|]+"
 # Alternatives in order of trial; `plain` is nearly every word, and early for speed.
 _SCAN: Final = re.compile(
     rf"(?P<quoted>(?<![\w\"'])(?:\"(?!{METHODS} )[^\"]{{1,120}}\"|'(?!{METHODS} )[^']{{1,120}}')(?![\w\"']))"
-    rf"|(?P<object>(?<==)(?:[\w.$]+(?:\{{[^{{}}\s]*\}}|\([^()\s]*\))|\[[^\[\]]{{0,400}}\]))"
+    rf"|(?P<object>(?<==)(?:[\w.$]+(?:\{{[^{{}}\s]*\}}|\([^()\s]*\))|\[[^\[\]]*\]))"
     rf"|(?<!for )(?<!user )(?<![\[({{])(?P<plain>(?!{_DAY} )[A-Za-z_]+(?=[ ,]|$))"
     rf"|(?P<time>{_DAY},? {_MONTH} +0 +0(?: [A-Z]{{3,4}}(?= 0))?(?: 0)?\b)"
     rf"|(?P<size>\b0 ?{_SYMBOL}\b{_RATE}|\b0 ?{_SIZE} \(0 ?{_SIZE}\))"
@@ -48,6 +48,7 @@ _SCAN: Final = re.compile(
     rf"|(?P<host>[\w-]+(?:\.[\w-]+)*\.(?!{_SOURCE}:)[\w-]+:0\b|{_NOT_CODE}[\w-]+(?:\.[\w-]+)*\.{_TOP}(?![\w.]))"
     rf"|(?P<user>{_NAMED_BEFORE}[^{_STOP}]+(?= from 0)|(?<=for user )(?!{_NO_NAME}\b)[^{_STOP}]+)"
     rf"|(?P<list>(?<=[\[({{]){_ELEMENT}(?:, ?{_ELEMENT})+(?=[\])}}]))"
+    rf"|(?P<compound>(?<==){_ELEMENT}(?::{_ELEMENT})+)"
     r"|(?P<gap>(?<=[0*] )\*{2,}(?= [0*)])|(?<=[(:=] )\*{2,}(?= [0*]))"
     r"|(?P<dots>\.{2,})"
     r"|(?P<word>(?:[^\s=,:;()\[\]{}\"'<>|.]|\.(?!\.))+)"
