@@ -46,9 +46,8 @@ class Presence(Detector):
 
     def _of_cells(self, data: Ragged) -> Floats:
         """Return the surprise of each template that is there, in the order of ``data.cells``."""
-        present, _ = self.surprise()
-        codes = data.cells[1]
-        return np.where(codes < len(present), present[np.minimum(codes, len(present) - 1)], self.surprise_of_new)
+        present = np.append(self.surprise()[0], self.surprise_of_new)
+        return present[np.minimum(data.cells[1], len(present) - 1)]
 
     def _missing(self, data: Ragged) -> tuple[Floats, Ints]:
         """Return the surprise of the most expected template that is missing, and its code, two arrays of shape (n,)."""
