@@ -1,0 +1,31 @@
+"""Settings and fixtures for all tests."""
+
+import os
+
+# Two torch threads on two busy cores were measured 40 times slower than one; set before torch or numpy is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from samples import shop_log
+
+# The machine may be busy with other work, so time is no measure of correctness.
+settings.register_profile("offbeat", deadline=None, max_examples=40)
+settings.load_profile("offbeat")
+
+
+@pytest.fixture(scope="session")
+def shop() -> list[str]:
+    """The lines of 60 sessions, of which one is odd."""
+    return shop_log()
+
+
+@pytest.fixture
+def shop_file(tmp_path: Path, shop: list[str]) -> Path:
+    """The same as a file."""
+    path = tmp_path / "shop.log"
+    path.write_text("\n".join(shop) + "\n", encoding="utf-8")
+    return path
