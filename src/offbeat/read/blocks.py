@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -17,8 +17,19 @@ MAX_LINES: Final = 262_144
 LINE_CAP: Final = 16 << 20
 KEPT_OF_LONG: Final = 64 * 1024
 _LOOK_BACK: Final = 1 << 20
+_WINDOW: Final = 64 * 1024
+_FIRST: Final = 256 * 1024  # a small first block shows first results soon
 
-Cut = Callable[[bytes], int]
+
+class Cut(Protocol):
+    """Where to cut.
+
+    Given bytes whose end, but with ``whole=False`` not necessarily whose beginning, belongs to a block, return how many
+    of them end with a whole event; 0 where that cannot be told.
+    """
+
+    def __call__(self, data: bytes, *, whole: bool = True) -> int:
+        """Bytes up to the cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +53,7 @@ class Block:
     cut: bool = False
 
 
-def at_newline(data: bytes) -> int:
+def at_newline(data: bytes, *, whole: bool = True) -> int:
     """Cut behind the last newline."""
     return data.rfind(b"\n") + 1
 
@@ -50,7 +61,7 @@ def at_newline(data: bytes) -> int:
 def at_event(starts: re.Pattern[bytes]) -> Cut:
     """Cut before the last line that begins an event, so that what follows it stays with it."""
 
-    def cut(data: bytes) -> int:
+    def cut(data: bytes, *, whole: bool = True) -> int:
         end = data.rfind(b"\n") + 1
         low = max(0, end - _LOOK_BACK)
         at = data.rfind(b"\n", low, end - 1) + 1 if end else 0
@@ -58,7 +69,7 @@ def at_event(starts: re.Pattern[bytes]) -> Cut:
             if starts.match(data, at):
                 return at
             at = data.rfind(b"\n", low, at - 1) + 1
-        return end
+        return end if whole else 0
 
     return cut
 
@@ -66,22 +77,24 @@ def at_event(starts: re.Pattern[bytes]) -> Cut:
 def after_event(ends: re.Pattern[bytes]) -> Cut:
     """Cut behind the last line that ends an event, for formats that write one in several pieces."""
 
-    def cut(data: bytes) -> int:
+    def cut(data: bytes, *, whole: bool = True) -> int:
         end = data.rfind(b"\n") + 1
         low = max(0, end - _LOOK_BACK)
         stop = end
         while stop > low:
             at = data.rfind(b"\n", low, stop - 1) + 1
-            if ends.search(data, at, stop):
+            if ends.search(data[at:stop]) and (whole or at > 0):
                 return stop
             stop = at
-        return end
+        return end if whole else 0
 
     return cut
 
 
-def at_even_quotes(data: bytes) -> int:
+def at_even_quotes(data: bytes, *, whole: bool = True) -> int:
     """Cut behind the last newline that stands outside double quotes, for CSV."""
+    if not whole:
+        return 0
     text = np.frombuffer(data, np.uint8)
     quotes = np.flatnonzero(text == 34)
     newlines = np.flatnonzero(text == 10)
@@ -90,41 +103,74 @@ def at_even_quotes(data: bytes) -> int:
 
 
 def blocks(stream: Utf8, file: int, cut: Cut, size: int = SIZE) -> Iterator[Block]:
-    """Cut a stream into blocks of about ``size`` bytes and at most 262,144 lines."""
-    line, offset = 1, stream.skipped if stream.encoding == "utf-8" else 0
-    carry = b""
-    wanted = 256 * 1024  # a small first block shows first results soon
+    """Cut a stream into blocks of about ``size`` bytes and at most 262,144 lines.
+
+    Fresh memory for a few mebibytes costs more than reading them: the cut is found in the last few kibibytes first, so
+    that a block's bytes are written once.
+    """
+    offset = stream.skipped if stream.encoding == "utf-8" else 0
+    line = 1
+    total = stream.stream.length if stream.encoding == "utf-8" else None
+    if total is None:
+        yield from _stream_blocks(stream, file, cut, size, line, offset, b"")
+        return
+    raw, wanted = stream.stream.read_at, _FIRST
+    while offset + wanted < total:
+        stop = offset + wanted
+        start = max(offset, stop - _WINDOW)
+        at = cut(raw(start, stop - start), whole=False)
+        end = start + at
+        if at == 0 or end <= offset:
+            stream.seek(offset)
+            yield from _stream_blocks(stream, file, cut, size, line, offset, b"")
+            return
+        data = raw(offset, end - offset)
+        for block in _pieces(data, file, line, offset, cut):
+            yield block
+            line += block.lines
+        if len(data) < end - offset:  # the file was cut short meanwhile
+            return
+        offset, wanted = end, size
+    yield from _pieces(raw(offset, total - offset), file, line, offset, cut)
+
+
+def _stream_blocks(
+    stream: Utf8, file: int, cut: Cut, size: int, line: int, offset: int, carry: bytes
+) -> Iterator[Block]:
+    """The same for streams that only go forward, and for lines longer than usual."""
+    wanted = _FIRST
     while True:
-        parts, have = [carry], len(carry)
-        ended = False
-        while have < wanted:
-            piece = stream.read()
-            if not piece:
-                ended = True
-                break
+        parts, have, end = [carry], len(carry), 0
+        while have < wanted and (piece := stream.read()):
             parts.append(piece)
             have += len(piece)
-        data = b"".join(parts)
-        if ended:
+        if have < wanted:
+            data = b"".join(parts)
             if stream.stream.damaged and not data.endswith(b"\n"):
                 stream.stream.lost_lines += bool(data)
                 data = data[: data.rfind(b"\n") + 1]
             yield from _pieces(data, file, line, offset, cut)
             return
-        end = cut(data)
-        if end == 0:
-            if len(data) < LINE_CAP:
-                carry, wanted = data, len(data) + size
+        last = parts.pop()
+        if end := cut(last, whole=False):
+            data, carry = b"".join([*parts, last[:end]]), last[end:]
+        else:
+            data = b"".join([*parts, last])
+            end = cut(data)
+            data, carry = data[:end], data[end:]
+        if not data:
+            if len(carry) < LINE_CAP:
+                wanted = len(carry) + size
                 continue
-            kept, rest, dropped = _cut_long(data, stream)
+            kept, carry, dropped = _cut_long(carry, stream)
             yield Block(file, line, offset, kept, 1, cut=True)
-            line, offset, carry = line + 1, offset + dropped, rest
+            line, offset = line + 1, offset + dropped
             continue
-        for block in _pieces(data[:end], file, line, offset, cut):
+        for block in _pieces(data, file, line, offset, cut):
             yield block
             line += block.lines
             offset += len(block.data)
-        carry, wanted = data[end:], max(size, len(data) - end + 1)
+        wanted = max(size, len(carry) + 1)
 
 
 def _cut_long(data: bytes, stream: Utf8) -> tuple[bytes, bytes, int]:

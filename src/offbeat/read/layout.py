@@ -176,7 +176,9 @@ class TextLayout:
     @cached_property
     def starts(self) -> re.Pattern[bytes]:
         """Matches the bytes at the beginning of an event."""
-        return re.compile(_only(self.regex, frozenset()).replace("(?-u:", "(?:").encode())
+        # Python anchors ^ to the whole text, not to where a match is asked for.
+        pattern = _only(self._regex(""), frozenset()).removeprefix("^")
+        return re.compile(pattern.replace("(?-u:", "(?:").encode())
 
     def fits(self, lines: pl.Series) -> pl.Series:
         """Whether each line has this header: Boolean, shape (n,)."""

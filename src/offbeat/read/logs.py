@@ -215,7 +215,7 @@ class Logs:
                     yield block
                 self._index[file] = index
                 if not stream.codec and text.encoding == "utf-8" and self._length[file] is None:
-                    self._length[file] = stream.consumed
+                    self._length[file] = stream.length
                 if stream.damaged:
                     self.summary.truncated.append(stream.damaged)
                     self.summary.lines += stream.lost_lines

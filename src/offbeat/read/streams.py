@@ -62,6 +62,7 @@ class Stream:
         damaged: why and where the input ends too early; None where it is whole.
         lost_lines: lines left out because the damage cut them.
         consumed: compressed bytes read so far.
+        length: bytes of an uncompressed source, None for an archive.
     """
 
     def __init__(self, source: Source, limit: int | None = None) -> None:
@@ -74,9 +75,34 @@ class Stream:
         self.lost_lines = 0
         self.consumed = 0
         self._left = limit
+        self.length = self._size(limit) if not self.codec else None
         self._decoder: Any = _decoder(self.codec) if self.codec else None
         self._pending = b""
         self._ended = False
+
+    def _size(self, limit: int | None) -> int:
+        """Bytes to read; what is appended meanwhile is left for the next time."""
+        size = self._raw.seek(0, io.SEEK_END)
+        self._raw.seek(0)
+        return size if limit is None else min(size, limit)
+
+    def seek(self, offset: int) -> None:
+        """Go on reading at ``offset`` of an uncompressed source."""
+        self._raw.seek(offset)
+        if self.length is not None:
+            self._left = self.length - offset
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """``size`` bytes from ``offset`` of an uncompressed source; fewer where it has become shorter."""
+        try:
+            self._raw.seek(offset)
+            data = self._raw.read(size)
+            while len(data) < size and (more := self._raw.read(size - len(data))):
+                data += more
+        except OSError as error:
+            self.damaged = f"{self._shown} cannot be read beyond byte {offset:,}: {error.strerror}"
+            return b""
+        return data
 
     def read(self) -> bytes:
         """The next piece, at most about a mebibyte; empty at the end."""
@@ -177,6 +203,11 @@ class Utf8:
                 return piece
         return self._convert(b"", final=True)
 
+    def seek(self, offset: int) -> None:
+        """Go on reading at ``offset`` of an uncompressed source in UTF-8."""
+        self._first = None
+        self.stream.seek(offset)
+
     def _convert(self, raw: bytes, *, final: bool) -> bytes:
         if self._decoder is None:
             return raw
@@ -202,7 +233,7 @@ def _open(source: Source) -> BinaryIO:
     if source.path is None:
         return io.BytesIO(source.data or b"")
     try:
-        return source.path.open("rb")
+        return source.path.open("rb", buffering=0)
     except FileNotFoundError:
         raise InputError("there is no such file", where=source.shown, hint="it may have been moved meanwhile") from None
     except PermissionError:
@@ -243,10 +274,9 @@ def tail(source: Source, size: int = HEAD) -> bytes:
     stream = Stream(source)
     try:
         if not stream.codec and source.path is not None:
-            length = source.path.stat().st_size
+            length = stream.length or 0
             if length > 4 * size:
-                stream._raw.seek(length - size)
-                return stream._raw.read(size)
+                return stream.read_at(length - size, size)
         text, data = Utf8(stream), b""
         while piece := text.read():
             data = (data + piece)[-size:]
