@@ -100,7 +100,7 @@ def parse_key(text: str, fields: Mapping[str, str]) -> Key:
             where="--session-by",
             hint=f"fields here: {known}",
         ) from None
-    if compiled.match(""):
+    if any(not match[0] for match in compiled.finditer("a 1")) or compiled.match(""):
         raise OptionError(f"{text!r} matches the empty text, so every line", where="--session-by", hint="add a literal")
     return Key(text, is_field=False)
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 import polars as pl
 
-from offbeat.schema import SEQUENCES
+from offbeat.schema import SEQUENCES, TIME
 
 #: Position of an event: file index shifted left by this many bits, plus the line.
 POSITION_BITS: Final = 40
 #: With an idle limit, sessions that are idle are given out whenever so many events wait.
 _FLUSH_EVENTS: Final = 1_000_000
+
+#: Orders of units: by start, then by first event; or by first event alone.
+BY_TIME: Final = ("start", "order")
+BY_INPUT: Final = ("order",)
 
 _AGGREGATES = (
     pl.col("timestamp").min().alias("start"),
@@ -35,10 +40,9 @@ def to_units(events: pl.DataFrame, by: list[str], extra: list[str]) -> pl.DataFr
     return events.group_by(by, maintain_order=True).agg(*_AGGREGATES, *lists)
 
 
-def finish(units: pl.DataFrame, open_at_end: pl.Expr, extra: list[str]) -> pl.DataFrame:
-    """Put units into the columns and order of SEQUENCES: by start, then by first event."""
-    units = units.with_columns(open_at_end=open_at_end)
-    units = units.sort(pl.col("start"), "order", nulls_last=False, maintain_order=True)
+def finish(units: pl.DataFrame, open_at_end: pl.Expr, extra: list[str], by: tuple[str, ...]) -> pl.DataFrame:
+    """Put units into the columns of SEQUENCES, in the order of the columns ``by``."""
+    units = units.with_columns(open_at_end=open_at_end).sort(by, nulls_last=False, maintain_order=True)
     return units.select(*SEQUENCES, "rows", *[f"{name}s" for name in extra])
 
 
@@ -62,6 +66,7 @@ class Sessions:
         self._pending: list[pl.DataFrame] = []
         self._waiting = 0
         self._order = 0
+        self._newest: datetime | None = None
 
     def push(self, frame: pl.DataFrame) -> pl.DataFrame | None:
         """Take up a frame in input order; return the sessions that it closed, or None."""
@@ -71,6 +76,9 @@ class Sessions:
             pl.int_range(self._order, self._order + pl.len(), dtype=pl.UInt64).alias("order"), *columns, key="keys"
         )
         self._order += frame.height
+        # Time goes on with events of any session, and with those of none.
+        times = [t for t in (self._newest, frame["timestamp"].max()) if isinstance(t, datetime)]
+        self._newest = max(times, default=None)
         rows = rows.explode("key").drop_nulls("key")
         self._pending.append(rows)
         self._waiting += rows.height
@@ -81,7 +89,7 @@ class Sessions:
     def flush(self) -> pl.DataFrame:
         """Close every session: the input has ended. Returns what is left, as SEQUENCES."""
         events, self._pending, self._waiting = self._gather(), [], 0
-        return finish(to_units(events, ["key", "part"], self.extra), self._open(events), self.extra)
+        return finish(to_units(events, ["key", "part"], self.extra), self._open(), self.extra, BY_TIME)
 
     def _gather(self) -> pl.DataFrame:
         if not self._pending:
@@ -89,25 +97,24 @@ class Sessions:
         events = pl.concat(self._pending)
         if self.idle is None:
             return events.with_columns(part=pl.lit(0, pl.UInt32))
-        pause = pl.col("timestamp").diff().over("key") > pl.duration(microseconds=self.idle)
+        pause = pl.col("timestamp").forward_fill().diff().over("key") > pl.duration(microseconds=self.idle)
         return events.with_columns(part=pause.fill_null(False).cast(pl.UInt32).cum_sum().over("key"))
 
-    def _open(self, events: pl.DataFrame) -> pl.Expr:
+    def _open(self) -> pl.Expr:
         """A session is open at the end unless it had been idle longer than the limit by then."""
-        last = events["timestamp"].max()
-        if self.idle is None or last is None:
+        if self.idle is None or self._newest is None:
             return pl.lit(True)
-        return (pl.lit(last) - pl.col("end")).fill_null(pl.duration(days=0)) <= pl.duration(microseconds=self.idle)
+        waited = (pl.lit(self._newest, TIME) - pl.col("end")).fill_null(pl.duration(days=0))
+        return waited <= pl.duration(microseconds=self.idle)
 
     def _close_idle(self) -> pl.DataFrame | None:
         events = self._gather()
-        newest = events["timestamp"].max()
         late = pl.col("timestamp").max().over("key", "part")
-        done = (pl.lit(newest) - late > pl.duration(microseconds=self.idle)).fill_null(False)
+        done = (pl.lit(self._newest, TIME) - late > pl.duration(microseconds=self.idle)).fill_null(False)
         events = events.with_columns(done=done)
         closed = events.filter("done").drop("done")
         left = events.filter(~pl.col("done")).drop("done", "part")
         self._pending, self._waiting = [left], 0
         if closed.height == 0:
             return None
-        return finish(to_units(closed, ["key", "part"], self.extra), pl.lit(False), self.extra)
+        return finish(to_units(closed, ["key", "part"], self.extra), pl.lit(False), self.extra, BY_TIME)

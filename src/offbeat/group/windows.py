@@ -7,7 +7,7 @@ import re
 import polars as pl
 
 from offbeat.errors import OptionError
-from offbeat.group.sessions import finish, to_units
+from offbeat.group.sessions import BY_INPUT, BY_TIME, finish, to_units
 
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
@@ -19,11 +19,12 @@ def parse_window(text: str | int) -> int | str:
         OptionError: it is neither, or not above zero.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?", str(text).strip())
-    if not found or float(found[1]) <= 0 or (not found[2] and "." in found[1]):
+    micros = round(float(found[1]) * _SECONDS[found[2] or "s"] * 1_000_000) if found else 0
+    if not found or micros <= 0 or (not found[2] and "." in found[1]):
         raise OptionError(f"{text!r} is no window", where="--window", hint="events as 100, time as 30s, 5m, 1h or 1d")
     if not found[2]:
         return int(found[1])
-    return f"{round(float(found[1]) * _SECONDS[found[2]] * 1_000_000)}us"
+    return f"{micros}us"
 
 
 class Windows:
@@ -55,12 +56,15 @@ class Windows:
             *columns,
             key.alias("key"),
         )
+        kept = pl.lit(True)
         if self.by_key:
-            self.without_key += int((frame["keys"].list.len() == 0).sum())
-            rows = rows.explode("key").drop_nulls("key")
+            kept &= pl.col("key").list.len() > 0
         if isinstance(self.size, str):
-            self.without_key += int(rows["timestamp"].null_count())
-            rows = rows.drop_nulls("timestamp")
+            kept &= pl.col("timestamp").is_not_null()
+        rows = rows.filter(kept)
+        self.without_key += frame.height - rows.height
+        if self.by_key:
+            rows = rows.explode("key").drop_nulls("key")
         self._order += frame.height
         self._pending.append(rows)
         if isinstance(self.size, int) and not self.by_key:
@@ -91,9 +95,10 @@ class Windows:
             rows = rows.with_columns(window=pl.col("timestamp").dt.truncate(self.size).dt.epoch("us"))
         units = to_units(rows, ["key", "window"], self.extra)
         name = pl.col("window") + 1 if isinstance(self.size, int) else pl.col("window").cast(pl.Datetime("us", "UTC"))
-        shown = name.cast(pl.String) if isinstance(self.size, int) else name.dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+        shown = name.cast(pl.String) if isinstance(self.size, int) else name.dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ")
         prefix = pl.format("{} ", "key") if self.by_key else pl.lit("")
         last = pl.col("window") == pl.col("window").max().over("key")
         partial = last & (pl.col("events") < self.size if isinstance(self.size, int) else pl.lit(True))
         units = units.with_columns(key=prefix + pl.lit("window ") + shown)
-        return finish(units, partial if at_end else pl.lit(False), self.extra)
+        by = BY_INPUT if isinstance(self.size, int) else BY_TIME
+        return finish(units, partial if at_end else pl.lit(False), self.extra, by)
