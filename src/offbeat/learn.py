@@ -33,13 +33,14 @@ class Learned:
         decision: calibrations, discounts and the threshold.
         out_of_fold: raw scores of the training units by view, each by models that did not see the unit, shape (n,).
         order_check: by view, the recall of swapped neighbours at 2 % false positives; None where it cannot be said.
-        contaminated: units left out as known anomalies.
+        absent: views left out, and what they lack.
     """
 
     views: dict[str, Detector]
     decision: Decision
     out_of_fold: dict[str, Floats] = field(default_factory=dict)
     order_check: dict[str, float] | None = None
+    absent: dict[str, str] = field(default_factory=dict)
 
 
 def make_views(names: Sequence[str], params: Mapping[str, Any], seed: int) -> dict[str, Detector]:
@@ -106,38 +107,69 @@ def learn(
             where="training data",
             hint="a longer log, or smaller windows: --window 20",
         )
-    data = Ragged.of(units)
-    first, index = data.distinct
-    distinct = units.select("templates")[first]
+    names, absent = _usable(views(), units)
+
+    def fresh() -> dict[str, Detector]:
+        return {name: detector for name, detector in views().items() if name in names}
+
+    seen = _Distinct(units)
     fold = np.random.Generator(np.random.PCG64(seed)).permutation(units.height) % _FOLDS
-    out = {name: np.zeros(units.height) for name in views()}
+    out = {name: np.zeros(units.height) for name in names}
     check = None
     for k in range(_FOLDS):
         progress(f"cross-fitting, part {k + 1} of {_FOLDS}")
-        weight = np.bincount(index, weights=data.weight * (fold != k), minlength=len(first))
-        seen = np.flatnonzero(weight > 0)
-        train = distinct[seen].with_columns(weight=pl.Series(weight[seen], dtype=pl.Float64))
-        asked = np.unique(index[fold == k])
-        place = np.full(len(first), -1)
-        place[asked] = np.arange(len(asked))
-        fitted = {name: detector.fit(train) for name, detector in views().items()}
+        held = fold == k
+        fitted = {name: seen.fit(detector, ~held) for name, detector in fresh().items()}
         for name, detector in fitted.items():
-            scores = detector.anomaly_score(distinct[asked]).to_numpy()
-            out[name][fold == k] = scores[place[index[fold == k]]]
+            out[name][held] = seen.score(detector, held)
         if k == 0 and "lstm" in fitted:
-            scorers = {name: d.anomaly_score for name, d in fitted.items()}
-            scorers["ngram"] = DETECTORS["ngram"]().fit(train).anomaly_score
-            check = swap_check(units["templates"].gather(np.flatnonzero(fold == k)), scorers, seed)
-    decision = Decision.fit(out, data.weight, clean=clean, rule=rule)
+            scorers = {name: d.anomaly_score for name, d in fitted.items() if not d.needs}
+            scorers["ngram"] = seen.fit(DETECTORS["ngram"](), ~held).anomaly_score
+            check = swap_check(units["templates"].gather(np.flatnonzero(held)), scorers, seed)
+    decision = Decision.fit(out, seen.data.weight, clean=clean, rule=rule)
     progress("learning from everything")
-    weight = np.bincount(index, weights=data.weight, minlength=len(first))
-    everything = distinct.with_columns(weight=pl.Series(weight, dtype=pl.Float64))
-    return Learned({n: d.fit(everything) for n, d in views().items()}, decision, out, check)
+    everything = np.ones(units.height, dtype=bool)
+    refitted = {name: seen.fit(detector, everything) for name, detector in fresh().items()}
+    return Learned(refitted, decision, out, check, absent)
+
+
+class _Distinct:
+    """Units and the distinct sequences among them, for detectors that look at sequences alone."""
+
+    def __init__(self, units: pl.DataFrame) -> None:
+        self.units = units
+        self.data = Ragged.of(units)
+        self.first, self.index = self.data.distinct
+        self.sequences = units.select("templates")[self.first]
+
+    def fit(self, detector: Detector, rows: NDArray[np.bool_]) -> Detector:
+        """Fit on some of the units; on distinct sequences with their weights, where templates are all it reads."""
+        if detector.needs:
+            return detector.fit(self.units.filter(rows))
+        weight = np.bincount(self.index, weights=self.data.weight * rows, minlength=len(self.first))
+        seen = np.flatnonzero(weight > 0)
+        return detector.fit(self.sequences[seen].with_columns(weight=pl.Series(weight[seen], dtype=pl.Float64)))
+
+    def score(self, detector: Detector, rows: NDArray[np.bool_]) -> Floats:
+        """Return the raw scores of some of the units, shape (rows that are true,)."""
+        if detector.needs:
+            return detector.anomaly_score(self.units.filter(rows)).to_numpy()
+        asked, index = np.unique(self.index[rows], return_inverse=True)
+        return np.asarray(detector.anomaly_score(self.sequences[asked]).to_numpy()[index])
+
+
+def _usable(views: Mapping[str, Detector], units: pl.DataFrame) -> tuple[list[str], dict[str, str]]:
+    """Return the names of the views whose columns are there and not all null, and what the others lack."""
+    absent = {}
+    for name, detector in views.items():
+        for column in detector.needs:
+            if column not in units.columns or units[column].explode().null_count() == len(units[column].explode()):
+                absent[name] = f"no {column}"
+    return [name for name in views if name not in absent], absent
 
 
 def score_views(views: Mapping[str, Detector], units: pl.DataFrame) -> dict[str, Floats]:
     """Return each view's raw score of each unit, shape (n,); every distinct sequence is scored once."""
-    data = Ragged.of(units)
-    first, index = data.distinct
-    distinct = units.select("templates")[first]
-    return {name: detector.anomaly_score(distinct).to_numpy()[index] for name, detector in views.items()}
+    seen = _Distinct(units)
+    everything = np.ones(units.height, dtype=bool)
+    return {name: seen.score(detector, everything) for name, detector in views.items()}

@@ -116,6 +116,7 @@ class Pipeline:
             "known_anomalies": known,
             "alert_share": self.learned.decision.alert_share,
             "order_check": self.learned.order_check,
+            "absent": self.learned.absent,
             "grouped": self.grouping.reason,
         }
         self._training = (intake, units)
@@ -273,7 +274,8 @@ class Pipeline:
             state = State(views[name]["state"], _named(frames, name), _named(onnx, name))
             detectors[name] = DETECTORS[name](**views[name]["params"]).restore(state)
         made.learned = Learned(detectors, Decision.restore(values["decision"], _named(frames, "decision")))
-        made.learned.order_check = values["summary"].get("order_check")
+        made.learned.order_check = values["summary"]["order_check"]
+        made.learned.absent = values["summary"]["absent"]
         return made
 
 

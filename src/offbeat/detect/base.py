@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import polars as pl
 
-from offbeat.detect.ragged import Floats, Ragged, segment_argmax
+from offbeat.detect.ragged import Floats, Ints, Ragged, segment_argmax
 from offbeat.errors import OffbeatError, OptionError
 from offbeat.schema import EVIDENCE, check
 
@@ -39,6 +39,9 @@ class Detector(ABC):
     name: ClassVar[str]
     #: What one score is about.
     unit: ClassVar[Unit] = "unit"
+    #: Columns of lists that it reads beside ``templates``: timestamps, sources, levels, values. A view that needs more
+    #: than templates is scored unit by unit, for hardly two are alike; it is left out where a column is absent.
+    needs: ClassVar[tuple[str, ...]] = ()
     #: Whether ``fit`` needs labels.
     supervised: ClassVar[bool] = False
     #: Where the method comes from.
@@ -75,7 +78,7 @@ class Detector(ABC):
             X: SEQUENCES frame, one row a unit or one row a distinct unit with its ``weight``.
             y: Boolean series, true for an anomalous row; only supervised detectors use it.
         """
-        data = Ragged.of(X)
+        data = Ragged.of(X, self.needs)
         if len(data) == 0:
             raise OffbeatError("there is no sequence to learn from", where=f"detector {self.name}")
         self.sequences_seen_ = len(data)
@@ -86,16 +89,21 @@ class Detector(ABC):
         """Return one finite Float64 a row of ``X``, higher is stranger."""
         if not hasattr(self, "sequences_seen_"):
             raise OffbeatError("is not fitted yet", where=f"detector {self.name}", hint="call fit first")
-        data = Ragged.of(X)
-        # Logs repeat: each distinct sequence is scored once and mapped back.
-        first, index = data.distinct
-        scores = self._score(data.take(first))[index] if len(data) else np.zeros(0)
-        return pl.Series(self.name, scores, dtype=pl.Float64)
+        data = Ragged.of(X, self.needs)
+        if len(data) == 0:
+            return pl.Series(self.name, [], dtype=pl.Float64)
+        first, index = self._distinct(data)
+        return pl.Series(self.name, self._score(data.take(first))[index], dtype=pl.Float64)
+
+    def _distinct(self, data: Ragged) -> tuple[Ints, Ints]:
+        """Logs repeat: each distinct sequence is scored once and mapped back, unless more than its templates counts."""
+        each = np.arange(len(data))
+        return (each, each) if self.needs else data.distinct
 
     def evidence(self, X: pl.DataFrame) -> pl.DataFrame:
         """Return an EVIDENCE frame, one row a row of ``X``: what made its score."""
-        data = Ragged.of(X)
-        first, index = data.distinct
+        data = Ragged.of(X, self.needs)
+        first, index = self._distinct(data)
         found = self._evidence(data.take(first))
         return check(pl.DataFrame(found, schema=dict(EVIDENCE))[index], EVIDENCE, "evidence")
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -22,22 +22,24 @@ class Ragged:
         ids: int64 of shape (events,), all codes in order.
         offsets: int64 of shape (n + 1,); sequence ``i`` is ``ids[offsets[i]:offsets[i + 1]]``.
         weight: float64 of shape (n,), how many units each sequence stands for.
+        extra: further columns of lists by name, each float64 of shape (events,), NaN where null; times are in seconds.
     """
 
     ids: Ints
     offsets: Ints
     weight: Floats
+    extra: Mapping[str, Floats] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, X: pl.DataFrame) -> Ragged:
-        """Take the column ``templates`` (and ``weight``, where there is one) of a SEQUENCES frame."""
+    def of(cls, X: pl.DataFrame, extra: Iterable[str] = ()) -> Ragged:
+        """Take the columns ``templates`` and ``extra`` (and ``weight``, where there is one) of a SEQUENCES frame."""
         lists = X["templates"]
         lengths = lists.list.len().to_numpy().astype(np.int64)
         offsets = np.concatenate(([0], np.cumsum(lengths)))
         # An empty list explodes to one null, which is no event.
         ids = lists.explode().drop_nulls().to_numpy().astype(np.int64)
         weight = X["weight"].to_numpy().astype(np.float64) if "weight" in X.columns else np.ones(len(lengths))
-        return cls(ids, offsets, weight)
+        return cls(ids, offsets, weight, {name: _flat(X[name]) for name in extra})
 
     @classmethod
     def from_lists(cls, lists: Sequence[Sequence[int]]) -> Ragged:
@@ -79,7 +81,8 @@ class Ragged:
         lengths = self.lengths[keep]
         offsets = np.concatenate(([0], np.cumsum(lengths)))
         flat = np.repeat(self.offsets[keep] - offsets[:-1], lengths) + np.arange(offsets[-1])
-        return Ragged(self.ids[flat], offsets, self.weight[keep])
+        extra = {name: values[flat] for name, values in self.extra.items()}
+        return Ragged(self.ids[flat], offsets, self.weight[keep], extra)
 
     def holds(self, codes: Ints) -> NDArray[np.bool_]:
         """Return, for each sequence, which of a few distinct ``codes`` it holds, shape (n, codes)."""
@@ -123,6 +126,14 @@ class Ragged:
         groups = groups.with_row_index("g")
         index = frame.join(groups, on=["a", "b", "n"], how="left", maintain_order="left")["g"]
         return groups["first"].to_numpy().astype(np.int64), index.to_numpy().astype(np.int64)
+
+
+def _flat(lists: pl.Series) -> Floats:
+    """Lay a column of lists end to end as floats."""
+    values = lists.explode(empty_as_null=False)
+    if values.dtype.is_temporal():
+        return values.dt.epoch("us").cast(pl.Float64).to_numpy() / 1e6
+    return values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 
 def segment_max(values: Floats, rows: Ints, n: int) -> Floats:

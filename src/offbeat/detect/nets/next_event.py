@@ -44,10 +44,10 @@ class Plan:
 
     embedding: int = 32
     hidden: int = 64
-    epochs: int = 40
-    patience: int = 4
+    epochs: int = 60
+    patience: int = 8
     batch_tokens: int = 2048
-    learning_rate: float = 5e-3
+    learning_rate: float = 3e-3
     validation: float = 0.1
     chunk: int = 256
     tokens: int = 1_500_000
