@@ -66,7 +66,8 @@ class Key:
         found = pl.col("message").str.extract_all(self.name)
         if re.compile(self.name).groups:
             found = found.list.eval(pl.element().str.extract(self.name, 1))
-        return found.list.unique(maintain_order=True).list.drop_nulls().fill_null([])
+            found = found.map_batches(_without_nulls, return_dtype=pl.List(pl.String), is_elementwise=True)
+        return found.list.unique(maintain_order=True).fill_null([])
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -76,6 +77,11 @@ class Key:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Return the key that ``as_dict`` described."""
         return cls(**values)
+
+
+def _without_nulls(lists: pl.Series) -> pl.Series:
+    """Drop nulls, which are there only where a group took no part in a match: to look first costs nothing beside it."""
+    return lists.list.drop_nulls() if lists.explode(empty_as_null=False).has_nulls() else lists
 
 
 def parse_key(text: str, fields: Mapping[str, str]) -> Key:
