@@ -29,9 +29,10 @@ class Sigma:
     k: float = 3.0
 
     def fit(self, scores: Floats, weight: Floats) -> float:
-        """Return mean + k sd."""
+        """Return what lies just above mean + k sd, so that scores that are all alike are no anomalies."""
         mean = float(np.average(scores, weights=weight))
-        return mean + self.k * float(np.sqrt(np.average((scores - mean) ** 2, weights=weight)))
+        line = mean + self.k * float(np.sqrt(np.average((scores - mean) ** 2, weights=weight)))
+        return line + 1e-9 * max(1.0, abs(line))
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,14 @@ class Quantile:
     q: float = 0.999
 
     def fit(self, scores: Floats, weight: Floats) -> float:
-        """Return the smallest observed score with at most a share ``1 - q`` strictly above it."""
+        """Return what lies just above the smallest observed score that at most a share ``1 - q`` exceed.
+
+        Just above, for scores are often tied: half of all units may share the score at a quantile.
+        """
         values, above = _shares(scores, weight)
         # above[i]: share of units at values[i] or higher; strictly above is the next step's.
         strictly = np.concatenate(([0.0], above[:-1]))
-        return float(values[strictly <= 1 - self.q].min())
+        return float(np.nextafter(values[strictly <= 1 - self.q + 1e-12].min(), np.inf))
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Knee:
     """The largest relative jump of the alert share between ``low`` and ``high``.
 
     Lowering a threshold flags more units; where one step multiplies their number most, the units above are set apart
-    from the rest by the data itself. Without a step that multiplies it by ``least``, the quantile ``1 - low`` serves.
+    from the rest by the data itself. Without a step that multiplies it by ``least``, the share ``low`` serves.
     """
 
     low: float = 0.002
@@ -69,7 +73,9 @@ class Knee:
         jump = np.where(allowed, share[1:] / np.maximum(share[:-1], self.low), 0.0)
         best = int(np.argmax(jump))
         if jump[best] < self.least:
-            return Quantile(1 - self.low).fit(scores, weight)
+            # Where more than ``low`` are tied at the top, they are flagged together or not at all.
+            line = Share(self.low).fit(scores, weight)
+            return float(values[0]) if line > values[0] and share[0] <= self.high else line
         return float((values[best] + values[best + 1]) / 2)
 
 

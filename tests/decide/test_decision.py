@@ -1,0 +1,130 @@
+"""From the views' scores to one score and a verdict."""
+
+import numpy as np
+import pytest
+
+from offbeat.bundle import read, write
+from offbeat.decide import Decision, Quantile, check_drift, contributions
+
+N = 2000
+
+
+@pytest.fixture
+def scores():
+    """Raw scores of three views: presence and count in nats, the order channel on a scale of its own."""
+    rng = np.random.default_rng(0)
+    return {
+        "presence": rng.exponential(size=N),
+        "count": rng.exponential(size=N) * 2,
+        "lstm": rng.exponential(size=N) * 10 + 3,
+    }
+
+
+@pytest.fixture
+def decision(scores):
+    """A decision fitted on them."""
+    return Decision.fit(scores, np.ones(N))
+
+
+def test_the_score_is_the_largest_discounted_surprise(decision, scores):
+    """Fused is the maximum over views, and the leading view is the one that makes it."""
+    each = decision.surprise(scores)
+    fused = decision(scores)
+    assert np.array_equal(fused, np.maximum.reduce(list(each.values())))
+    lead = decision.leading(scores)
+    assert np.array_equal(fused, np.stack(list(each.values()))[lead, np.arange(N)])
+
+
+def test_presence_is_the_anchor(decision):
+    """Presence counts in full, all others at a discount below one."""
+    assert decision.discounts["presence"] == 1
+    assert all(0 < decision.discounts[view] < 1 for view in ("count", "lstm"))
+
+
+def test_without_presence_the_first_view_is_the_anchor():
+    """Any set of views can be decided on."""
+    rng = np.random.default_rng(1)
+    made = Decision.fit({"lstm": rng.random(100), "count": rng.random(100)}, np.ones(100))
+    assert made.discounts["lstm"] == 1
+    assert made.discounts["count"] < 1
+
+
+def test_a_view_overrules_only_when_very_sure():
+    """A score that a single other view finds one in a hundred raises no alarm; one beyond all seen by far does."""
+    rng = np.random.default_rng(2)
+    presence = np.concatenate([rng.exponential(size=N), np.full(20, 12.0)])
+    count = rng.exponential(size=N + 20)
+    made = Decision.fit({"presence": presence, "count": count}, np.ones(N + 20))
+    asked = {"presence": np.array([0.1, 0.1]), "count": np.array([np.quantile(count, 0.99), 60.0])}
+    assert (made(asked) >= made.threshold).tolist() == [False, True]
+
+
+def test_the_alert_share_is_what_is_flagged(decision, scores):
+    """The implied share is the share of training units at the threshold or above."""
+    assert decision.alert_share == pytest.approx((decision(scores) >= decision.threshold).mean())
+    assert 0 <= decision.alert_share <= 0.05
+
+
+def test_clean_training_flags_fewer(scores):
+    """Declared clean, at most half a percent of training on the anchor is flagged."""
+    made = Decision.fit({"presence": scores["presence"]}, np.ones(N), clean=True)
+    assert made.alert_share <= 0.005
+
+
+def test_a_rule_of_ones_own_draws_the_line_on_the_fused_score(scores):
+    """With a quantile asked for, the fused scores keep it."""
+    made = Decision.fit(scores, np.ones(N), rule=Quantile(0.9))
+    assert made.alert_share == pytest.approx(0.1, abs=0.001)
+
+
+def test_p_values_of_the_fused_score(decision, scores):
+    """P falls as the fused score grows, is in (0, 1], and is small for about its share."""
+    fused = decision(scores)
+    p = decision.p_value(fused)
+    assert ((p > 0) & (p <= 1)).all()
+    order = np.argsort(fused)
+    assert (np.diff(p[order]) <= 0).all()
+    assert (p <= 0.1).mean() == pytest.approx(0.1, abs=0.01)
+    with pytest.raises(ValueError, match="not fitted"):
+        Decision().p_value(fused)
+
+
+def test_a_decision_is_saved(decision, scores, tmp_path):
+    """After a round trip through a folder every score, share and leading view is the same."""
+    write(tmp_path / "saved", decision.values(), decision.frames(), {})
+    values, frames, _, _ = read(tmp_path / "saved")
+    back = Decision.restore(values, frames)
+    assert back(scores).tobytes() == decision(scores).tobytes()
+    assert back.p_value(back(scores)).tobytes() == decision.p_value(decision(scores)).tobytes()
+    assert (back.threshold, back.alert_share) == (decision.threshold, decision.alert_share)
+    assert np.array_equal(back.leading(scores), decision.leading(scores))
+
+
+def test_contributions_count_the_leading_view(decision):
+    """Each flagged unit is counted for the view that made it."""
+    asked = {
+        "presence": np.array([30.0, 0.1, 0.1]),
+        "count": np.array([0.1, 99.0, 0.1]),
+        "lstm": np.array([3.0, 3.0, 3.1]),
+    }
+    flagged = decision(asked) >= decision.threshold
+    assert contributions(decision, asked, flagged) == {"presence": 1, "count": 1, "lstm": 0}
+
+
+def test_a_changed_log_is_said_once(decision, scores):
+    """Where most of a batch is improbable the threshold is raised; what stands out even so is above it."""
+    fused = decision(scores)
+    assert check_drift(decision, fused) is None
+    shifted = np.concatenate([fused + decision.threshold, [decision.threshold * 10] * 5])
+    drift = check_drift(decision, shifted)
+    assert drift is not None
+    assert drift.share > 0.9
+    assert drift.expected == decision.alert_share
+    assert drift.threshold > decision.threshold
+    assert 5 <= (shifted >= drift.threshold).sum() <= 0.06 * len(shifted)
+
+
+def test_a_small_batch_is_no_drift(decision):
+    """A few improbable units are alarms, not a change of the log; nor is an empty batch anything."""
+    assert check_drift(decision, np.full(50, 99.0)) is None
+    assert check_drift(decision, np.zeros(0)) is None

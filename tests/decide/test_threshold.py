@@ -1,0 +1,114 @@
+"""Thresholds: where the line is drawn, without labels."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offbeat.decide import Knee, Quantile, Share, Sigma, parse_threshold
+from offbeat.errors import OptionError
+
+SCORES = st.lists(st.integers(0, 8).map(float), min_size=1, max_size=60).map(np.array)
+RULES = [Knee(), Knee(0.0005, 0.005), Sigma(), Sigma(0.5), Quantile(0.9), Quantile(0.999), Share(0.1), Share(0.001)]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+@given(scores=SCORES)
+def test_weights_are_repeats(rule, scores):
+    """A threshold does not depend on whether alike units come as rows or as a weight."""
+    weight = np.arange(len(scores)) % 3 + 1.0
+    one = rule.fit(scores, weight)
+    repeated = np.repeat(scores, weight.astype(int))
+    assert one == pytest.approx(rule.fit(repeated, np.ones(len(repeated))))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_units_that_are_all_alike_are_no_anomalies(rule):
+    """Where all score the same, none is flagged, whatever the score."""
+    for value in (0.0, 0.1, 3.3333333333, 1e6):
+        scores = np.full(97, value)
+        assert not (scores >= rule.fit(scores, np.ones(97))).any()
+
+
+@given(scores=SCORES, q=st.sampled_from([0.5, 0.8, 0.9, 0.95, 0.99]))
+def test_a_quantile_is_exceeded_by_its_share(scores, q):
+    """At most a share 1 - q is flagged, ties or not, and lowering the line by a step would flag more."""
+    line = Quantile(q).fit(scores, np.ones(len(scores)))
+    assert (scores >= line).mean() <= 1 - q + 1e-9
+    below = scores[scores < line]
+    assert len(below)
+    assert (scores >= below.max()).mean() > 1 - q - 1e-9
+
+
+@given(scores=SCORES, share=st.sampled_from([0.01, 0.05, 0.1, 0.5, 1.0]))
+def test_a_share_is_kept(scores, share):
+    """A budget's share is never exceeded, and is used as far as ties allow."""
+    line = Share(share).fit(scores, np.ones(len(scores)))
+    flagged = scores >= line
+    assert flagged.mean() <= share + 1e-9
+    rest = scores[~flagged]
+    if len(rest):
+        assert (scores >= rest.max()).mean() > share
+
+
+def test_sigma_is_the_founding_papers():
+    """Mean plus k standard deviations of the training scores."""
+    scores = np.array([1.0, 2.0, 3.0, 4.0])
+    assert Sigma(2).fit(scores, np.ones(4)) == pytest.approx(scores.mean() + 2 * scores.std())
+
+
+def test_the_knee_sets_apart_what_sets_itself_apart():
+    """Ten units of a rare kind far above a thousand are flagged, all of them and no other."""
+    rng = np.random.default_rng(0)
+    scores = np.concatenate([rng.integers(0, 4, 1000), np.full(10, 9.0)])
+    line = Knee().fit(scores, np.ones(1010))
+    assert (scores >= line).sum() == 10
+    assert 3 < line < 9
+
+
+def test_two_common_kinds_are_no_anomaly():
+    """Where a third of the units score a little higher than the rest, they are a kind of their own, not anomalies."""
+    scores = np.array([0.5] * 60 + [0.9] * 30)
+    assert (scores >= Knee().fit(scores, np.ones(90))).sum() == 0
+
+
+def test_a_tie_at_the_top_is_flagged_together():
+    """Where the units at the top are tied, all are flagged if they are few, and none if they are many."""
+    low = np.linspace(0, 1, 2000)
+    few, many = (np.concatenate([low, np.full(n, 9.0)]) for n in (5, 150))
+    assert (few >= Knee().fit(few, np.ones(len(few)))).sum() == 5
+    assert (many >= Knee().fit(many, np.ones(len(many)))).sum() == 0
+
+
+def test_without_a_step_the_knee_is_a_quantile():
+    """On scores without a gap few are flagged."""
+    scores = np.linspace(0, 1, 20_000)
+    assert (scores >= Knee().fit(scores, np.ones(20_000))).mean() <= 0.05
+
+
+@given(scores=SCORES)
+def test_the_knee_flags_few(scores):
+    """The knee flags no more than its upper share."""
+    assert (scores >= Knee().fit(scores, np.ones(len(scores)))).mean() <= 0.05
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("knee", Knee()),
+        ("sigma", Sigma(3.0)),
+        ("sigma:2.5", Sigma(2.5)),
+        ("quantile", Quantile(0.999)),
+        (" quantile:0.99 ", Quantile(0.99)),
+    ],
+)
+def test_thresholds_are_read(text, rule):
+    """A name, with a number where it takes one."""
+    assert parse_threshold(text) == rule
+
+
+@pytest.mark.parametrize("text", ["", "knee:3", "sigma:", "sigma:x", "quantile:1", "quantile:0", "quantile:2", "top"])
+def test_a_bad_threshold_is_refused(text):
+    """What is none is named, with what there is."""
+    with pytest.raises(OptionError, match=r"--threshold.*knee, sigma:3 or quantile"):
+        parse_threshold(text)
