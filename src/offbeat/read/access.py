@@ -57,7 +57,9 @@ class _Access(TextLayout):
 
     @property
     def field_names(self) -> tuple[str, ...]:
-        return ("client", "user", *_PARTS, "status", "bytes", "referer", "agent", "vhost")
+        known = {*self.groups, *self.derived}
+        usual = ("client", "user", *_PARTS, "status", "bytes", "referer", "agent", "vhost")
+        return tuple(name for name in usual if name in known)
 
 
 _NEEDS: Final = {

@@ -31,7 +31,11 @@ class _Cri(TextLayout):
                 pl.when(inner["placed"]).then(inner[name]).otherwise(pl.col(name)).alias(name)
                 for name in ("level", "source", "message")
                 if name in want
-            ).drop([] if "message" in want else ["message"])
+            )
+            frame = frame.drop([] if "message" in want else ["message"])
+        if "message" in want and partial.any():  # the end of a piece is not the end of the message
+            ends = pl.select(pl.when(partial).then(lines.str.extract(r"([ \t]+)$"))).to_series().fill_null("")
+            frame = frame.with_columns(pl.col("message") + ends)
         return frame.with_columns((partial.cast(pl.UInt8) * PARTIAL).alias("mark")) if partial.any() else frame
 
 

@@ -46,7 +46,7 @@ def events_from_frame(frame: Any) -> pl.DataFrame:
         _texts(given["message"]).fill_null(""),
     ]
     events = pl.DataFrame([column.alias(name) for name, column in zip(EVENTS, columns, strict=True)])
-    level = records.to_levels(given["level"].to_list(), names["level"]) if "level" in given else events["level"]
+    level = _levels(given["level"], names["level"]) if "level" in given else events["level"]
     words = levels.from_words(events["message"]) if (level == 0).any() else level
     level = pl.select(pl.when(level == 0).then(words).otherwise(level)).to_series()
     rest = [
@@ -55,6 +55,12 @@ def events_from_frame(frame: Any) -> pl.DataFrame:
         if name not in names.values() and name not in EVENTS and name != "fields"
     ]
     return events.with_columns(level.alias("level"), *rest)
+
+
+def _levels(column: pl.Series, name: str) -> pl.Series:
+    scale = levels.KEYS.get(name)
+    texts = _texts(column)
+    return levels.from_any(texts if scale is None else scale + texts)
 
 
 def _polars(frame: Any) -> pl.DataFrame:

@@ -33,7 +33,12 @@ def keys_of(records: Sequence[Record]) -> dict[str, str] | None:
             if not paths:
                 continue
             path = paths[0]
-            if len(path) > 1 or not isinstance(record[path[0]], str) or found.setdefault(role, path[0]) != path[0]:
+            if (
+                len(path) > 1
+                or path[0] in levels.KEYS
+                or not isinstance(record[path[0]], str)
+                or found.setdefault(role, path[0]) != path[0]
+            ):
                 return None
     if "message" not in found or any(key not in record for key in found.values() for record in records):
         return None
@@ -55,7 +60,7 @@ def parse(lines: pl.Series, want: Want, context: Context) -> tuple[pl.DataFrame,
     keys = context.keys
     if keys is None or "fields" in want or any("." in name for name in want.fields):
         return None
-    roles = _wanted(want)
+    roles = _wanted(want, keys, context)
     names = {keys[role] for role in roles if role in keys}
     schema = {name: pl.String() for name in sorted({*names, *want.fields})}
     whole = lines.str.starts_with("{") & lines.str.ends_with("}")
@@ -82,9 +87,10 @@ def _mentions() -> Mapping[str, str]:
 _MENTION: Final = _mentions()
 
 
-def _wanted(want: Want) -> list[str]:
+def _wanted(want: Want, keys: Mapping[str, str], context: Context) -> list[str]:
     roles = [role for column, role in _ROLES.items() if column in want]
-    return roles if "message" in roles or "level" not in want else [*roles, "message"]
+    inner = context.inner is not None and "source" in want and "source" not in keys
+    return [*roles, "message"] if "message" not in roles and ("level" in want or inner) else roles
 
 
 def _columns(decoded: pl.DataFrame, keys: Mapping[str, str], want: Want, context: Context) -> dict[str, pl.Series]:
@@ -97,12 +103,10 @@ def _columns(decoded: pl.DataFrame, keys: Mapping[str, str], want: Want, context
     if "level" in want:
         known = "level" in keys
         columns["level"] = (
-            levels.from_any(decoded[keys["level"]], keys["level"])
-            if known
-            else pl.repeat(0, n, dtype=pl.UInt8, eager=True)
+            levels.from_any(decoded[keys["level"]]) if known else pl.repeat(0, n, dtype=pl.UInt8, eager=True)
         )
     if "source" in want:
         columns["source"] = decoded[keys["source"]] if "source" in keys else nothing
-    if "message" in want or "level" in want:
+    if "message" in _wanted(want, keys, context):
         columns["message"] = decoded[keys["message"]].str.strip_chars_end("\r\n")
     return columns

@@ -55,6 +55,12 @@ SYSLOG: Final[Mapping[int, int]] = {0: 22, 1: 19, 2: CRITICAL, 3: ERROR, 4: WARN
 #: Numeric levels of bunyan and pino; Python's logging is one step off, and names the field levelno.
 PINO: Final[Mapping[int, int]] = {10: TRACE, 20: DEBUG, 30: INFO, 40: WARN, 50: ERROR, 60: FATAL}
 PYTHON: Final[Mapping[int, int]] = {10: DEBUG, 20: INFO, 30: WARN, 40: ERROR, 50: FATAL}
+#: Keys whose numbers are on a scale of their own, and the prefix that says so to :func:`from_any`.
+KEYS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("severityNumber", "severity_number", "SeverityNumber"), "otel:"),
+    "levelno": "python:",
+}
+_SCALED: Final = {f"otel:{n}": n for n in range(1, 25)} | {f"python:{n}": level for n, level in PYTHON.items()}
 #: Windows event levels (winmeta.xml); 0 is "log always".
 WINDOWS: Final[Mapping[int, int]] = {0: INFO, 1: FATAL, 2: ERROR, 3: WARN, 4: INFO, 5: TRACE}
 
@@ -85,7 +91,9 @@ def from_names(names: pl.Series) -> pl.Series:
     """
     distinct = names.unique()
     known = {
-        name: NAMES.get(name.strip(" \t[]<>():*").lower(), 0) for name in distinct.to_list() if isinstance(name, str)
+        name: _SCALED.get(name) or NAMES.get(name.strip(" \t[]<>():*").lower(), 0)
+        for name in distinct.to_list()
+        if isinstance(name, str)
     }
     return names.replace_strict(known, default=0, return_dtype=pl.UInt8)
 
@@ -95,29 +103,24 @@ def from_numbers(numbers: pl.Series, scale: Mapping[int, int]) -> pl.Series:
     return numbers.cast(pl.Int64, strict=False).replace_strict(dict(scale), default=0, return_dtype=pl.UInt8)
 
 
-def from_any(texts: pl.Series, key: str) -> pl.Series:
-    """Levels given by name or on one of the usual numeric scales, which goes by the key's name and the values' size.
+def from_any(texts: pl.Series) -> pl.Series:
+    """Levels given by name or by number.
 
     Args:
-        texts: String, shape (n,).
-        key: name of the field that they come from.
+        texts: String, shape (n,); numbers are syslog's up to seven, and bunyan's from ten on, unless a prefix of
+            :data:`KEYS` says otherwise.
 
     Returns:
         UInt8, shape (n,); 0 where null or unknown.
     """
     if texts.null_count() == len(texts):
         return pl.repeat(0, len(texts), dtype=pl.UInt8, eager=True)
-    numbers = texts.cast(pl.Int64, strict=False)
-    if numbers.null_count() == len(numbers):
-        return from_names(texts)
-    if "number" in key.lower():
-        scale: Mapping[int, int] = {n: n for n in range(1, 25)}
-    elif key == "levelno":
-        scale = PYTHON
-    else:
-        scale = {**PINO, **SYSLOG}
-    named = from_names(texts)
-    return pl.select(pl.when(numbers.is_null()).then(named).otherwise(from_numbers(numbers, scale))).to_series()
+    distinct = texts.drop_nulls().unique()
+    numbers = distinct.cast(pl.Float64, strict=False).cast(pl.Int64, strict=False)
+    named = from_names(distinct)
+    scale = {**PINO, **SYSLOG}
+    found = pl.select(pl.when(numbers.is_null()).then(named).otherwise(from_numbers(numbers, scale))).to_series()
+    return texts.replace_strict(distinct, found, default=0, return_dtype=pl.UInt8)
 
 
 def from_words(messages: pl.Series) -> pl.Series:

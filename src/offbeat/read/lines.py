@@ -24,11 +24,17 @@ def split(data: bytes, repaired: Counter[str]) -> pl.Series:
     Returns:
         String, one row a physical line.
     """
-    lines = pl.read_lines(clean(data, repaired)).to_series()
-    if len(data) > MAX_LINE and lines.str.len_bytes().max() > MAX_LINE:  # type: ignore[operator]
-        repaired[TOO_LONG] += int((lines.str.len_bytes() > MAX_LINE).sum())
-        lines = lines.str.head(MAX_LINE)
-    return lines.alias("line")
+    return pl.read_lines(clean(data, repaired)).to_series()
+
+
+def shorten(lines: pl.Series, repaired: Counter[str]) -> pl.Series:
+    """Lines of at most 64 KiB."""
+    widths = lines.str.len_bytes()
+    if len(lines) == 0 or widths.max() <= MAX_LINE:  # type: ignore[operator]
+        return lines
+    long = (widths > MAX_LINE).arg_true()
+    repaired[TOO_LONG] += len(long)
+    return lines.scatter(long, lines.gather(long).str.head(MAX_LINE))
 
 
 def clean(data: bytes, repaired: Counter[str]) -> bytes:

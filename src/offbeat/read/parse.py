@@ -12,7 +12,7 @@ import polars as pl
 from offbeat.read import layout as layouts
 from offbeat.read import lines as text_lines
 from offbeat.read.blocks import Block
-from offbeat.read.json_records import HEADER, JOINED, PARTIAL
+from offbeat.read.json_records import HEADER, JOINED, PARTIAL, JsonDocuments, JsonLines
 from offbeat.read.layout import Want
 from offbeat.read.sniff import CONTINUATION, Plan
 from offbeat.read.summary import BLANK
@@ -61,6 +61,9 @@ def parse_block(
     lines = text_lines.split(block.data, done.repaired)
     if block.cut:
         done.repaired[ENDLESS] += 1
+    keep = isinstance(plan.layout, JsonLines | JsonDocuments)  # half a record is none
+    if not keep:
+        lines = text_lines.shorten(lines, done.repaired)
     if mask is not None:
         lines = mask(lines)
     if plan.layout is None and not plan.others:
@@ -72,6 +75,9 @@ def parse_block(
     if "mark" not in placed.columns:
         placed = placed.with_columns(mark=pl.lit(0, pl.UInt8))
     if not placed["placed"].all():
+        if keep:
+            short = text_lines.shorten(lines.filter(~placed["placed"]), done.repaired)
+            lines = lines.scatter((~placed["placed"]).arg_true(), short)
         placed = _place_rest(placed, lines, plan, want, done)
     if "timestamp" in want and plan.layout is not None and plan.layout.timed:
         lost = int((placed["placed"] & placed["timestamp"].is_null()).sum())
@@ -82,6 +88,8 @@ def parse_block(
     )
     if hashed:
         frame = frame.with_columns(lines.hash(7).alias("hash"))
+    if "message" in want and keep:
+        frame = frame.with_columns(text_lines.shorten(frame["message"], done.repaired).alias("message"))
     done.frame = _events(frame, lines, want, done)
     return done
 

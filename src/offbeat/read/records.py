@@ -153,7 +153,9 @@ def roles_of(record: Record) -> dict[str, list[Path]]:
             if "." not in name and name not in record:
                 continue
             path = find_path(record, name)
-            if path is None or isinstance(getter(path)(record), dict | list):
+            if path is None or isinstance(value := getter(path)(record), dict):
+                continue
+            if isinstance(value, list) and role != "message":
                 continue
             paths.append(path)
         roles[role] = paths
@@ -175,29 +177,27 @@ def to_frame(records: Sequence[Record | None], want: Want, context: Context) -> 
     Returns:
         As :meth:`TextLayout.parse`.
     """
-    values: dict[str, list[Any]] = {role: [None] * len(records) for role in _roles_wanted(want)}
-    keys: dict[str, str] = {}
+    values: dict[str, list[Any]] = {role: [None] * len(records) for role in _roles_wanted(want, context)}
     for rows, members in _by_signature(records):
         roles = roles_of(members[0])
         for role, column in values.items():
             paths = roles[role]
             if not paths:
                 continue
-            keys.setdefault(role, paths[0][-1])
-            found = _pick(members, paths)
+            found = _pick(members, paths, role)
             if len(rows) == len(column):
                 values[role] = found
             else:
                 for row, value in zip(rows, found, strict=True):
                     column[row] = value
-    return _columns(records, values, keys, want, context)
+    return _columns(records, values, want, context)
 
 
-def _roles_wanted(want: Want) -> list[str]:
+def _roles_wanted(want: Want, context: Context) -> list[str]:
     roles = [role for role in ("level", "source") if role in want]
     if "timestamp" in want:
         roles.append("time")
-    if "message" in want or "level" in want:
+    if "message" in want or "level" in want or (context.inner is not None and "source" in want):
         roles.append("message")
     return roles
 
@@ -217,8 +217,10 @@ def _by_signature(records: Sequence[Record | None]) -> Iterable[tuple[Sequence[i
         yield rows, [records[row] for row in rows]  # type: ignore[misc]
 
 
-def _pick(members: Sequence[Record], paths: Sequence[Path]) -> list[Any]:
+def _pick(members: Sequence[Record], paths: Sequence[Path], role: str) -> list[Any]:
     """The first value that is there, path by path."""
+    if role == "level" and any(path[-1] in levels.KEYS for path in paths):
+        return [_level_text(record, paths) for record in members]
     if len(paths[0]) == 1:
         found = list(map(operator.itemgetter(paths[0][0]), members))
     else:
@@ -232,11 +234,27 @@ def _pick(members: Sequence[Record], paths: Sequence[Path]) -> list[Any]:
             value = get(members[row])
             if value is not None:
                 found[row] = value
+    if dict in set(map(type, found)):  # a record nests what others of its keys hold as text
+        for row, value in enumerate(found):
+            if isinstance(value, dict):
+                own = roles_of(members[row])[role]
+                found[row] = getter(own[0])(members[row]) if own else None
     return found
 
 
+def _level_text(record: Record, paths: Sequence[Path]) -> str | None:
+    """The level by a name, where the key says which of the numeric scales it is on."""
+    for path in paths:
+        value = getter(path)(record)
+        if value is None or value == "":
+            continue
+        scale = levels.KEYS.get(path[-1])
+        return f"{scale}{value}" if scale is not None else text_of(value)
+    return None
+
+
 def _columns(
-    records: Sequence[Record | None], values: dict[str, list[Any]], keys: dict[str, str], want: Want, context: Context
+    records: Sequence[Record | None], values: dict[str, list[Any]], want: Want, context: Context
 ) -> pl.DataFrame:
     roles: dict[str, pl.Series] = {}
     if "message" in values:
@@ -244,7 +262,7 @@ def _columns(
     if "timestamp" in want:
         roles["timestamp"] = to_times(values["time"], context)
     if "level" in want:
-        roles["level"] = to_levels(values["level"], keys.get("level", ""))
+        roles["level"] = levels.from_any(to_texts(values["level"]))
     if "source" in want:
         roles["source"] = to_texts(values["source"])
     for name in want.fields:
@@ -336,11 +354,6 @@ def to_times(values: list[Any], context: Context) -> pl.Series:
     numbers = [float(value) if type(value) in (int, float) else None for value in values]
     read = times.parse_any(texts, context.clock, context.stamp)
     return read.fill_null(times.from_numbers(pl.Series(numbers, dtype=pl.Float64))).cast(TIME)
-
-
-def to_levels(values: list[Any], key: str) -> pl.Series:
-    """Levels given by name or on one of the usual numeric scales."""
-    return levels.from_any(to_texts(values), key)
 
 
 def field_column(records: Sequence[Record | None], name: str) -> pl.Series:

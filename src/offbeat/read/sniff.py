@@ -36,6 +36,9 @@ _ID: Final = r"^(?:[0-9a-fA-F]{16,}|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|\w+[-_][0-9a
 
 _ID_NAME: Final = r"(?:^|[._-]|trace|span|request|session|flow|order|user)_?id$|uid$|guid$|cursor$"
 
+#: Layouts that read too much that is no header, unless most lines are like that.
+_WEAK: Final = frozenset({"level", "python-basic", "kernel", "name-time"})
+
 
 @dataclass(frozen=True)
 class Sniffed:
@@ -105,7 +108,8 @@ def make_plan(source: Source, layout: Layout | None = None, *, zone: str = "UTC"
     chosen = layout
     if layout is None and counts:
         name, hits = counts.most_common(1)[0]
-        chosen = LAYOUTS[name] if hits >= max(1, 0.02 * len(sample)) else None
+        enough = 0.5 if name in _WEAK else 0.02
+        chosen = LAYOUTS[name] if hits >= max(1, enough * len(sample)) else None
     context = _context(source, sample, chosen, zone)
     others = () if plain else _others(counts, chosen)
     if isinstance(chosen, TextLayout) and chosen.timed and (shape := stamps.shape_of(_stamps_of(chosen, sample))):
@@ -145,9 +149,8 @@ def _assign(sample: pl.Series) -> Counter[str]:
 
 def _others(counts: Counter[str], chosen: Layout | None) -> tuple[Layout, ...]:
     ordered = sorted(BY_LINE, key=lambda layout: (-counts[layout.name], -layout.rank))
-    weak = {"level", "python-basic", "kernel", "name-time"}  # these read too much that is no header
     return tuple(
-        layout for layout in ordered if layout is not chosen and (layout.name not in weak or counts[layout.name] > 2)
+        layout for layout in ordered if layout is not chosen and (layout.name not in _WEAK or counts[layout.name] > 2)
     )
 
 

@@ -1,0 +1,165 @@
+"""Time stamps of every shape."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from read_helpers import read, stamps, write
+
+from offbeat.errors import OptionError
+from offbeat.read import times
+from offbeat.read.stamps import STAMPS, find_stamp, shape_of
+from offbeat.read.times import Clock, check_zone, from_numbers, parse, parse_any
+
+NOW = dt.datetime(2024, 3, 1, 12, tzinfo=dt.UTC)
+CLOCK = Clock(now=NOW)
+
+SHAPES = {
+    "iso": ["2023-01-29 16:42:09", "2023-01-29T16:42:09Z", "2023/01/29 16:42:09", "2023-01-29T17:42:09+01:00"],
+    "bgl": ["2023-01-29-16.42.09"],
+    "clf": ["29/Jan/2023:16:42:09 +0000", "29/Jan/2023:08:42:09 -0800"],
+    "ctime": ["Sun Jan 29 16:42:09 2023"],
+    "syslog-year": ["Jan 29 2023 16:42:09"],
+    "spark": ["23/01/29 16:42:09"],
+    "us": ["1/29/2023 4:42:09 PM", "01/29/2023 16:42:09"],
+    "day-month": ["29-Jan-2023 16:42:09", "29 Jan 2023 16:42:09"],
+    "java": ["Jan 29, 2023 4:42:09 PM"],
+    "german": ["29.01.2023 16:42:09"],
+    "healthapp": ["20230129-16:42:9:0"],
+    "compact": ["20230129T164209Z", "20230129 16:42:09"],
+    "hdfs": ["230129 164209"],
+    "mysql": ["230129 16:42:09"],
+    "syslog": ["Jan 29 16:42:09"],
+    "logcat": ["01-29 16:42:09.000"],
+    "proxifier": ["01.29 16:42:09"],
+    "klog": ["0129 16:42:09.000000"],
+    "epoch": ["1675010529", "1675010529000", "1675010529000000", "1675010529000000000", "1675010529.0"],
+}
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in SHAPES.items() for text in texts])
+def test_every_shape_is_the_same_moment(name, text):
+    """One moment written in all shapes is read as that moment; years left out are the newest not in the future."""
+    year = 2023 if STAMPS[name].cycle is None else 2024
+    want = dt.datetime(year, 1, 29, 16, 42, 9, tzinfo=dt.UTC)
+    assert parse(pl.Series([text, None]), STAMPS[name], CLOCK).to_list() == [want, None]
+    assert parse_any(pl.Series([text]), CLOCK).to_list() == [want]
+
+
+def test_all_shapes_are_tested():
+    """No shape goes without an example above, but for the three that are only parts of a moment."""
+    assert set(STAMPS) - set(SHAPES) == {"clock", "iso-minute", "iso-date"}
+
+
+@given(
+    st.lists(
+        st.datetimes(dt.datetime(1971, 1, 1), dt.datetime(2199, 1, 1), timezones=st.just(dt.UTC)),
+        min_size=1,
+        max_size=5,
+    ),
+    st.sampled_from(["", ",%f", ".%fZ", ".%f+0000", "Z"]),
+)
+def test_mask_and_regex_agree(moments, tail):
+    """Reading digits at fixed places gives what the regular expression gives, which is what was written."""
+    texts = pl.Series([f"{m.year:04d}" + m.strftime("-%m-%d %H:%M:%S" + tail) for m in moments])
+    quick = parse(texts, STAMPS["iso"], CLOCK).to_list()
+    slow = times._assemble(times._by_regex(STAMPS["iso"], texts), STAMPS["iso"], CLOCK).to_list()
+    want = [m if "%f" in tail else m.replace(microsecond=0) for m in moments]
+    assert quick == slow == want
+
+
+@given(st.lists(st.text("0123456789-: TZ.,+/JanFeb", max_size=30), max_size=6))
+def test_never_raises(texts):
+    """Whatever stands where a time should be, reading it gives a time or nothing."""
+    series = pl.Series(texts, dtype=pl.String)
+    for stamp in STAMPS.values():
+        assert len(parse(series, stamp, CLOCK)) == len(texts)
+    assert len(parse_any(series, CLOCK)) == len(texts)
+
+
+@pytest.mark.parametrize(
+    "text", ["2023-02-29 00:00:00", "2023-13-01 00:00:00", "2023-01-01 25:00:00", "2023-00-10 00:00:00"]
+)
+def test_impossible_dates_are_nothing(text):
+    """A date that does not exist is no time, and the others are not lost."""
+    good = "2023-01-01 00:00:00"
+    assert [t is None for t in parse(pl.Series([good, text]), STAMPS["iso"], CLOCK)] == [False, True]
+
+
+def test_fractions_of_any_length():
+    """Nanoseconds with their trailing zeros cut off, as Go writes them, are read to the microsecond."""
+    texts = pl.Series(["2023-01-29T09:48:51.97082506Z", "2023-01-29T09:48:51.9Z", "2023-01-29T09:48:51.970825069Z"])
+    assert parse(texts, STAMPS["iso"], CLOCK).dt.microsecond().to_list() == [970825, 900000, 970825]
+
+
+def test_zone_applies_where_the_stamp_names_none(tmp_path):
+    """``tz`` moves stamps without a zone, and leaves the others alone."""
+    text = "2023-07-29 12:00:00 a\n2023-01-29 12:00:00 b\n2023-07-29 12:00:00Z c\n"
+    _, frame = read(write(tmp_path, text), tz="Europe/Berlin")
+    assert frame["timestamp"].dt.hour().to_list() == [10, 11, 12]
+    _, frame = read(write(tmp_path, text), tz="+05:30")
+    assert frame["timestamp"].dt.strftime("%H:%M").to_list() == ["06:30", "06:30", "12:00"]
+
+
+def test_clock_change(tmp_path):
+    """The hour that a zone skips, and the one that it repeats, are still times."""
+    text = "2023-03-26 02:30:00 skipped\n2023-10-29 02:30:00 repeated\n"
+    _, frame = read(write(tmp_path, text), tz="Europe/Berlin")
+    assert stamps(frame) == ["2023-03-26T00:30:00.000000", "2023-10-29T00:30:00.000000"]
+
+
+def test_unknown_zone():
+    """A zone that does not exist is the user's mistake."""
+    with pytest.raises(OptionError, match="no time zone 'Mars/Olympus'"):
+        check_zone("Mars/Olympus")
+
+
+def test_year_is_inferred_over_new_year(tmp_path):
+    """Where a log without years goes from December to January, the years differ by one and no time is in the future."""
+    lines = [f"{day} 10:00:00 host cron[1]: run" for day in ("Nov 30", "Dec 31", "Jan  1", "Jan  2")]
+    _, frame = read(write(tmp_path, "\n".join(lines)))
+    years = frame["timestamp"].dt.year().to_list()
+    assert years[0] == years[1] == years[2] - 1 == years[3] - 1
+    assert frame["timestamp"].is_sorted()
+    assert frame["timestamp"].max() < dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
+
+
+def test_year_follows_the_files_age(tmp_path):
+    """The year of a file is that of its last change, not today's."""
+    import os
+
+    path = write(tmp_path, "Jun 14 15:16:01 combo sshd[1]: hello\n")
+    then = dt.datetime(2019, 7, 1, tzinfo=dt.UTC).timestamp()
+    os.utime(path, (then, then))
+    assert read(path)[1]["timestamp"].dt.year().to_list() == [2019]
+
+
+def test_clock_without_date_passes_midnight():
+    """Stamps that are only a time of day go on at midnight."""
+    clock = CLOCK.anchored(STAMPS["clock"], "23:59:00", "00:01:00")
+    found = parse(pl.Series(["23:59:00", "00:01:00"]), STAMPS["clock"], clock)
+    assert found.dt.day().to_list() == [29, 1]
+    assert found.is_sorted()
+
+
+def test_numbers_by_size():
+    """Seconds, milli-, micro- and nanoseconds are told apart; small numbers are no times."""
+    found = from_numbers(pl.Series([1675010529.25, 1675010529250.0, 0.24, 7.0, None]))
+    assert found.dt.strftime("%Y %f").to_list() == ["2023 250000000", "2023 250000000", None, None, None]
+
+
+def test_shape_fits_what_it_was_made_of():
+    """The narrow expression of a file's stamps is only made where all have one shape."""
+    assert shape_of(["2023-01-29 16:42:09,486", "2023-01-29 16:42:10,1"]) is not None
+    assert shape_of(["2023-01-29 16:42:09", "16:42:10"]) is None
+
+
+def test_find_stamp():
+    """The shape that fits most samples is taken."""
+    found = find_stamp(["2023-01-29 16:42:09", "2023-01-29 16:42:10", "Jan 29 16:42:09"])
+    assert found is not None
+    assert found.name == "iso"
