@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,7 +16,8 @@ from offbeat.group import Key, Sessions, Windows, find_key, parse_key, parse_win
 from offbeat.group.keys import no_key, worth_trying
 from offbeat.mine import Catalog, Miner
 from offbeat.read import Lines, Logs, events_from_frame, open_logs
-from offbeat.schema import SEQUENCES
+from offbeat.schema import SEQUENCES, TIME
+from offbeat.tally import Tally
 
 #: Event columns that units carry as lists, beside templates and rows.
 EXTRA = ["timestamp", "level", "source"]
@@ -62,6 +63,17 @@ class Grouping:
         if self.window is not None:
             return Windows(self.window, by_key=self.key is not None, extra=EXTRA)
         return Sessions(self.idle, extra=EXTRA)
+
+    def with_idle(self, units: pl.DataFrame) -> Self:
+        """Return the grouping with a learned limit: twice the longest pause within a session learned from.
+
+        Without a limit no session could be closed before the input ends, and memory would grow with it.
+        """
+        if self.idle is not None or self.window is not None or "timestamps" not in units.columns:
+            return self
+        pauses = units.select(pl.col("timestamps").list.diff().list.max().max().dt.total_microseconds())
+        longest = int(pauses.item() or 0)
+        return replace(self, idle=max(2 * longest, _IDLE_SECONDS * 1_000_000))
 
     @property
     def unit(self) -> str:
@@ -135,6 +147,7 @@ class Intake:
     logs: Logs | None = None
     without_key: int = 0
     events: int = 0
+    tally: Tally = field(default_factory=Tally, repr=False)
     _frame: pl.DataFrame | None = field(default=None, repr=False)
     _sequences: pl.DataFrame | None = field(default=None, repr=False)
 
@@ -231,6 +244,7 @@ class Intake:
         for frame in self._batches(grouping):
             self.events += frame.height
             frame = frame.with_columns(template=code(frame["shape"]), source=sources.encode(frame["source"]))
+            self.tally.add(frame)
             closed = grouper.push(frame.drop("shape"))
             if closed is not None:
                 yield closed
@@ -254,6 +268,10 @@ class Intake:
         lists = pl.DataFrame({"i": owner, "templates": ids.encode(flat)}).group_by("i", maintain_order=True).all()
         made = pl.DataFrame({"i": pl.Series(range(n), dtype=pl.UInt32)}).join(lists, on="i", how="left")
         self.events = int(lengths.sum())
+        start = given["start"].cast(TIME) if "start" in given.columns else pl.repeat(None, n, dtype=TIME, eager=True)
+        events = lists.explode("templates").select(template="templates", line=pl.col("i") + 1)
+        zero = {"level": pl.lit(0, pl.UInt8), "file": pl.lit(0, pl.UInt16)}
+        self.tally.add(events.with_columns(start.gather(owner).alias("timestamp"), **zero))
         columns = {
             "key": pl.col("i").cast(pl.String),
             "start": pl.lit(None, SEQUENCES["start"]),
@@ -277,6 +295,7 @@ def learn_units(intake: Intake, grouping: Grouping, sources: Sources) -> tuple[p
     miner = Miner()
     units = pl.concat(list(intake.units(grouping, miner.encode, sources)))
     catalog = miner.learn()
+    intake.tally.rename(miner.templates)
     flat = miner.templates(units["templates"].explode(empty_as_null=False))
     owner = pl.Series("i", np.repeat(np.arange(units.height), units["events"].to_numpy()), dtype=pl.UInt32)
     lists = pl.DataFrame({"i": owner, "templates": flat}).group_by("i", maintain_order=True).all()

@@ -18,6 +18,7 @@ from offbeat.intake import Data, Grouping, Ids, Intake, Options, Sources, learn_
 from offbeat.learn import DEFAULT, Learned, learn, make_views, score_views
 from offbeat.mine import Catalog
 from offbeat.run import KEPT, Run, unit_columns
+from offbeat.tally import Lanes
 
 if TYPE_CHECKING:
     from offbeat.evaluate.labels import Labels
@@ -95,6 +96,7 @@ class Pipeline:
             self.catalog = ids
         else:
             units, self.catalog = learn_units(intake, self.grouping, self.sources)
+            self.grouping = self.grouping.with_idle(units)
         known = 0
         if labels is not None:
             anomalous = truth(labels, units, intake)
@@ -168,6 +170,7 @@ class Pipeline:
         decision, files = self.fitted.decision, intake.logs.files if intake.logs else ("input",)
         tables: list[pl.DataFrame] = []
         kept: list[pl.DataFrame] = []
+        lanes = Lanes()
         seen = 0
         for units, raw in parts:
             fused = decision(raw)
@@ -176,6 +179,8 @@ class Pipeline:
             if labels is not None:
                 table = table.with_columns(label=truth(labels, units, intake), sequence=Ragged.of(units).hashes[:, 0])
             tables.append(table)
+            if "sources" in units.columns:
+                lanes.add(units, fused)
             rank = units.with_columns(unit=pl.int_range(seen, seen + units.height, dtype=pl.UInt32), fused=fused)
             kept = [_strangest(pl.concat([*kept, rank]))]
             seen += units.height
@@ -203,6 +208,8 @@ class Pipeline:
             messages=intake.messages,
             trained_on=self.summary.get("weight", 0.0),
             summary=self._run_summary(intake, scores),
+            tally=intake.tally,
+            lanes=lanes,
         )
 
     def _run_summary(self, intake: Intake, scores: pl.DataFrame) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from offbeat.explain import Facts, sentence
 from offbeat.group.sessions import POSITION_BITS
 from offbeat.read import Logs
 from offbeat.schema import SCORES, SEQUENCES
+from offbeat.tally import Lanes, Tally
 
 #: Events and rows are kept for the flagged units and for this many of the strangest, for budgets that reach lower.
 KEPT: Final = 5_000
@@ -88,6 +89,8 @@ class Run:
         kept: SEQUENCES with ``rows`` and ``unit`` (row in ``scores``) of the units that findings may be made of.
         threshold: the fused score that decided.
         drift: set where the stored threshold was raised, for the log no longer fits the model.
+        tally: how often each template came when, and the volume over time.
+        lanes: how strange each source was when.
     """
 
     scores: pl.DataFrame
@@ -105,6 +108,25 @@ class Run:
     messages: pl.Series | None = None
     trained_on: float = 0.0
     summary: dict[str, Any] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
+    lanes: Lanes = field(default_factory=Lanes)
+
+    @property
+    def patterns(self) -> pl.DataFrame:
+        """One row a template seen, the most frequent first.
+
+        The columns of ``Tally.patterns``, ``template_id``, ``text``, and ``is_new``: the model did not know it.
+        """
+        found = self.tally.patterns()
+        code, known = found["template"], self.summary.get("templates", 0) - self.summary.get("new_templates", 0)
+        names = {"template_id": self.template_ids, "text": self.texts}
+        named = [pl.Series(name, [of[c] for c in code], dtype=pl.String) for name, of in names.items()]
+        return found.with_columns(*named, is_new=pl.col("template") >= known)
+
+    @property
+    def volume(self) -> pl.DataFrame:
+        """Events over time: one row a bucket that holds any, the columns of ``Tally.volume``."""
+        return self.tally.volume()
 
     @property
     def alert_share(self) -> float:
