@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,11 +61,22 @@ def write(
             body["hash"] = _hash(orjson.dumps(body, option=orjson.OPT_SORT_KEYS))
             text = orjson.dumps(body, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
             (new / _MAIN).write_bytes(text + b"\n")
-            if path.exists():
-                path.replace(Path(folder) / "old")
-            new.replace(path)
+            _swap(new, path, Path(folder) / "old")
     except OSError as problem:
         raise ModelError(f"cannot be written: {problem.strerror}", where=str(path)) from None
+
+
+def _swap(new: Path, path: Path, aside: Path) -> None:
+    """Put ``new`` in the place of ``path``; should that fail, what was there is put back."""
+    if not path.exists():
+        new.replace(path)
+        return
+    path.replace(aside)
+    try:
+        new.replace(path)
+    except BaseException:
+        aside.replace(path)
+        raise
 
 
 def refuse_foreign(path: Path) -> None:
@@ -109,46 +120,68 @@ def read(path: str | Path, what: str = MODEL) -> tuple[dict[str, Any], dict[str,
             raise KeyError("what")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise ModelError(f"is not an {what}, or is damaged", where=str(main), hint="learn it again") from None
-    if body["version"] != VERSION:
+    if body.get("version") != VERSION:
         raise ModelError(
-            f"has version {body['version']}, and this offbeat reads version {VERSION}",
+            f"has version {body.get('version')}, and this offbeat reads version {VERSION}",
             where=str(main),
             hint="learn it again with this offbeat",
         )
     if _hash(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)) != known:
         raise ModelError("was changed since it was written", where=str(main), hint="learn it again, or restore a copy")
     frames, others = {}, {}
-    for name, digest in body["files"].items():
-        file = path / Path(name).name
+    for name, data in _files(path, body):
+        if name.endswith(".parquet"):
+            frames[name.removesuffix(".parquet")] = _table(data, path / name)
+        else:
+            others[name] = data
+    return body["values"], frames, others, known
+
+
+def _files(path: Path, body: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
+    """Yield name and checked bytes of each file; raises ModelError where one is absent, changed, or elsewhere."""
+    listed = body.get("files")
+    if not isinstance(listed, dict) or not isinstance(body.get("values"), dict):
+        raise ModelError("is damaged", where=str(path / _MAIN), hint="learn it again")
+    for name, digest in listed.items():
+        # A crafted model must not make offbeat read what lies elsewhere.
+        if name != Path(name).name or name == ".." or "\0" in name:
+            raise ModelError(f"names a file outside the model: {name!r}", where=str(path / _MAIN))
+        file = path / name
         try:
             data = file.read_bytes()
         except OSError:
             raise ModelError("a file of the model is missing", where=str(file), hint="learn it again") from None
         if _hash(data) != digest:
             raise ModelError("was changed since it was written", where=str(file), hint="learn it again")
-        if file.suffix == ".parquet":
-            frames[file.stem] = pl.read_parquet(data)
-        else:
-            others[file.name] = data
-    return body["values"], frames, others, known
+        yield name, data
+
+
+def _table(data: bytes, file: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(data)
+    except (pl.exceptions.PolarsError, OSError):
+        raise ModelError("is no table", where=str(file), hint="learn it again") from None
 
 
 def replace_file(path: str | Path, data: bytes) -> None:
-    """Write a file in one step, replacing one that exists."""
+    """Write a file in one step, replacing one that exists; raises OptionError where it cannot be written."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as out:
-            out.write(data)
-        if path.exists():
-            shutil.copymode(path, name)
-        else:
-            Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as out:
+                out.write(data)
+            if path.exists():
+                shutil.copymode(path, name)
+            else:
+                Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as problem:
+        raise OptionError(f"cannot be written: {problem.strerror}", where=str(path)) from None
 
 
 def _hash(data: bytes) -> str:
