@@ -11,8 +11,9 @@ from offbeat.schema import SEQUENCES, TIME
 
 #: Position of an event: file index shifted left by this many bits, plus the line.
 POSITION_BITS: Final = 40
-#: With an idle limit, sessions that are idle are given out whenever so many events wait.
-_FLUSH_EVENTS: Final = 1_000_000
+#: With an idle limit, sessions that are idle are given out whenever so many events wait, or half as many again as were
+#: left the last time: often enough to bound memory, seldom enough to cost little.
+_FLUSH_EVENTS: Final = 300_000
 
 #: Orders of units: by start, then by first event; or by first event alone.
 BY_TIME: Final = ("start", "order")
@@ -65,8 +66,10 @@ class Sessions:
         self.without_key = 0
         self._pending: list[pl.DataFrame] = []
         self._waiting = 0
+        self._limit = _FLUSH_EVENTS
         self._order = 0
         self._newest: datetime | None = None
+        self._names = pl.DataFrame(schema={"key": pl.UInt64, "name": pl.String})
 
     def push(self, frame: pl.DataFrame) -> pl.DataFrame | None:
         """Take up a frame in input order; return the sessions that it closed, or None."""
@@ -80,16 +83,24 @@ class Sessions:
         times = [t for t in (self._newest, frame["timestamp"].max()) if isinstance(t, datetime)]
         self._newest = max(times, default=None)
         rows = rows.explode("key").drop_nulls("key")
+        # Millions of events share few keys: each waits with a hash of its key, the texts are kept once.
+        names = rows.select(pl.col("key").hash(), name="key").unique("key")
+        self._names = pl.concat([self._names, names]).unique("key")
+        rows = rows.with_columns(pl.col("key").hash())
         self._pending.append(rows)
         self._waiting += rows.height
-        if self.idle is not None and self._waiting >= _FLUSH_EVENTS:
+        if self.idle is not None and self._waiting >= self._limit:
             return self._close_idle()
         return None
 
     def flush(self) -> pl.DataFrame:
         """Close every session: the input has ended. Returns what is left, as SEQUENCES."""
         events, self._pending, self._waiting = self._gather(), [], 0
-        return finish(to_units(events, ["key", "part"], self.extra), self._open(), self.extra, BY_TIME)
+        return finish(self._units(events), self._open(), self.extra, BY_TIME)
+
+    def _units(self, events: pl.DataFrame) -> pl.DataFrame:
+        units = to_units(events, ["key", "part"], self.extra)
+        return units.join(self._names, on="key", how="left", maintain_order="left").with_columns(key="name")
 
     def _gather(self) -> pl.DataFrame:
         if not self._pending:
@@ -114,7 +125,10 @@ class Sessions:
         events = events.with_columns(done=done)
         closed = events.filter("done").drop("done")
         left = events.filter(~pl.col("done")).drop("done", "part")
-        self._pending, self._waiting = [left], 0
+        self._pending, self._waiting = [left], left.height
+        self._limit = max(_FLUSH_EVENTS, left.height * 3 // 2)
         if closed.height == 0:
             return None
-        return finish(to_units(closed, ["key", "part"], self.extra), pl.lit(False), self.extra, BY_TIME)
+        units = self._units(closed)
+        self._names = self._names.join(left.select("key"), on="key", how="semi")
+        return finish(units, pl.lit(False), self.extra, BY_TIME)
