@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -16,6 +15,7 @@ from offbeat.group import Key, Sessions, Windows, find_key, parse_key, parse_win
 from offbeat.group.keys import no_key, worth_trying
 from offbeat.mine import Catalog, Miner
 from offbeat.read import Lines, Logs, events_from_frame, open_logs
+from offbeat.read.mask import masker
 from offbeat.schema import SEQUENCES, TIME
 from offbeat.tally import Tally
 
@@ -152,18 +152,26 @@ class Intake:
     _sequences: pl.DataFrame | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        data = self.data
+        data: Any = self.data.collect() if isinstance(self.data, pl.LazyFrame) else self.data
         if isinstance(data, pl.DataFrame) and "templates" in data.columns:
+            if not isinstance(data.schema["templates"], pl.List):
+                raise InputError(f"is {data.schema['templates']}, not lists of ids", where="column 'templates'")
             self._sequences = data
         elif _is_frame(data):
-            self._frame = events_from_frame(data)
+            self._frame = _masked(events_from_frame(data), self.mask_key)
         elif isinstance(data, Sequence) and not isinstance(data, str) and len(data) and _is_ids(data[0]):
             names = [[str(x) for x in unit] for unit in data]
             self._sequences = pl.DataFrame({"templates": names}, schema={"templates": pl.List(pl.String)})
+        elif isinstance(data, (str, os.PathLike, Sequence)):
+            self.logs = self._open(data)
         else:
-            opened = data if isinstance(data, Lines) else Lines(list(data)) if _are_lines(data) else data
-            o = self.options
-            self.logs = open_logs(opened, format=o.format, tz=o.tz, dedupe=o.dedupe, mask_key=self.mask_key)
+            kind = type(data).__name__
+            raise InputError(f"{kind} is no input", where="data", hint="paths, lines, a frame, or lists of ids")
+
+    def _open(self, data: Any) -> Logs:
+        opened = data if isinstance(data, Lines) else Lines(list(data)) if _are_lines(data) else data
+        o = self.options
+        return open_logs(opened, format=o.format, tz=o.tz, dedupe=o.dedupe, mask_key=self.mask_key)
 
     @property
     def is_ids(self) -> bool:
@@ -253,6 +261,10 @@ class Intake:
         self.without_key = grouper.without_key
         if grouping.key and self.without_key >= self.events:
             raise no_key(grouping.key, self.fields)
+        if isinstance(grouping.window, str) and self.without_key >= self.events:
+            raise OptionError(
+                "windows by time need times, and no line has one", where="--window", hint="a number of lines, as in 100"
+            )
         yield grouper.flush()
 
     def sequences(self, ids: Ids) -> pl.DataFrame:
@@ -272,8 +284,9 @@ class Intake:
         events = lists.explode("templates").select(template="templates", line=pl.col("i") + 1)
         zero = {"level": pl.lit(0, pl.UInt8), "file": pl.lit(0, pl.UInt16)}
         self.tally.add(events.with_columns(start.gather(owner).alias("timestamp"), **zero))
+        number = pl.col("i").cast(pl.String)
         columns = {
-            "key": pl.col("i").cast(pl.String),
+            "key": number,
             "start": pl.lit(None, SEQUENCES["start"]),
             "end": pl.lit(None, SEQUENCES["end"]),
             "open_at_end": pl.lit(False),
@@ -287,7 +300,7 @@ class Intake:
             events=pl.Series(lengths, dtype=pl.UInt32),
             **{c: kept[c].cast(SEQUENCES.get(c, pl.Float64())) if c in kept else e for c, e in columns.items()},
             **({"weight": kept["weight"].cast(pl.Float64)} if "weight" in kept else {}),
-        ).select(*SEQUENCES, *(["weight"] if "weight" in kept else []))
+        ).select(pl.col("key").fill_null(number), *list(SEQUENCES)[1:], *(["weight"] if "weight" in kept else []))
 
 
 def learn_units(intake: Intake, grouping: Grouping, sources: Sources) -> tuple[pl.DataFrame, Catalog]:
@@ -321,4 +334,13 @@ def _are_lines(data: Data) -> bool:
     """Whether a list of strings is lines of a log rather than names of files."""
     if not isinstance(data, Sequence) or isinstance(data, str) or any(isinstance(d, os.PathLike) for d in data):
         return False
-    return any(len(d) > 255 or " " in d for d in data) and not any(Path(d[:4096]).exists() for d in data[:20])
+    # Unlike Path.exists, this takes a line too long for a name, or with NUL in it, for what it is.
+    return any(len(d) > 255 or " " in d for d in data) and not any(os.path.exists(d) for d in data[:20])  # noqa: PTH110
+
+
+def _masked(events: pl.DataFrame, key: bytes | None) -> pl.DataFrame:
+    """Mask every text of a frame handed in; files are masked as they are read."""
+    if key is None:
+        return events
+    mask = masker(key)
+    return events.with_columns(mask(events[name]) for name, kind in events.schema.items() if kind == pl.String)
