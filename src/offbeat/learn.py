@@ -54,6 +54,8 @@ def make_views(names: Sequence[str], params: Mapping[str, Any], seed: int) -> di
     Raises:
         OptionError: an unknown detector or parameter.
     """
+    if not names:
+        raise OptionError("names no detector", where="--detector", hint="one or more of: " + ", ".join(DETECTORS))
     for name in names:
         if name not in DETECTORS:
             raise OptionError(
@@ -71,15 +73,20 @@ def make_views(names: Sequence[str], params: Mapping[str, Any], seed: int) -> di
             raise OptionError(f"no detector in use has a parameter {full!r}", where="--param", hint=", ".join(known))
         for detector in targets:
             detector.set_params(**{name: _like(getattr(detector, name), value, full)})
-    return views
+    return {name: detector.check_params() for name, detector in views.items()}
 
 
 def _like(old: Any, value: Any, name: str) -> Any:
     """Return a value given as text in the type of the parameter's default."""
     if not isinstance(value, str) or isinstance(old, str):
         return value
+    if isinstance(old, bool) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
     try:
-        return type(old)(float(value)) if isinstance(old, int) else type(old)(value)
+        number = float(value)
+        if isinstance(old, bool) or (isinstance(old, int) and not number.is_integer()):
+            raise ValueError
+        return int(number) if isinstance(old, int) else number
     except ValueError:
         raise OptionError(f"{value!r} is no {type(old).__name__}", where=f"--param {name}") from None
 

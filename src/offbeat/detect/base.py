@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -67,6 +68,21 @@ class Detector(ABC):
             setattr(self, name, value)
         return self
 
+    def check_params(self) -> Self:
+        """Raise OptionError for a number that cannot be used.
+
+        A parameter whose default is above zero must be, too; one whose default is zero may not be below; none may be
+        infinite or no number at all.
+        """
+        for name, parameter in inspect.signature(type(self)).parameters.items():
+            value, default = getattr(self, name), parameter.default
+            if any(isinstance(x, bool) or not isinstance(x, int | float) for x in (value, default)):
+                continue
+            if not math.isfinite(value) or (value <= 0 < default) or (value < 0 == default):
+                least = "above zero" if default > 0 else "zero or more" if default == 0 else "a number"
+                raise OptionError(f"{value} cannot be; it must be {least}", where=f"--param {self.name}.{name}")
+        return self
+
     def __repr__(self) -> str:
         inside = ", ".join(f"{k}={v!r}" for k, v in self.get_params().items())
         return f"{type(self).__name__}({inside})"
@@ -77,7 +93,12 @@ class Detector(ABC):
         Args:
             X: SEQUENCES frame, one row a unit or one row a distinct unit with its ``weight``.
             y: Boolean series, true for an anomalous row; only supervised detectors use it.
+
+        Raises:
+            OptionError: a parameter has a value that cannot be used.
+            OffbeatError: there is no sequence.
         """
+        self.check_params()
         data = Ragged.of(X, self.needs)
         if len(data) == 0:
             raise OffbeatError("there is no sequence to learn from", where=f"detector {self.name}")
