@@ -93,6 +93,16 @@ def test_unknown_parameters_are_refused(kind):
         assert name in caught.value.hint
 
 
+def test_numbers_that_cannot_be_are_refused(kind):
+    """A number at which nothing can be learned is refused before learning, with the parameter's name."""
+    for name, default in kind().get_params().items():
+        if isinstance(default, bool) or not isinstance(default, int | float):
+            continue
+        for value in (-1, math.nan, math.inf, *([0] if default > 0 else [])):
+            with pytest.raises(OptionError, match=name):
+                make(kind, **{name: value}).fit(sequences())
+
+
 def test_fitting_returns_itself_and_marks_what_it_learned(kind):
     """Fit returns self, changes no parameter, and what it adds in public ends in an underscore."""
     made = make(kind)
