@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - log lines are as long as they are
 """Every format: found by itself, and split where it should be."""
 
 from __future__ import annotations

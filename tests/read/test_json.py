@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - log lines are as long as they are
 """JSON logs of many kinds, and other formats of named values."""
 
 from __future__ import annotations

@@ -122,16 +122,16 @@ def header_of(texts: Sequence[str]) -> tuple[str, ...]:
     """Separator and column names where the first lines are a header; empty where they are not."""
     for text in texts:
         if text.lower().startswith("#fields"):
-            separator = "\t" if "\t" in text else " "
-            return (
-                separator,
-                *re.split(r"[\t ]", text.split(maxsplit=1)[1] if " " in text else text.split("\t", 1)[1]),
-            )
+            _, separator, columns = text.partition("\t" if "\t" in text else " ")
+            return (separator, *columns.split(separator)) if columns else ()
         if not text.startswith("#"):
             break
     first = next((text for text in texts if text and not text.startswith("#")), "")
     separator = max(",;\t|", key=first.count)
-    names = next(csv.reader([first], delimiter=separator), [])
+    try:
+        names = next(csv.reader([first], delimiter=separator), [])
+    except csv.Error:
+        return ()
     usual = {name.lower() for role in NAMES.values() for name in role} | {"lineid", "eventid"}
     clean = all(re.fullmatch(r"[A-Za-z_@][\w .@/()-]{0,60}", name.strip()) for name in names)
     if len(names) < 2 or not clean or not any(name.strip().lower() in usual for name in names):

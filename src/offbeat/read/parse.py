@@ -24,6 +24,8 @@ ENDLESS: Final = "endless lines cut"
 BAD_TIME: Final = "time not understood"
 BLANK_MARK: Final = 4
 CONTINUED: Final = 5
+#: Any header has a clock, a long number, a record or a pair in it; two dozen expressions need not run on other lines.
+_MAY_HAVE_HEADER: Final = r"^\s*\{|[0-9]{1,2}[:.][0-9]{1,2}|[0-9]{6}|[A-Za-z]="
 #: A runaway event is ended after so many lines.
 MAX_SPAN: Final = 2000
 MAX_MESSAGE: Final = 64 * 1024
@@ -103,7 +105,10 @@ def _place_rest(placed: pl.DataFrame, lines: pl.Series, plan: Plan, want: Want, 
     parts = [ours]
     indented = rest.str.contains(r"^\s") if plan.layout is not None else pl.repeat(False, len(rest), eager=True)
     blank = rest.str.strip_chars() == ""
-    parts += _by_others(rest, rows, ~indented & ~blank, plan, want)
+    free = ~indented & ~blank
+    if not any(plan.sniffed.runner_up == other.name for other in plan.others):  # else most lines are worth a try
+        free = free & rest.str.contains(_MAY_HAVE_HEADER)
+    parts += _by_others(rest, rows, free, plan, want)
     taken = pl.concat([part["row"] for part in parts[1:]]) if len(parts) > 1 else pl.Series([], dtype=pl.UInt32)
     left = ~rows.is_in(taken.implode())
     rows, rest, blank = rows.filter(left), rest.filter(left), blank.filter(left)

@@ -1,0 +1,229 @@
+"""Joining lines, dropping duplicates, merging files, masking, and repairing what is broken."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import polars as pl
+import pytest
+from read_helpers import adds_up, read, write
+
+from offbeat.errors import InputError
+from offbeat.read import events_from_frame, levels, open_logs
+from offbeat.schema import EVENTS, check
+
+TRACE = """\
+2023-01-29 16:42:09,486 INFO [main] org.example.Store: ready
+2023-01-29 16:42:10,486 ERROR [main] org.example.Store: cannot write
+java.io.IOException: disk full
+\tat org.example.Store.write(Store.java:17)
+
+Caused by: java.io.Error: no space
+\t... 3 more
+2023-01-29 16:42:11,486 INFO [main] org.example.Store: retry
+
+"""
+
+
+def test_stack_trace_joins_its_event(tmp_path):
+    """A stack trace is part of the event before it; a blank line inside belongs to it, one behind it does not."""
+    logs, frame = read(write(tmp_path, TRACE))
+    assert frame["line"].to_list() == [1, 2, 8]
+    assert frame["span"].to_list() == [1, 6, 1]
+    assert frame["level"].to_list() == [9, 17, 9]
+    assert frame["message"][1].startswith("cannot write\njava.io.IOException: disk full\n\tat")
+    assert dict(logs.summary.skipped) == {"blank lines": 1}
+    assert not logs.summary.unplaced
+    assert adds_up(logs, frame)
+    assert logs.text([(0, 2, 6)])[0, 2].text.endswith("... 3 more")
+
+
+def test_python_traceback_in_syslog(tmp_path):
+    """Also where every line should have a header, indented lines and the exception's own line go with the event."""
+    text = (
+        "Jan 29 16:42:09 web app[7]: request failed\nTraceback (most recent call last):\n"
+        '  File "a.py", line 1, in <module>\nValueError: bad\nJan 29 16:42:10 web app[7]: next\n'
+    )
+    logs, frame = read(write(tmp_path, text))
+    assert frame["span"].to_list() == [4, 1]
+    assert adds_up(logs, frame)
+
+
+def test_joining_does_not_depend_on_where_the_input_is_cut(tmp_path):
+    """Events of several lines are whole wherever the blocks of the input end."""
+    event = "2023-01-29 16:42:10,486 ERROR [main] org.example.Store: cannot write\n" + "\tat a.b(C.java:1)\n" * 40
+    logs, frame = read(write(tmp_path, event * 9000), ["line", "span", "message"])
+    assert frame["span"].unique().to_list() == [41]
+    assert frame["message"].n_unique() == 1
+    assert frame.height == 9000
+    assert adds_up(logs, frame)
+
+
+def test_duplicates_are_dropped_when_asked(tmp_path):
+    """Events equal in time and text are dropped with ``dedupe`` and counted, also when far apart, within each file."""
+    line = "2023-01-29 16:42:{:02d} INFO x {}\n"
+    text = line.format(1, "a") * 3 + line.format(2, "a") + "".join(line.format(3, i) for i in range(60_000)) * 2
+    paths = [write(tmp_path, text, "a.log"), write(tmp_path, line.format(1, "a"), "b.log")]
+    logs, frame = read(paths, ["line", "span", "message"], dedupe=True)
+    assert frame.height == 2 + 60_000 + 1
+    assert logs.summary.duplicates == 2 + 60_000
+    assert frame["line"].to_list()[:3] == [1, 4, 5]
+    assert adds_up(logs, frame)
+    logs, frame = read(paths, ["line", "span", "message"])
+    assert (frame.height, logs.summary.duplicates) == (120_005, 0)
+
+
+def test_repeated_frames_of_a_stack_trace_are_no_duplicates(tmp_path):
+    """What is compared is the whole event, so equal lines inside different events stay."""
+    second = TRACE.replace("16:42:1", "16:43:1").replace("16:42:0", "16:43:0")
+    logs, frame = read(write(tmp_path, TRACE + second + TRACE), dedupe=True)
+    assert frame.height == 6
+    assert logs.summary.duplicates == 3
+    assert adds_up(logs, frame)
+
+
+def test_merge_by_time(tmp_path):
+    """With ``merge`` events come in order of time, each file's own order kept; else file after file."""
+    for name, seconds in (("a.log", range(0, 60_000, 2)), ("b.log", range(1, 60_000, 2)), ("c.log", (5, 4, 70_000))):
+        start = dt.datetime(2023, 1, 1)
+        lines = [f"{start + dt.timedelta(seconds=s)} INFO {name} {s}\n" for s in seconds]
+        write(tmp_path, "".join(lines) + "\tcontinued\n", name)
+    logs, merged = read(tmp_path, merge=True)
+    _, plain = read(tmp_path)
+    assert plain["file"].is_sorted()
+    assert not merged["file"].is_sorted()
+    assert merged.sort("file", "line").equals(plain)
+    late = merged.filter(pl.col("file") == 2)["message"].str.extract(r" ([0-9]+)").to_list()
+    assert late == ["5", "4", "70000"]
+    assert merged.filter(pl.col("file") < 2)["timestamp"].is_sorted()
+    assert list(merged["message"].str.extract(r" ([0-9]+)")[:8]) == ["0", "1", "2", "3", "4", "5", "5", "4"]
+    assert adds_up(logs, merged)
+
+
+def test_merge_gives_asked_columns_only(tmp_path):
+    """The time that merging needs is not handed out unasked."""
+    paths = [write(tmp_path, f"2023-01-0{i} 00:00:00 INFO m{i}\n", f"{i}.log") for i in (2, 1)]
+    frames = list(open_logs(paths, merge=True).batches(["message"]))
+    assert pl.concat(frames).to_dict(as_series=False) == {"message": ["m1", "m2"]}
+
+
+def test_masking(tmp_path):
+    """Personal data are replaced by hashes that are equal for equal values and differ by key, everywhere."""
+    text = (
+        "2023-01-29 16:42:09 INFO login ann@example.org from 10.1.2.3 password=hunter2 card 4111 1111 1111 1111\n"
+        '2023-01-29 16:42:10 INFO logout ann@example.org from 10.1.2.3 order 4111111111111112 {"token": "abc123xyz"}\n'
+        "2023-01-29 16:42:11 INFO Authorization: Bearer eyJhbGciOiJI.eyJzdWIiOiIx.abc from 2001:db8::1 version 1.2.3\n"
+    )
+    path = write(tmp_path, text)
+    logs, frame = read(path, mask_key=b"k")
+    whole = "\n".join(frame["message"])
+    for secret in ("ann@", "10.1.2.3", "hunter2", "4111 1111", "abc123xyz", "eyJ", "2001:db8"):
+        assert secret not in whole
+    assert "password=secret_" in whole
+    assert "order 4111111111111112" in whole  # no card: its check digit is wrong
+    assert "version 1.2.3" in whole
+    mails = frame["message"].str.extract("(mail_[0-9a-f]+)").drop_nulls()
+    assert len(mails) == 2
+    assert mails.n_unique() == 1
+    other = read(path, mask_key=b"another")[1]["message"].str.extract("(mail_[0-9a-f]+)").drop_nulls()
+    assert other[0] != mails[0]
+    assert "hunter2" not in logs.text([(0, 1, 1)])[0, 1].text
+
+
+def test_broken_bytes_are_repaired_and_counted(tmp_path):
+    """Bytes that are no UTF-8, NUL bytes, and lines ended the Windows way cost no line."""
+    data = b"2023-01-29 16:42:09 INFO caf\xe9\r\n" + b"\0" * 100 + b"2023-01-29 16:42:10 INFO b\0c\r\nplain\r\n"
+    logs, frame = read(write(tmp_path, data))
+    assert frame["message"].to_list() == ["caf�", "bc\nplain"]
+    assert dict(logs.summary.repaired) == {"bytes that are not UTF-8 replaced": 1, "NUL bytes removed": 1}
+    assert adds_up(logs, frame)
+
+
+def test_long_lines_are_cut_and_counted(tmp_path):
+    """A line over 64 KiB is cut; its neighbours are untouched."""
+    text = "2023-01-29 16:42:09 INFO a\n2023-01-29 16:42:10 INFO " + "x" * 100_000 + "\n2023-01-29 16:42:11 INFO b\n"
+    logs, frame = read(write(tmp_path, text))
+    assert frame["message"].str.len_bytes().to_list()[::2] == [1, 1]
+    assert 60_000 < frame["message"].str.len_bytes()[1] <= 65_536
+    assert dict(logs.summary.repaired) == {"lines over 64 KiB cut": 1}
+
+
+def test_time_not_understood_keeps_the_line(tmp_path):
+    """A stamp that is no date leaves the line in, without a time, and counted."""
+    text = "2023-01-29 16:42:09 INFO a\n2023-02-31 16:42:10 INFO b\n"
+    logs, frame = read(write(tmp_path, text))
+    assert frame["timestamp"].is_null().to_list() == [False, True]
+    assert frame["message"].to_list() == ["a", "b"]
+    assert dict(logs.summary.repaired) == {"time not understood": 1}
+
+
+def test_summary_says_what_happened(tmp_path):
+    """The summary is words for people and plain values for programs, afresh for each pass."""
+    data = b"2023-01-29 16:42:09 INFO caf\xe9\n\n2023-01-29 16:42:10 INFO b\n"
+    logs, _ = read(write(tmp_path, data))
+    read(logs)
+    assert str(logs.summary) == "read 3 lines, 2 events; repaired: 1 (bytes that are not UTF-8 replaced)"
+    assert logs.summary.as_dict()["skipped"] == {"blank lines": 1}
+    assert logs.summary.bytes == len(data)
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        ("connection failed", 13),
+        ("an error occurred", 17),
+        ("java.lang.NullPointerException: x", 17),
+        ("Kernel panic - not syncing", 21),
+        ("Out of memory: Killed process 7", 21),
+        ("finished with 0 errors", 0),
+        ("no errors found", 0),
+        ("errors=0 warnings=0", 0),
+        ("terrorist watch, mirror, debugger", 0),
+        ("all fine", 0),
+    ],
+)
+def test_level_from_words(text, level):
+    """Words that say that something went wrong count, and not where the text says that nothing did."""
+    assert levels.from_words(pl.Series([text, "x"])).to_list() == [level, 0]
+
+
+def test_level_names():
+    """Names of all dialects, in any case and decoration."""
+    names = ["INFO", "warn", "[ERROR]", " Fatal ", "notice", "SEVERE", "V", "emerg", "banana", None, "crit"]
+    assert levels.from_names(pl.Series(names)).to_list() == [9, 13, 17, 21, 10, 17, 1, 22, 0, 0, 18]
+
+
+@pytest.mark.parametrize("kind", ["polars", "lazy", "pandas"])
+def test_frame_with_usual_names(kind):
+    """A frame with usual column names becomes EVENTS; what is none of them becomes a field."""
+    columns = {
+        "Timestamp": [dt.datetime(2023, 1, 29, 16, 42, 9), dt.datetime(2023, 1, 29, 16, 42, 10)],
+        "Level": ["WARN", None],
+        "Msg": ["slow", "an error"],
+        "host": ["web-1", "web-2"],
+        "ms": [5, 7],
+    }
+    frame = pl.DataFrame(columns)
+    if kind == "pandas":
+        frame = pytest.importorskip("pandas").DataFrame(columns)
+    events = events_from_frame(frame.lazy() if kind == "lazy" else frame)
+    check(events, EVENTS, "events")
+    assert events["level"].to_list() == [13, 17]
+    assert events["source"].to_list() == ["web-1", "web-2"]
+    assert events["timestamp"].dt.strftime("%H:%M:%S").to_list() == ["16:42:09", "16:42:10"]
+    assert events["fields.ms"].to_list() == ["5", "7"]
+    assert events["line"].to_list() == [1, 2]
+
+
+def test_frame_of_text_times():
+    """Times given as text are read like those of a file."""
+    events = events_from_frame(pl.DataFrame({"time": ["2023-01-29T16:42:09Z", "?"], "log": ["a", None]}))
+    assert events["timestamp"].is_null().to_list() == [False, True]
+    assert events["message"].to_list() == ["a", ""]
+
+
+@pytest.mark.parametrize("frame", [pl.DataFrame({"a": [1]}), pl.DataFrame(), [1, 2]])
+def test_frame_without_message(frame):
+    """A frame without a message, or no frame at all, is refused in one sentence."""
+    with pytest.raises(InputError, match=r"no column holds the message|not a frame"):
+        events_from_frame(frame)

@@ -1,0 +1,172 @@
+"""Whatever the bytes: reading never raises, and no line is lost."""
+
+from __future__ import annotations
+
+import gzip
+import tempfile
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from read_helpers import ALL, adds_up
+
+from offbeat.errors import InputError
+from offbeat.read import Lines, open_logs
+from offbeat.read import parse as parsing
+from offbeat.read.blocks import Block, blocks
+from offbeat.read.files import Source
+from offbeat.read.formats import TEXT
+from offbeat.read.layout import Context, Want
+from offbeat.read.layouts import LAYOUTS
+from offbeat.read.sniff import make_plan
+from offbeat.read.streams import Stream, Utf8
+
+EXAMPLES = [layout.example for layout in TEXT.values()] + [
+    '{"time":"2023-01-29T09:49:07Z","level":"INFO","message":"m","service":"s"}',
+    '{"log":"piece","stream":"stdout","time":"2023-01-29T09:49:07Z"}',
+    '{"log":"end\\n","stream":"stdout","time":"2023-01-29T09:49:07Z"}',
+    '{"a": {"b": [1, {"c": null}]}}',
+    '{"Event": {"System": {"EventID": 1}}}',
+    "{",
+    "}",
+    '  "key": 1,',
+    "[",
+    "__CURSOR=s=1",
+    "MESSAGE=hello",
+    "time=2023-01-29T16:42:09Z level=info msg=x",
+    "time,level,message",
+    '2023-01-29T16:42:09Z,INFO,"one',
+    "2023-01-29T16:42:09Z stdout P piece",
+    "2023-01-29T16:42:09Z stdout F end",
+    "\tat org.example.Store.write(Store.java:17)",
+    "Caused by: java.lang.Error",
+    "",
+    "   ",
+    "#Fields: date time x",
+]
+LINE = st.one_of(
+    st.sampled_from(EXAMPLES).map(str.encode),
+    st.sampled_from(EXAMPLES).flatmap(
+        lambda text: st.tuples(st.integers(0, len(text)), st.binary(max_size=6)).map(
+            lambda cut: text.encode()[: cut[0]] + cut[1]
+        )
+    ),
+    st.text(max_size=40).map(lambda text: text.encode("utf-8", "replace")),
+    st.binary(max_size=30),
+)
+CONTENT = st.tuples(st.lists(LINE, max_size=25), st.sampled_from([b"\n", b"\r\n"])).map(lambda c: c[1].join(c[0]))
+QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def run(content, **options):
+    """Everything of a file with this content; None where it is refused as no log."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.log"
+        path.write_bytes(content)
+        try:
+            logs = open_logs(path, **options)
+        except InputError:
+            return None
+        frames = list(logs.batches(ALL))
+        return logs, pl.concat(frames) if frames else pl.DataFrame(schema={"span": pl.UInt32})
+
+
+@QUICK
+@given(CONTENT)
+def test_no_line_is_lost(content):
+    """Spans and skipped lines add up to the physical lines; lines come in order and do not overlap."""
+    if (result := run(content)) is None:
+        return
+    logs, frame = result
+    assert adds_up(logs, frame)
+    if frame.height:
+        ends = frame["line"] + frame["span"]
+        assert (ends.shift(1).drop_nulls() <= frame["line"][1:]).all()
+        assert ends[-1] <= logs.summary.lines + 1
+        assert logs.summary.events == frame.height
+
+
+@QUICK
+@given(CONTENT, st.sampled_from([*LAYOUTS, "plain", "<time> <level> <x>: <message>"]))
+def test_no_line_is_lost_in_a_named_format(content, name):
+    """The same when the user names a format that may not fit at all."""
+    if (result := run(content, format=name)) is not None:
+        assert adds_up(*result)
+
+
+@QUICK
+@given(CONTENT)
+def test_truncated_archives_never_raise(content):
+    """An archive cut anywhere gives what is good of it."""
+    packed = gzip.compress(content * 5)
+    result = run(packed[: max(12, len(packed) - 9)])
+    if result is not None:
+        assert adds_up(*result)
+
+
+@QUICK
+@given(CONTENT, st.sampled_from([{"dedupe": True}, {"mask_key": b"k"}, {"tz": "Asia/Tokyo"}]))
+def test_options_never_raise(content, options):
+    """No option makes reading fail on odd content."""
+    if (result := run(content, **options)) is not None:
+        assert adds_up(*result)
+
+
+@QUICK
+@given(st.lists(LINE.map(lambda line: line.decode("utf-8", "replace")), min_size=1, max_size=20))
+def test_each_column_alone_is_the_same(texts):
+    """Asking for one column gives what asking for all gives."""
+    try:
+        logs = open_logs(Lines(texts))
+    except InputError:
+        return
+    frames = list(logs.batches(ALL))
+    if not frames:
+        return
+    whole = pl.concat(frames)
+    for column in ALL:
+        alone = pl.concat(logs.batches([column]))
+        assert alone.equals(whole.select(column)), column
+
+
+@QUICK
+@given(CONTENT, st.integers(20, 400))
+def test_blocks_are_the_input(content, size):
+    """Blocks of any size put together are the input, and their line numbers and offsets are right."""
+    try:
+        plan = make_plan(Source("x", data=content))
+    except InputError:
+        return
+    if plan is None or plan.sniffed.encoding != "utf-8":
+        return
+    stream = Stream(Source("x", data=content))
+    stream.length = None  # as for a stream that cannot be searched
+    done = b""
+    for block in blocks(Utf8(stream), 0, plan.cut, size):
+        assert content[block.offset :].startswith(block.data)
+        assert block.line == 1 + done.count(b"\n")
+        done += block.data
+    assert done == content.removeprefix(b"\xef\xbb\xbf")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=lambda layout: layout.name)
+def test_layouts_take_anything(layout):
+    """Each layout takes no lines at all, and any line of any other, without failing."""
+    want = Want(frozenset({"timestamp", "level", "source", "message", "fields"}), ("pid", "a.b"))
+    for lines in (pl.Series([], dtype=pl.String), pl.Series([line.encode().decode() for line in EXAMPLES])):
+        frame = layout.parse(lines, want, Context(columns=(",", "time", "level", "message")))
+        assert frame.height == len(lines)
+        assert dict(frame.drop("placed", "mark", strict=False).schema) == want.schema()
+        assert len(layout.fits(lines)) == len(lines) or lines.is_empty()
+
+
+def test_block_of_orphans():
+    """A block that begins with continuation lines, as after an event without end, loses none of them."""
+    plan = make_plan(Source("x", data=(TEXT["hdfs"].example + "\n").encode() * 3))
+    assert plan is not None
+    data = b"\tat a\n\tat b\n" + TEXT["hdfs"].example.encode() + b"\n"
+    parsed = parsing.parse_block(Block(0, 10, 0, data, 3), plan, Want(frozenset({"message"})))
+    assert parsed.frame["line"].to_list() == [10, 12]
+    assert parsed.frame["span"].to_list() == [2, 1]
