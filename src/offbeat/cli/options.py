@@ -25,7 +25,7 @@ Idle = Annotated[str | None, typer.Option("--idle", help="A pause this long ends
 Zone = Annotated[str | None, typer.Option("--tz", help="Time zone of time stamps without one; UTC unless given.")]
 Dedupe = Annotated[bool, typer.Option("--dedupe", help="Drop exact duplicates.")]
 Mask = Annotated[bool, typer.Option("--mask", help="Replace personal data by a hash keyed with $OFFBEAT_MASK_KEY.")]
-Seed = Annotated[int, typer.Option("--seed", help="Of everything random.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Of everything random.")]
 Detectors = Annotated[str | None, typer.Option("--detector", help="Views to use, with commas; see: offbeat detectors.")]
 Params = Annotated[
     list[str] | None, typer.Option("--param", help="Parameter of a detector: hidden=32, lstm.epochs=10.")
