@@ -53,7 +53,7 @@ class Detector(ABC):
     @classmethod
     def _parameters(cls) -> list[str]:
         signature = inspect.signature(cls.__init__)
-        return [n for n, p in signature.parameters.items() if n != "self" and p.kind != p.VAR_KEYWORD]
+        return [n for n, p in signature.parameters.items() if n != "self" and p.kind == p.POSITIONAL_OR_KEYWORD]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's parameters by name."""
@@ -74,8 +74,9 @@ class Detector(ABC):
         A parameter whose default is above zero must be, too; one whose default is zero may not be below; none may be
         infinite or no number at all.
         """
-        for name, parameter in inspect.signature(type(self)).parameters.items():
-            value, default = getattr(self, name), parameter.default
+        declared = inspect.signature(type(self).__init__).parameters
+        for name, value in self.get_params().items():
+            default = declared[name].default
             if any(isinstance(x, bool) or not isinstance(x, int | float) for x in (value, default)):
                 continue
             if not math.isfinite(value) or (value <= 0 < default) or (value < 0 == default):
