@@ -26,10 +26,17 @@ def parse_time(text: str | None, where: str) -> datetime | None:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
+def check_outputs(scores: str | Path | None, folder: str | Path | None) -> None:
+    """Raise OptionError where ``--scores`` or ``-o`` cannot be, before any work is done for them."""
+    if scores and Path(scores).is_dir():
+        raise OptionError("is a folder; scores are a file", where=str(scores))
+    if folder:
+        bundle.refuse_foreign(Path(folder))
+
+
 def write_scores(run: Run, path: str | Path) -> None:
-    """Write one row a unit as Parquet, in one step. Raises OptionError where the place is a folder."""
-    if Path(path).is_dir():
-        raise OptionError("is a folder; scores are a file", where=str(path))
+    """Write one row a unit as Parquet, in one step. Raises OptionError where it cannot be written."""
+    check_outputs(path, None)
     buffer = io.BytesIO()
     run.scores.write_parquet(buffer)
     bundle.replace_file(path, buffer.getvalue())

@@ -120,6 +120,7 @@ class Pipeline:
             "order_check": self.learned.order_check,
             "absent": self.learned.absent,
             "grouped": self.grouping.reason,
+            "truncated": list(intake.logs.summary.truncated) if intake.logs else [],
         }
         self._training = (intake, units)
         return self
@@ -177,7 +178,9 @@ class Pipeline:
             columns = {"score": fused, "p_value": decision.p_value(fused), "is_anomaly": fused >= decision.threshold}
             table = unit_columns(units, files).with_columns(**columns, **raw)
             if labels is not None:
-                table = table.with_columns(label=truth(labels, units, intake), sequence=Ragged.of(units).hashes[:, 0])
+                table = table.with_columns(
+                    label=truth(labels, units, intake, whole=False), sequence=Ragged.of(units).hashes[:, 0]
+                )
             tables.append(table)
             if "sources" in units.columns:
                 lanes.add(units, fused)
@@ -185,6 +188,8 @@ class Pipeline:
             kept = [_strangest(pl.concat([*kept, rank]))]
             seen += units.height
         scores = pl.concat(tables)
+        if labels is not None:
+            _known_keys(labels, scores)
         fused = scores["score"].to_numpy()
         drift = check_drift(decision, fused, scores["weight"].to_numpy() if "weight" in scores.columns else None)
         threshold = drift.threshold if drift else decision.threshold
@@ -200,7 +205,7 @@ class Pipeline:
             threshold=threshold,
             drift=drift,
             unit=self.grouping.unit,
-            windows=self.grouping.window is not None,
+            windows=self.grouping.window is not None and self.grouping.key is None,
             texts=self.catalog.texts,
             template_ids=ids,
             sources=self.sources.names,
@@ -269,6 +274,7 @@ class Pipeline:
         o = values["options"]
         made = cls(**o, detectors=values["order"], clean=values["clean"], threshold=values["threshold"])
         made.seed, made.mask_key, made.summary, made.hash = values["seed"], mask_key, values["summary"], digest
+        made.params = {f"{name}.{k}": v for name in values["order"] for k, v in views[name]["params"].items()}
         made.progress = progress or made.progress
         made.grouping = Grouping.from_dict(values["grouping"])
         made.sources = Sources(values["sources"])
@@ -286,18 +292,27 @@ class Pipeline:
         return made
 
 
-def truth(labels: Labels, units: pl.DataFrame, intake: Intake) -> pl.Series:
-    """Return which units are anomalous; raises InputError where the labels speak of none of them."""
+def truth(labels: Labels, units: pl.DataFrame, intake: Intake, whole: bool = True) -> pl.Series:
+    """Return which units are anomalous; raises InputError where the labels speak of none of them.
+
+    With ``whole`` false the units are a part of all, and may well have no label.
+    """
     events = None
     if "rows" in units.columns:
         rows = units.select(unit=pl.int_range(pl.len()), rows="rows").explode("rows").drop_nulls()
         place = pl.col("rows")
         events = rows.select("unit", file=place // 2**POSITION_BITS, line=place % 2**POSITION_BITS)
     found = labels.of_units(units, intake.logs.files if intake.logs else (), events)
-    if labels.by_key is not None and found.unlabelled == units.height:
-        example = f"{labels.by_key['key'][0]!r} for example; the units are called {units['key'][0]!r} and so on"
-        raise InputError(f"none of its keys is a unit's: {example}", where=str(labels.path))
+    if whole:
+        _known_keys(labels, units)
     return found.anomaly
+
+
+def _known_keys(labels: Labels, units: pl.DataFrame) -> None:
+    if labels.by_key is None or units.height == 0 or units["key"].is_in(labels.by_key["key"].implode()).any():
+        return
+    example = f"{labels.by_key['key'][0]!r} for example; the units are called {units['key'][0]!r} and so on"
+    raise InputError(f"none of its keys is a unit's: {example}", where=str(labels.path))
 
 
 def _named(things: Mapping[str, Any], prefix: str) -> dict[str, Any]:

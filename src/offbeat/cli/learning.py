@@ -33,7 +33,7 @@ from offbeat.cli.options import (
     say,
     stdin_check,
 )
-from offbeat.errors import OptionError
+from offbeat.errors import InputError, OptionError
 
 if TYPE_CHECKING:
     from offbeat.run import Finding, Run
@@ -70,8 +70,12 @@ def fit(
         dedupe=dedupe, mask_key=mask_key(mask), clean=clean, threshold=threshold, seed=seed,
     )  # fmt: skip
     pipeline.fit(stdin_check(files), read_labels(labels))
-    pipeline.save(output)
     done()
+    for name in pipeline.summary["truncated"]:
+        raise InputError(
+            f"{name}; no model is written", hint="fetch it again, or unpack what is there and learn from that"
+        )
+    pipeline.save(output)
     s = pipeline.summary
     say(f"learned {s['templates']:,} templates and {s['units']:,} units from {s['events']:,} events: {s['grouped']}")
     if s["known_anomalies"]:
@@ -113,12 +117,13 @@ def detect(
 ) -> int:
     """Find what is off the beat: offbeat detect app.log. Without -m it learns from the files themselves."""
     from offbeat.budget import Budget
-    from offbeat.detection import parse_time, write_run, write_scores
+    from offbeat.detection import check_outputs, parse_time, write_run, write_scores
 
     if fail_on is not None and fail_on not in _LEVELS:
         raise OptionError(f"{fail_on!r} is no severity", where="--fail-on", hint="one of: " + ", ".join(_LEVELS))
     allowed = Budget.parse(budget) if budget else None
     stretch = (parse_time(since, "--since"), parse_time(until, "--until"))
+    check_outputs(scores, output)
     grouping: dict[str, Any] = {"format": format_, "session_by": session_by, "window": window}
     grouping |= {"idle": idle, "tz": tz, "dedupe": dedupe}
     if model is None:
