@@ -177,7 +177,8 @@ class Run:
             "incident", maintain_order=True
         ):
             level = int(group["level"].to_numpy().max())
-            excess = float(group["score"][0]) / self.threshold if 0 < self.threshold < math.inf else 1.0
+            # Where all training was alike the threshold is next to nothing; a nat is the least to compare with.
+            excess = float(group["score"][0]) / max(self.threshold, 1.0)
             groups.append((*severity(excess, group.height, level), group))
         groups.sort(key=lambda g: (-SEVERITIES.index(g[0]), g[2]["p_value"][0], -g[2]["score"][0], g[2]["unit"][0]))
         chosen = groups[:limit]
@@ -197,7 +198,7 @@ class Run:
             mine = np.flatnonzero(lead == i)
             if len(mine):
                 part = flagged[mine]
-                evidence = detector.evidence(part.select("templates"))
+                evidence = detector.evidence(part.select("templates", *detector.needs))
                 named = part.hstack(evidence).with_columns(view=pl.lit(detector.name))
                 parts.append(named.hstack(rows[mine].select(*SCORES)))
         out = pl.concat(parts).sort("unit")
@@ -220,7 +221,7 @@ class Run:
         raw = self.scores[worst["unit"]]
         shares = self.decision.surprise({view: raw[view].to_numpy() for view in self.views})
         return Finding(
-            id=finding_id(worst["kind"], worst["key"], self.texts[worst["template"]], f"{where} {worst['first_line']}"),
+            id=finding_id(worst["kind"], worst["key"], self._text(worst["template"]), f"{where} {worst['first_line']}"),
             kind=worst["kind"],
             severity=grade,
             severity_reason=why,
@@ -248,6 +249,9 @@ class Run:
         ranked = sorted(wrote, key=lambda s: (-strange[s], -wrote[s], s))
         return [name for name in (self.sources[s] for s in ranked) if name is not None]
 
+    def _text(self, code: int | None) -> str:
+        return "" if code is None else self.texts[code]
+
     def _facts(self, worst: Mapping[str, Any]) -> Facts:
         codes, event = worst["templates"], worst["event"]
         instead: list[tuple[str | None, float]] = []
@@ -257,7 +261,7 @@ class Run:
         return Facts(
             kind=worst["kind"],
             unit=self.unit,
-            template=self.texts[worst["template"]],
+            template=self._text(worst["template"]),
             seen=worst["seen"],
             usual=worst["usual"],
             share=worst["share"],
@@ -288,8 +292,9 @@ class Run:
             texts = logs.text([(f, n, 1) for f, n in sorted(places)])
 
             def from_logs(ref: tuple[int, int, str | None]) -> Line:
-                found = texts[ref[:2]]
-                return Line(logs.files[ref[0]], ref[1], found.offset, found.text, ref[2])
+                found = texts.get(ref[:2])  # a file may have gone, or have been cut, since it was scored
+                offset, text = (found.offset, found.text) if found else (None, "")
+                return Line(logs.files[ref[0]], ref[1], offset, text, ref[2])
 
             return from_logs
         messages = self.messages

@@ -5,6 +5,7 @@ import pytest
 
 from offbeat.bundle import read, write
 from offbeat.decide import Decision, Quantile, check_drift, contributions
+from offbeat.decide.decision import BUDGET_NATS, DISCOUNT
 
 N = 2000
 
@@ -35,18 +36,40 @@ def test_the_score_is_the_largest_discounted_surprise(decision, scores):
     assert np.array_equal(fused, np.stack(list(each.values()))[lead, np.arange(N)])
 
 
-def test_presence_is_the_anchor(decision):
-    """Presence counts in full, all others at a discount below one."""
-    assert decision.discounts["presence"] == 1
-    assert all(0 < decision.discounts[view] < 1 for view in ("count", "lstm"))
+def test_presence_is_the_anchor(decision, scores):
+    """Presence counts in full, all others at a discount."""
+    each = decision.surprise(scores)
+    assert decision.anchor == "presence"
+    assert np.array_equal(each["presence"], decision.calibrations["presence"](scores["presence"]))
+    for view in ("count", "lstm"):
+        full = decision.calibrations[view](scores[view])
+        below = full < BUDGET_NATS
+        assert (each[view][below] <= DISCOUNT * full[below]).all()
+
+
+def test_a_channel_alarms_from_its_own_budget_on(decision):
+    """A view beside the anchor reaches the threshold exactly when its surprise reaches the budget."""
+    raw = np.linspace(0, 400, 5000)
+    full = decision.calibrations["lstm"](raw)
+    asked = {"presence": np.zeros(5000), "count": np.zeros(5000), "lstm": raw}
+    assert np.array_equal(decision(asked) >= decision.line, full >= BUDGET_NATS)
+    assert (np.diff(decision(asked)) >= 0).all()
+
+
+def test_length_decides_between_equals_only(scores):
+    """Two units that presence finds alike are ranked by length; a unit it finds stranger stays ahead of both."""
+    rng = np.random.default_rng(3)
+    made = Decision.fit(scores | {"length": rng.exponential(size=N)}, np.ones(N))
+    one = {view: np.zeros(3) for view in ("count", "lstm")}
+    fused = made(one | {"presence": np.array([4.0, 4.0, 5.0]), "length": np.array([0.0, 3.0, 0.0])})
+    assert fused[0] < fused[1] < fused[2]
 
 
 def test_without_presence_the_first_view_is_the_anchor():
     """Any set of views can be decided on."""
     rng = np.random.default_rng(1)
     made = Decision.fit({"lstm": rng.random(100), "count": rng.random(100)}, np.ones(100))
-    assert made.discounts["lstm"] == 1
-    assert made.discounts["count"] < 1
+    assert made.anchor == "lstm"
 
 
 def test_a_view_overrules_only_when_very_sure():

@@ -1,8 +1,9 @@
 """From the views' scores to one score, a p-value and a verdict a unit.
 
 Presence is the anchor: the other views may overrule it only at a discount (averaging views as equals was measured
-clearly worse). Each view is calibrated on out-of-fold scores; the discount of a view is such that, on its own, it
-alarms only beyond its own small budget.
+clearly worse). Each view is calibrated on out-of-fold scores. A view beside the anchor has a channel of its own with
+a small budget: what is surprising enough for that is an alarm, whatever presence says, and ranks behind the anchor's.
+Presence knows few levels, so units tie; the unusual length of a unit decides between equals and nothing else.
 """
 
 from __future__ import annotations
@@ -21,10 +22,15 @@ from offbeat.decide.threshold import Knee, Threshold
 Floats = NDArray[np.float64]
 
 ANCHOR: Final = "presence"
+#: The view that only decides between equals, and what a nat of it counts for.
+TIE_BREAKER: Final = "length"
+TIE: Final = 0.01
 #: A view beside the anchor alarms on its own from this surprise on: 8 nats, one unit in 3,000.
 BUDGET_NATS: Final = 8.0
-#: No view beside the anchor counts for more than this share of its surprise.
-MOST: Final = 0.8
+#: A view beside the anchor counts for this share of its surprise, below and beyond its budget.
+DISCOUNT: Final = 0.5
+#: What a nat beyond the budget adds to the threshold, so that a channel's alarms are ranked among themselves.
+BEYOND: Final = 0.01
 #: Where training is declared clean, at most this share of it may be flagged.
 CLEAN_SHARE: Final = 0.005
 
@@ -35,14 +41,16 @@ class Decision:
 
     Attributes:
         calibrations: by view, from raw score to surprise in nats.
-        discounts: by view, what its surprise is multiplied with; 1 for the anchor.
+        anchor: the view that is not discounted.
+        line: the anchor's surprise from which on a unit is an anomaly; the channels of the other views lead up to it.
         fused: calibration of the fused score, for p-values.
         threshold: fused score from which on a unit is an anomaly.
         alert_share: share of training units at the threshold or above.
     """
 
     calibrations: dict[str, Calibration] = field(default_factory=dict)
-    discounts: dict[str, float] = field(default_factory=dict)
+    anchor: str = ANCHOR
+    line: float = float("inf")
     fused: Calibration | None = None
     threshold: float = float("inf")
     alert_share: float = 0.0
@@ -64,15 +72,12 @@ class Decision:
             clean: the training data is declared free of anomalies.
             rule: how to find the threshold on the fused score; None finds a knee on the anchor.
         """
-        made = cls()
-        made.calibrations = {view: Calibration.fit(s, weight) for view, s in scores.items()}
-        surprise = {view: made.calibrations[view](s) for view, s in scores.items()}
-        anchor = ANCHOR if ANCHOR in scores else next(iter(scores))
+        made = cls({view: Calibration.fit(s, weight) for view, s in scores.items()})
+        made.anchor = next((v for v in (ANCHOR, *scores) if v in scores and v != TIE_BREAKER), TIE_BREAKER)
         knee = Knee(0.0005, CLEAN_SHARE) if clean else Knee()
-        line = knee.fit(surprise[anchor], weight)
-        made.discounts = {view: 1.0 if view == anchor else min(MOST, line / BUDGET_NATS) for view in scores}
-        fused = _largest([made.discounts[view] * s for view, s in surprise.items()])
-        made.threshold = line if rule is None else rule.fit(fused, weight)
+        made.line = knee.fit(made.calibrations[made.anchor](scores[made.anchor]), weight)
+        fused = made(scores)
+        made.threshold = made.line if rule is None else rule.fit(fused, weight)
         made.fused = Calibration.fit(fused, weight)
         made.alert_share = made.share(fused, weight)
         return made
@@ -82,12 +87,23 @@ class Decision:
         return float(np.average(fused >= self.threshold, weights=weight)) if len(fused) else 0.0
 
     def surprise(self, scores: Mapping[str, Floats]) -> dict[str, Floats]:
-        """Return each view's discounted surprise; the fused score is their maximum."""
-        return {view: self.discounts[view] * self.calibrations[view](s) for view, s in scores.items()}
+        """Return what each view gives to the fused score, in nats: the largest counts, plus the tie-breaker's."""
+        return {view: self._channel(view, self.calibrations[view](s)) for view, s in scores.items()}
+
+    def _channel(self, view: str, surprise: Floats) -> Floats:
+        if view == self.anchor:
+            return surprise
+        if view == TIE_BREAKER:
+            return TIE * surprise
+        discounted = DISCOUNT * surprise
+        own = np.maximum(discounted, self.line + BEYOND * (surprise - BUDGET_NATS))
+        return np.where(surprise >= BUDGET_NATS, own, np.minimum(discounted, self.line * (1 - 1e-9)))
 
     def __call__(self, scores: Mapping[str, Floats]) -> Floats:
         """Return the fused score of shape (n,), in nats of the anchor, higher is stranger, unclipped."""
-        return _largest(list(self.surprise(scores).values()))
+        given = self.surprise(scores)
+        tie = given.pop(TIE_BREAKER) if TIE_BREAKER in given and self.anchor != TIE_BREAKER else 0.0
+        return np.asarray(np.maximum.reduce(list(given.values())) + tie, dtype=np.float64)
 
     def p_value(self, fused: Floats) -> Floats:
         """Return the calibrated p-value of fused scores."""
@@ -104,7 +120,8 @@ class Decision:
         calibrations = {view: c.values() for view, c in self._all().items()}
         return {
             "calibrations": calibrations,
-            "discounts": self.discounts,
+            "anchor": self.anchor,
+            "line": self.line,
             "threshold": self.threshold,
             "alert_share": self.alert_share,
         }
@@ -121,12 +138,8 @@ class Decision:
         """Take up a saved decision."""
         found = {view: Calibration.restore(frames[view], v) for view, v in values["calibrations"].items()}
         fused = found.pop("fused")
-        # JSON sorts keys; the order of the views is that of the discounts as fitted.
-        return cls(found, dict(values["discounts"]), fused, float(values["threshold"]), float(values["alert_share"]))
-
-
-def _largest(each: list[Floats]) -> Floats:
-    return np.asarray(np.maximum.reduce(each), dtype=np.float64)
+        numbers = {name: float(values[name]) for name in ("line", "threshold", "alert_share")}
+        return cls(found, values["anchor"], fused=fused, **numbers)
 
 
 @dataclass(frozen=True)

@@ -85,4 +85,7 @@ def sentence(facts: Facts) -> tuple[str, str]:
             expected = " or ".join(likely[:2]) or "something more usual"
             chance = f"{max(facts.share, 1e-9):.2g}"
             return f"{t} comes {where}, where {expected} is expected; its probability is {chance}.", expected
+        case "length":
+            usual = f"{facts.usual:,.0f} events, the median of {unit}s"
+            return f"The {unit} has {facts.seen:,.0f} events; {facts.usual:,.0f} are usual.", usual
     raise ValueError(f"no words for the kind {facts.kind!r}")
