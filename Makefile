@@ -8,7 +8,7 @@ export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 export MKL_NUM_THREADS = 1
 
-.PHONY: install demo test quick lint format bench wheel clean
+.PHONY: install demo test quick lint format docs wheel clean
 
 install: .venv/installed
 
@@ -40,6 +40,9 @@ lint: install
 format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: install
+	$(BIN)/python docs/make_cli.py
 
 wheel: install
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .
