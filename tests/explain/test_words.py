@@ -1,0 +1,79 @@
+"""The sentence of a finding."""
+
+import pytest
+
+from offbeat.explain import Facts, sentence
+from offbeat.explain.words import rate, shortened, times
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        (Facts("new pattern", "session", "disk gone", 1, 0, 0), "“disk gone” was never seen in training."),
+        (
+            Facts("rare pattern", "session", "retry", 1, 0, 0.001),
+            "“retry” is here; usually only 1 in 1,000 sessions holds it.",
+        ),
+        (
+            Facts("rare pattern", "window", "retry", 1, 0, 0.025),
+            "“retry” is here; usually only 2.5 % of windows hold it.",
+        ),
+        (Facts("missing event", "session", "close", 0, 1, 0.998), "“close” is missing; 99.8 % of sessions hold it."),
+        (Facts("missing event", "session", "close", 0, 1, 1), "“close” is missing; 100 % of sessions hold it."),
+        (
+            Facts("count", "session", "retry", 12, 1, 0.97),
+            "“retry” occurs 12 times; in 97 % of sessions it occurs once.",
+        ),
+        (
+            Facts("count", "session", "retry", 2, 0, 1.0),
+            "“retry” occurs twice; in 100 % of sessions it is not there.",
+        ),
+        (
+            Facts("order", "session", "b", 1, 0, 0.001, before="a", instead=[("c", 0.95), (None, 0.03)]),
+            "“b” comes after “a”, where “c” (95 %) or the end (3 %) is expected; its probability is 0.001.",
+        ),
+        (
+            Facts("order", "session", "b", 1, 0, 0.001),
+            "“b” comes at the start of the session, where something more usual is expected; its probability is 0.001.",
+        ),
+    ],
+)
+def test_each_kind_has_its_sentence(facts, reason):
+    """One plain sentence, and a phrase for what was expected."""
+    found, expected = sentence(facts)
+    assert found == reason
+    assert expected
+
+
+def test_an_unknown_kind_is_a_mistake_of_ours():
+    """A view that invents a kind of evidence without words is noticed."""
+    with pytest.raises(ValueError, match="no words for the kind"):
+        sentence(Facts("feeling", "session", "x", 0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [
+        (0, "no session"),
+        (1e-6, "1 in 1,000,000 sessions"),
+        (0.0099, "1 in 101 sessions"),
+        (0.5, "50 % of sessions"),
+        (0.99951, "nearly 100 % of sessions"),
+        (1, "100 % of sessions"),
+    ],
+)
+def test_a_share_in_words(share, words):
+    """Small shares as one in so many, large ones in percent; nothing is rounded up to all."""
+    assert rate(share, "session") == words
+
+
+def test_counts_in_words():
+    """Once, twice, and then the number."""
+    assert [times(n) for n in (1, 2, 3, 12345)] == ["once", "twice", "3 times", "12,345 times"]
+
+
+def test_long_templates_are_cut():
+    """A template that would fill the screen ends in an ellipsis; one that fits is left alone."""
+    assert len(shortened("x" * 500)) == 90
+    assert shortened("x" * 500).endswith("…")
+    assert shortened("short") == "short"
