@@ -1,0 +1,351 @@
+"""Which service is to blame: sources ranked by how strange they are within a range of time.
+
+Two kinds of evidence, each judged against the other windows of the same log, so that no label and no clean stretch is
+needed: how often a source writes each template, given the kinds of requests there were; and how long events of a trace
+take to follow one another, by pair of sources. Both come out in standard deviations, and a source's score is the larger
+one: a failing service changes what it writes, a slow one changes when, and few faults do both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from offbeat.errors import NotEnoughDataError
+from offbeat.schema import TIME
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+#: What ``rank`` returns.
+BLAME: Final = {"source": pl.String(), "score": pl.Float64(), "kind": pl.String(), "reason": pl.String()}
+
+#: Windows compared with, at most: those nearest to the range.
+_MOST_WINDOWS: Final = 120
+#: A range longer than this share of the log is compared with windows of this share.
+_LARGEST_SHARE: Final = 0.1
+#: Windows with less than this share of the usual number of traces are too thin to compare with.
+_THIN: Final = 0.1
+#: Pairs of source and template, at most; those of the range first, then the most frequent.
+_MOST_CELLS: Final = 4_000
+#: Kinds of traces with fewer traces than this are pooled.
+_LEAST_TRACES: Final = 5
+#: Dispersions of counts that are tried, smallest first: a share of .05 is a spread of 22 % beyond chance.
+_DISPERSIONS: Final = np.array([0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4])
+#: The dispersion is such that this share of the other windows lies within its normal quantile. Not higher, for the
+#: same fault may lie in some of them.
+_WITHIN, _QUANTILE = 0.85, 1.44
+#: A pair of templates says what a gap usually is from this many on.
+_LEAST_GAPS: Final = 5
+#: Log gaps (natural logarithm) further from the usual than this count no further; single outliers are common.
+_SHORTER, _LONGER = -3.0, 6.0
+#: Spread of one log gap about its pair's usual, and of a window's mean beyond chance, at the least.
+_GAP_SPREAD, _LEAST_SPREAD = 0.5, 0.05
+#: One pair of sources counts for at most so many standard deviations.
+_MOST_DEVIATIONS: Final = 30.0
+#: By how much less a slow call is held against who made it than against who was called: enough to break a tie.
+_CALLER_LESS: Final = 0.1
+#: Seconds below which gaps are alike: clocks and writers jitter.
+_RESOLUTION: Final = 1e-4
+
+
+def rank(
+    events: pl.DataFrame, start: datetime, end: datetime, name: Callable[[Any], str] = lambda code: f"template {code}"
+) -> pl.DataFrame:
+    """Rank the sources by how strange they are from ``start`` to ``end`` (both inclusive), most to blame first.
+
+    Args:
+        events: one row an event, any order: ``timestamp`` (Datetime in UTC), ``source`` (String), ``template`` (codes
+            or ids) and, where there is one, ``trace`` (the request or session an event belongs to; null where none).
+            Rows without time or source are left out.
+        start: of the range in question.
+        end: of it.
+        name: from a template as in ``events`` to the text that reasons show.
+
+    Returns:
+        One row a source with events anywhere in the log: ``source``, ``score`` (standard deviations from the other
+        windows, higher is stranger), ``kind`` ("frequency" or "latency") and ``reason``, a phrase.
+
+    Raises:
+        NotEnoughDataError: no event lies in the range, or all of them do.
+    """
+    log = _Log.of(events, start, end)
+    often, late = _frequency(log, name), _latency(log)
+    later = late.score > often.score
+    score = np.where(later, late.score, often.score)
+    reasons = [late.reasons[i] if later[i] else often.reasons[i] for i in range(len(score))]
+    out = pl.DataFrame(
+        {"source": log.sources, "score": score, "kind": np.where(later, "latency", "frequency"), "reason": reasons},
+        schema=BLAME,
+    )
+    return out.sort("score", "source", descending=[True, False])
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """A score and a reason for each source."""
+
+    score: Floats
+    reasons: Sequence[str]
+
+
+@dataclass(frozen=True)
+class _Log:
+    """Events by trace and time, cut into windows; window 0 is the range in question.
+
+    Attributes:
+        sources: their names, shape (s,).
+        templates: their codes or ids, shape (t,).
+        source, template, trace: of each event, as indexes, shape (events,).
+        at: seconds since the epoch, shape (events,).
+        first: whether an event is the first of its trace, shape (events,).
+        traced: whether an event belongs to a trace at all, shape (events,).
+        window: of each trace, shape (traces,).
+        windows: how many there are.
+    """
+
+    sources: list[str]
+    templates: list[Any]
+    source: Ints
+    template: Ints
+    trace: Ints
+    at: Floats
+    first: NDArray[np.bool_]
+    traced: NDArray[np.bool_]
+    window: Ints
+    windows: int
+
+    @classmethod
+    def of(cls, events: pl.DataFrame, start: datetime, end: datetime) -> _Log:
+        trace = pl.col("trace") if "trace" in events.columns else pl.lit(None, pl.String)
+        rows = events.select(
+            pl.col("timestamp").cast(TIME).dt.epoch("us").alias("at"), "source", "template", trace.alias("trace")
+        ).drop_nulls(["at", "source"])
+        # An event without a trace stands alone.
+        rows = rows.sort("trace", "at", maintain_order=True).with_columns(
+            first=pl.col("trace").ne_missing(pl.col("trace").shift(1)) | pl.col("trace").is_null()
+        )
+        low, high = (pl.Series([t]).cast(TIME).dt.epoch("us")[0] for t in (start, end))
+        first = rows["first"].to_numpy().copy()
+        first[:1] = True
+        begins = rows["at"].to_numpy()[first]
+        window = _windows(begins, low, high)
+        kept = window >= 0
+        trace_of = np.cumsum(first) - 1
+        inside = kept[trace_of]
+        sources, source = _codes(rows["source"])
+        templates, template = _codes(rows["template"])
+        return cls(
+            sources,
+            templates,
+            source[inside],
+            template[inside],
+            (np.cumsum(kept) - 1)[trace_of[inside]],
+            rows["at"].to_numpy()[inside] / 1e6,
+            first[inside],
+            rows["trace"].is_not_null().to_numpy()[inside],
+            window[kept],
+            int(window.max()) + 1,
+        )
+
+
+def _codes(column: pl.Series) -> tuple[list[Any], Ints]:
+    names = column.unique().sort()
+    codes = pl.Series(np.arange(len(names)))
+    return names.to_list(), column.replace_strict(names, codes, return_dtype=pl.Int64).to_numpy()
+
+
+def _windows(begins: Ints, low: int, high: int) -> Ints:
+    """Return the window of each trace by when it begins, in microseconds: 0 for the range, -1 for those not used.
+
+    Windows as long as the range are laid out before and after it; empty and thin ones are left out.
+    """
+    inside = (begins >= low) & (begins <= high)
+    if not inside.any() or inside.all():
+        where = "none" if not inside.any() else "all"
+        raise NotEnoughDataError(
+            f"{where} of the events are in the range; blame needs some there and some elsewhere to compare with",
+            where=f"{datetime.fromtimestamp(low / 1e6).astimezone().isoformat()}",
+            hint="a longer log or another range",
+        )
+    span = int(begins.max() - begins.min())
+    length = max(min(high - low + 1, int(span * _LARGEST_SHARE)), 1_000_000)
+    # Before the range windows are -1, -2, …; after it 1, 2, …
+    place = np.where(begins < low, (begins - low) // length, (begins - high - 1) // length + 1)
+    place[inside] = 0
+    names, index, count = np.unique(place, return_inverse=True, return_counts=True)
+    others = names != 0
+    thin = count < _THIN * np.median(count[others])
+    near = np.argsort(np.abs(names) + np.where(others & ~thin, 0.0, np.inf), kind="stable")[:_MOST_WINDOWS]
+    code = np.full(len(names), -1)
+    good = near[(others & ~thin)[near]]
+    code[good] = np.arange(1, len(good) + 1)
+    code[~others] = 0
+    return np.asarray(code[index], dtype=np.int64)
+
+
+def _frequency(log: _Log, name: Callable[[Any], str]) -> _Evidence:
+    """Compare how often each source wrote each template with what the traces of the range lead one to expect."""
+    kind = _kinds(log)
+    cell = log.source * len(log.templates) + log.template
+    cells, cell = np.unique(cell, return_inverse=True)
+    window, kinds = log.window[log.trace], int(kind.max()) + 1
+    keep = _busiest(cell, window)
+    kept = keep[cell] >= 0
+    cells, cell, window, of_kind = cells[keep >= 0], keep[cell[kept]], window[kept], kind[log.trace[kept]]
+    seen = _table(window, cell, log.windows, len(cells))
+    traces = _table(log.window, kind, log.windows, kinds)
+    others = window > 0
+    written = _table(of_kind[others], cell[others], kinds, len(cells))
+    # Half an event in ten windows is never quite unexpected.
+    expected = traces @ (written / np.maximum(traces[1:].sum(axis=0), 1)[:, None]) + 0.05
+    template, source = cells % len(log.templates), cells // len(log.templates)
+    deviation = _deviation(seen, expected, _dispersion(seen[1:], expected[1:], template))[0]
+    score, worst = _strongest(np.abs(deviation), source, len(log.sources))
+    reasons = [
+        f"“{name(log.templates[template[w]])}” {seen[0, w]:,.0f} times, where {expected[0, w]:,.1f} are expected"
+        if w >= 0
+        else "wrote nothing"
+        for w in worst
+    ]
+    return _Evidence(score, reasons)
+
+
+def _kinds(log: _Log) -> Ints:
+    """Return the kind of each trace: what it begins with says what was asked for. Traces of one event are alike."""
+    begins = np.where(log.traced[log.first], log.template[log.first] + 1, 0)
+    count = np.bincount(begins)
+    rare = (count[begins] < _LEAST_TRACES) & (begins > 0)
+    return np.unique(np.where(rare, len(count), begins), return_inverse=True)[1].astype(np.int64)
+
+
+def _busiest(cell: Ints, window: Ints) -> Ints:
+    """Return the new number of each cell, -1 for those too rare to keep."""
+    count = np.bincount(cell)
+    here = np.bincount(cell[window == 0], minlength=len(count))
+    order = np.lexsort((-count, here == 0))[:_MOST_CELLS]
+    number = np.full(len(count), -1)
+    number[np.sort(order)] = np.arange(len(order))
+    return number
+
+
+def _table(row: Ints, column: Ints, rows: int, columns: int) -> Floats:
+    """Count pairs of codes, shape (rows, columns)."""
+    return np.bincount(row * columns + column, minlength=rows * columns).reshape(rows, columns).astype(np.float64)
+
+
+def _deviation(seen: Floats, expected: Floats, dispersion: Any) -> Floats:
+    """Return the deviance residuals of a negative binomial (McCullagh and Nelder, 1989), about standard normal."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gain = np.where(seen > 0, seen * np.log(seen / expected), 0.0)
+    mass = (seen + 1 / dispersion) * np.log((1 + dispersion * seen) / (1 + dispersion * expected))
+    return np.asarray(np.sign(seen - expected) * np.sqrt(np.maximum(2 * (gain - mass), 0.0)))
+
+
+def _dispersion(seen: Floats, expected: Floats, template: Ints) -> Floats:
+    """Return the dispersion of each cell, shape (cells,): the smallest under which the other windows look normal.
+
+    It is shared by all sources that write a template: an error that comes in bursts somewhere all the time says little
+    about the service where it comes now.
+    """
+    found = np.full(seen.shape[1], _DISPERSIONS[-1])
+    open_ = np.ones(seen.shape[1], dtype=bool)
+    windows = len(seen)
+    for dispersion in _DISPERSIONS[:-1]:
+        at = np.flatnonzero(open_)
+        if not len(at):
+            break
+        size = np.abs(_deviation(seen[:, at], expected[:, at], dispersion))
+        flat = pl.DataFrame(
+            {"t": np.tile(template[at], windows), "z": size.ravel(), "many": (expected[:, at] >= 0.5).ravel()}
+        )
+        # Where next to nothing is expected nothing is learned, unless there is nothing else.
+        some = flat.with_columns(any=pl.col("many").any().over("t")).filter(pl.col("many") | ~pl.col("any"))
+        spread = some.group_by("t").agg(pl.col("z").quantile(_WITHIN, "linear"))
+        normal = spread.filter(pl.col("z") <= _QUANTILE)["t"].to_numpy()
+        done = at[np.isin(template[at], normal)]
+        found[done], open_[done] = dispersion, False
+    return found
+
+
+def _strongest(size: Floats, group: Ints, groups: int) -> tuple[Floats, Ints]:
+    """Return the largest of each group and its place; 0 and -1 for a group without any."""
+    order = np.argsort(size, kind="stable")
+    worst = np.full(groups, -1, dtype=np.int64)
+    worst[group[order]] = order
+    return np.where(worst >= 0, size[worst] if len(size) else 0.0, 0.0), worst
+
+
+def _latency(log: _Log) -> _Evidence:
+    """Compare how long events of a trace take to follow one another with the other windows, by pair of sources.
+
+    Whoever is slow, or behind a slow network, shows in all pairs it is part of; its neighbours in one of theirs. So a
+    source's score is the sum over its pairs, divided by the root of their number (Stouffer et al., 1949). A pair that
+    only two sources are part of says most about the one that was called.
+    """
+    pairs = _pairs(log)
+    n = len(log.sources)
+    if not pairs.height:
+        return _Evidence(np.zeros(n), [""] * n)
+    a, b, z, into = (pairs[name].to_numpy() for name in ("a", "b", "z", "into"))
+    z = np.clip(z, -_MOST_DEVIATIONS, _MOST_DEVIATIONS)
+    # A pair within one source counts once.
+    source, pair = np.concatenate([a, b[a != b]]), np.concatenate([np.arange(len(z)), np.flatnonzero(a != b)])
+    calls = np.concatenate([np.where(a == b, 0.0, into), 1 - into[a != b]])
+    weight = 1 - _CALLER_LESS * calls
+    many = np.bincount(source, minlength=n)
+    score = np.bincount(source, weights=weight * z[pair], minlength=n) / np.sqrt(np.maximum(many, 1))
+    _, worst = _strongest(z[pair], source, n)
+    ratio, seconds = np.exp(pairs["excess"].to_numpy()), pairs["seconds"].to_numpy()
+    reasons = []
+    for w in worst:
+        p = pair[w]
+        between = f"{log.sources[a[p]]} → {log.sources[b[p]]}"
+        reasons.append(f"{between} takes {seconds[p]:.2g} s, {ratio[p]:,.1f} times the usual" if w >= 0 else "")
+    return _Evidence(score, reasons)
+
+
+def _pairs(log: _Log) -> pl.DataFrame:
+    """Return one row a pair of sources that follow one another in the range.
+
+    Columns: sources ``a`` and ``b``, ``z``, ``excess`` (mean log ratio to the usual gap), ``seconds`` (median gap) and
+    ``into`` (share of the gaps in which it is ``b`` that joined the trace later, so was called).
+    """
+    i = np.flatnonzero(~log.first)
+    met, index = np.unique(log.trace * len(log.sources) + log.source, return_inverse=True)
+    joined = np.full(len(met), len(log.at))
+    np.minimum.at(joined, index, np.arange(len(log.at)))
+    gap = np.maximum(log.at[i] - log.at[i - 1], 0.0)
+    gaps = pl.DataFrame(
+        {
+            "window": log.window[log.trace[i]],
+            "a": log.source[i - 1],
+            "b": log.source[i],
+            "before": log.template[i - 1],
+            "after": log.template[i],
+            "gap": gap,
+            "into": (joined[index[i]] > joined[index[i - 1]]).astype(np.float64),
+            "log": np.log(gap + _RESOLUTION),
+        }
+    )
+    step = ["before", "after", "a", "b"]
+    others = pl.col("window") > 0
+    usual = gaps.filter(others).group_by(step).agg(pl.col("log").median().alias("usual"), pl.len().alias("known"))
+    excess = gaps.join(usual.filter(pl.col("known") >= _LEAST_GAPS), on=step).with_columns(
+        excess=(pl.col("log") - pl.col("usual")).clip(_SHORTER, _LONGER)
+    )
+    mean = excess.group_by("window", "a", "b").agg(
+        pl.col("excess", "into").mean(), pl.len().alias("n"), pl.col("gap").median().alias("seconds")
+    )
+    centre = pl.col("excess").median()
+    spread = (pl.col("excess") - centre).abs().median() * 1.4826
+    known = mean.filter(others & (pl.col("n") >= 3)).group_by("a", "b").agg(centre.alias("centre"), spread=spread)
+    variance = pl.col("spread") ** 2 + _GAP_SPREAD**2 / pl.col("n") + _LEAST_SPREAD**2
+    here = mean.filter(~others).join(known, on=["a", "b"]).sort("a", "b")
+    return here.with_columns(z=(pl.col("excess") - pl.col("centre")) / variance.sqrt())
