@@ -113,6 +113,7 @@ def test_masking(tmp_path):
         "2023-01-29 16:42:09 INFO login ann@example.org from 10.1.2.3 password=hunter2 card 4111 1111 1111 1111\n"
         '2023-01-29 16:42:10 INFO logout ann@example.org from 10.1.2.3 order 4111111111111112 {"token": "abc123xyz"}\n'
         "2023-01-29 16:42:11 INFO Authorization: Bearer eyJhbGciOiJI.eyJzdWIiOiIx.abc from 2001:db8::1 version 1.2.3\n"
+        "2023-01-29 16:42:12 INFO at 16:42:12 std::vector id 1675010529123456 from fe80::1ff:fe23:4567:890a\n"
     )
     path = write(tmp_path, text)
     logs, frame = read(path, mask_key=b"k")
@@ -122,6 +123,8 @@ def test_masking(tmp_path):
     assert "password=secret_" in whole
     assert "order 4111111111111112" in whole  # no card: its check digit is wrong
     assert "version 1.2.3" in whole
+    assert frame["timestamp"].null_count() == 0
+    assert "at 16:42:12 std::vector id 1675010529123456 from ip_" in whole  # times and names are no addresses
     mails = frame["message"].str.extract("(mail_[0-9a-f]+)").drop_nulls()
     assert len(mails) == 2
     assert mails.n_unique() == 1

@@ -17,6 +17,7 @@ MAX_LINES: Final = 262_144
 LINE_CAP: Final = 16 << 20
 KEPT_OF_LONG: Final = 64 * 1024
 _LOOK_BACK: Final = 1 << 20
+_HEADER: Final = 1024  # no header is longer, and Python's expressions may take long over long lines
 _WINDOW: Final = 64 * 1024
 _FIRST: Final = 256 * 1024  # a small first block shows first results soon
 
@@ -66,7 +67,7 @@ def at_event(starts: re.Pattern[bytes]) -> Cut:
         low = max(0, end - _LOOK_BACK)
         at = data.rfind(b"\n", low, end - 1) + 1 if end else 0
         while at > low:
-            if starts.match(data, at):
+            if starts.match(data[at : at + _HEADER]):
                 return at
             at = data.rfind(b"\n", low, at - 1) + 1
         return end if whole else 0

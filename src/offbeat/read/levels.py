@@ -70,7 +70,8 @@ _QUIET: Final = (
     r"|\b(?:errors?|warnings?|failed|failures?)\s?[=:]\s?(?:0\b|none|null|false)"
 )
 _SEVERE: Final = r"(?i)\b(?:fatal|panic|emergency|segfault|kernel bug|out of memory|oom-killer)\b"
-_ERRORS: Final = r"(?i)\b(?:errors?|\w*exception|traceback|critical)\b"
+# Names of packages and files hold such words too ("libgpg-error", "on-error.js"): those joined by dashes do not count.
+_ERRORS: Final = r"(?i)(?:^|[^\w./-])(?:errors?|traceback|critical|exception)(?:$|[^\w/-])|\w{3,}(?:exception|error)\b"
 _WARNINGS: Final = (
     r"(?i)\b(?:warn|warning|warnings|fail|fails|failed|failure|failures|denied|refused|timed out|invalid)\b"
 )

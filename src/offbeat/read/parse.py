@@ -26,8 +26,6 @@ BLANK_MARK: Final = 4
 CONTINUED: Final = 5
 #: Any header has a clock, a long number, a record or a pair in it; two dozen expressions need not run on other lines.
 _MAY_HAVE_HEADER: Final = r"^\s*\{|[0-9]{1,2}[:.][0-9]{1,2}|[0-9]{6}|[A-Za-z]="
-#: A runaway event is ended after so many lines.
-MAX_SPAN: Final = 2000
 MAX_MESSAGE: Final = 64 * 1024
 
 
@@ -123,8 +121,6 @@ def _by_others(rest: pl.Series, rows: pl.Series, free: pl.Series, plan: Plan, wa
     for other in plan.others:
         if rest.is_empty():
             break
-        if len(rest) > 2000 and not other.fits(rest.sample(500, seed=0)).any():
-            continue
         frame = other.parse(rest, want, plan.context)
         hit = frame["placed"]
         if not hit.any():

@@ -108,8 +108,9 @@ def make_plan(source: Source, layout: Layout | None = None, *, zone: str = "UTC"
     chosen = layout
     if layout is None and counts:
         name, hits = counts.most_common(1)[0]
+        events = int((~sample.str.contains(CONTINUATION)).sum())
         enough = 0.5 if name in _WEAK else 0.02
-        chosen = LAYOUTS[name] if hits >= max(1, enough * len(sample)) else None
+        chosen = LAYOUTS[name] if hits >= max(1, enough * events) else None
     context = _context(source, sample, chosen, zone)
     others = () if plain else _others(counts, chosen)
     if isinstance(chosen, TextLayout) and chosen.timed and (shape := stamps.shape_of(_stamps_of(chosen, sample))):
@@ -150,7 +151,9 @@ def _assign(sample: pl.Series) -> Counter[str]:
 def _others(counts: Counter[str], chosen: Layout | None) -> tuple[Layout, ...]:
     ordered = sorted(BY_LINE, key=lambda layout: (-counts[layout.name], -layout.rank))
     return tuple(
-        layout for layout in ordered if layout is not chosen and (layout.name not in _WEAK or counts[layout.name] > 2)
+        layout
+        for layout in ordered
+        if layout is not chosen and (layout.name not in _WEAK or (chosen is not None and counts[layout.name] > 2))
     )
 
 
