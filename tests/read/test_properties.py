@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import polars as pl
 import pytest
@@ -131,6 +132,18 @@ def test_each_column_alone_is_the_same(texts):
         assert alone.equals(whole.select(column)), column
 
 
+def in_pieces(content, plan, size):
+    """Blocks of about this size, from a stream that gives as little at once and cannot be searched."""
+    stream = Stream(Source("x", data=content))
+    stream.length = None
+    text = Utf8(stream)
+    whole = text.read() + text.read()
+    pieces = iter([whole[at : at + size] for at in range(0, len(whole), size)])
+    text.read = lambda: next(pieces, b"")
+    with mock.patch("offbeat.read.blocks._FIRST", size):
+        yield from blocks(text, 0, plan.cut, size)
+
+
 @QUICK
 @given(CONTENT, st.integers(20, 400))
 def test_blocks_are_the_input(content, size):
@@ -141,10 +154,8 @@ def test_blocks_are_the_input(content, size):
         return
     if plan is None or plan.sniffed.encoding != "utf-8":
         return
-    stream = Stream(Source("x", data=content))
-    stream.length = None  # as for a stream that cannot be searched
     done = b""
-    for block in blocks(Utf8(stream), 0, plan.cut, size):
+    for block in in_pieces(content, plan, size):
         assert content[block.offset :].startswith(block.data)
         assert block.line == 1 + done.count(b"\n")
         done += block.data
@@ -170,3 +181,29 @@ def test_block_of_orphans():
     parsed = parsing.parse_block(Block(0, 10, 0, data, 3), plan, Want(frozenset({"message"})))
     assert parsed.frame["line"].to_list() == [10, 12]
     assert parsed.frame["span"].to_list() == [2, 1]
+
+
+@QUICK
+@given(st.lists(LINE, min_size=1, max_size=25).map(b"\n".join), st.integers(200, 2000))
+def test_result_does_not_depend_on_the_cut(content, size):
+    """Blocks of any size give the events that one block gives, as long as an event fits into the block."""
+    source = Source("x", data=content * 3)
+    try:
+        plan = make_plan(source)
+    except InputError:
+        return
+    if plan is None:
+        return
+    want = Want(frozenset({"timestamp", "level", "source", "message"}))
+
+    def events(size):
+        cuts = in_pieces(content * 3, plan, size)
+        frames = [parsing.parse_block(block, plan, want).frame for block in cuts]
+        return pl.concat(frames) if frames else None
+
+    whole, parts = events(1 << 30), events(size)
+    if whole is None or parts is None:
+        assert whole is parts
+        return
+    if whole["span"].max() == 1 or (plan.layout is not None and plan.layout.name in {"hadoop", "hdfs", "spark"}):
+        assert parts.equals(whole)
