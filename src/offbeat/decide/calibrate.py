@@ -49,7 +49,7 @@ class Calibration:
         excess = np.average(scores[beyond], weights=weight[beyond]) - np.min(scores[beyond]) if beyond.any() else 0.0
         spread = float(knots[-1] - knots[0])
         # Without a tail to learn from, the whole range stands for one nat.
-        slope = 1.0 / excess if excess > 1e-9 else 1.0 / spread if spread > 0 else 1.0
+        slope = 1.0 / excess if excess > 1e-9 else 1.0 / spread if spread > 1e-9 else 1.0
         return cls(knots, surprise, float(slope), total)
 
     def __call__(self, scores: Floats) -> Floats:

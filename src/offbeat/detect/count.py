@@ -89,7 +89,8 @@ class Count(Detector):
         of_cell = self._of_cells(data)
         cell = segment_argmax(of_cell, rows, len(data))
         missed, which = self._missing(data)
-        here = (cell >= 0) & (of_cell[cell] >= missed) if len(codes) else np.zeros(len(data), dtype=bool)
+        # What is there is named before what is missing, should both be as strange but for rounding.
+        here = (cell >= 0) & (of_cell[cell] >= missed - 1e-9) if len(codes) else np.zeros(len(data), dtype=bool)
         cell = np.where(here, cell, 0)
         template = np.where(here, codes[cell], which) if len(codes) else which
         # One row more stands for every template that training never saw: no unit holds it.
