@@ -1,0 +1,78 @@
+"""The report as one self-contained page: no network, no script, and nothing a log says becomes markup."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from offbeat import bundle
+from offbeat.errors import OptionError
+from offbeat.html import page
+from offbeat.html.svg import safe
+
+if TYPE_CHECKING:
+    import jinja2
+
+    from offbeat.run import Finding, Run
+
+__all__ = ["render", "write_html"]
+
+
+def render(run: Run, findings: Sequence[Finding], *, trained: Mapping[str, Any], title: str | None = None) -> str:
+    """Return the report as HTML; the same run gives the same text.
+
+    Args:
+        run: what ``Pipeline.score`` or ``Pipeline.cross_score`` gave.
+        findings: what ``run.find()`` gave, in its order.
+        trained: ``Pipeline.summary``.
+        title: of the page; the names of the files unless given.
+    """
+    environment = _environment()
+    css = _css()
+    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    values = page.context(run, findings, trained, title)
+    return environment.get_template("report.html.j2").render(values, css=css, policy=policy)
+
+
+def write_html(
+    run: Run, findings: Sequence[Finding], path: str | Path, *, trained: Mapping[str, Any], title: str | None = None
+) -> None:
+    """Write the report to a file, in one step. Arguments as for ``render``.
+
+    Raises:
+        OptionError: the path is a folder.
+    """
+    if Path(path).is_dir():
+        raise OptionError("is a folder; a report is a file", where=str(path), hint="name a file, such as report.html")
+    bundle.replace_file(path, render(run, findings, trained=trained, title=title).encode())
+
+
+@cache
+def _css() -> str:
+    return (Path(__file__).parent / "templates" / "report.css").read_text(encoding="utf-8")
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    import jinja2
+    from markupsafe import Markup
+
+    def visible(value: object) -> object:
+        # Escaping is autoescape's; this makes controls and bidirectional marks visible, wherever text comes from.
+        return safe(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        finalize=visible,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"cut": page.cut, "pattern": page.pattern, "share": page.share}
+    return environment
