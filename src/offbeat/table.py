@@ -144,7 +144,7 @@ class Table:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-                parts = self._read(Path(folder), None)
+                parts = self._read(Path(folder))
                 self._sink(parts, Path(folder) / "new")
                 (Path(folder) / "new").chmod(path.stat().st_mode & 0o777 if path.exists() else 0o644)
                 (Path(folder) / "new").replace(path)
@@ -156,7 +156,7 @@ class Table:
     def write_json(self, out: BinaryIO, limit: int | None = None) -> int:
         """Write the table as JSON lines, in input order; times as precise as each file's log. Returns the rows."""
         with tempfile.TemporaryDirectory(prefix="offbeat-") as folder:
-            parts = self._read(Path(folder), limit)
+            parts = self._read(Path(folder), limit, precision=True)
             for path in parts.paths:
                 # Small slices: the first lines appear soon, and a reader that goes away costs little.
                 for frame in pl.read_ipc(path).iter_slices(_ROWS // 8):
@@ -170,8 +170,14 @@ class Table:
             frames = [self._finish(pl.read_ipc(path)) for path in parts.paths]
         return pl.concat(frames) if frames else pl.DataFrame({name: [] for name in self.columns})
 
-    def _read(self, folder: Path, limit: int | None) -> _Parts:
-        """Read everything once, keep in ``folder`` what the rows need, and learn the templates."""
+    def _read(self, folder: Path, limit: int | None = None, *, precision: bool = False) -> _Parts:
+        """Read everything once, keep in ``folder`` what the rows need, and learn the templates.
+
+        Args:
+            folder: where the parts go.
+            limit: rows to keep; templates are learned from all.
+            precision: also find out how precise the times of each file are.
+        """
         mined = bool(_TEMPLATE & set(self.columns))
         stored = [name for name in _STORED if name in self.columns or (name == "message" and "values" in self.columns)]
         wanted = {"file", *stored} | ({"message"} if mined else set())
@@ -187,7 +193,8 @@ class Table:
             shapes = [Miner.shapes(frame["message"]).alias("code")] if mined else []
             return frame.select("file", *(name for name in stored if name != "file"), *keys, *shapes)
 
-        parts, waiting = _Parts(), _Waiting(folder)
+        # Packing text saves most of the disk; packing short columns would cost more than all else that is done to them.
+        parts, waiting = _Parts(), _Waiting(folder, packed=bool({"message", "fields"} & set(stored)))
         read = 0
         for frame in self.logs.batches(wanted, fields, then=prepare):
             read += frame.height
@@ -196,7 +203,8 @@ class Table:
                 frame = frame.with_columns(self._encode(frame["code"]).alias("code"))
             left = frame.height if limit is None else max(0, limit - parts.rows)
             frame = frame.head(left)
-            _note_fractions(frame, parts.fractions)
+            if precision:
+                _note_fractions(frame, parts.fractions)
             parts.rows += frame.height
             waiting.add(frame)
         parts.paths = waiting.close()
@@ -242,8 +250,9 @@ class Table:
 class _Waiting:
     """Frames on their way to parts of some size on disk."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, packed: bool) -> None:
         self._folder = folder
+        self._packed = packed
         self._paths: list[Path] = []
         self._frames: list[pl.DataFrame] = []
         self._rows = 0
@@ -267,7 +276,7 @@ class _Waiting:
 
     def _write(self) -> None:
         path = self._folder / f"{len(self._paths)}.arrow"
-        pl.concat(self._frames).write_ipc(path, compression="lz4")
+        pl.concat(self._frames).write_ipc(path, compression="lz4" if self._packed else "uncompressed")
         self._paths.append(path)
         self._frames, self._rows, self._bytes = [], 0, 0
 
