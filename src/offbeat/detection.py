@@ -26,17 +26,20 @@ def parse_time(text: str | None, where: str) -> datetime | None:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
-def check_outputs(scores: str | Path | None, folder: str | Path | None) -> None:
-    """Raise OptionError where ``--scores`` or ``-o`` cannot be, before any work is done for them."""
-    if scores and Path(scores).is_dir():
-        raise OptionError("is a folder; scores are a file", where=str(scores))
+def check_outputs(
+    scores: str | Path | None = None, folder: str | Path | None = None, html: str | Path | None = None
+) -> None:
+    """Raise OptionError where ``--scores``, ``-o`` or ``--html`` cannot be, before any work is done for them."""
+    for path, what in ((scores, "scores are a file"), (html, "a report is a file")):
+        if path and Path(path).is_dir():
+            raise OptionError(f"is a folder; {what}", where=str(path))
     if folder:
         bundle.refuse_foreign(Path(folder))
 
 
 def write_scores(run: Run, path: str | Path) -> None:
     """Write one row a unit as Parquet, in one step. Raises OptionError where it cannot be written."""
-    check_outputs(path, None)
+    check_outputs(path)
     buffer = io.BytesIO()
     run.scores.write_parquet(buffer)
     bundle.replace_file(path, buffer.getvalue())

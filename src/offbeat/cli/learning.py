@@ -14,6 +14,7 @@ from offbeat.cli.options import (
     Detectors,
     Files,
     Format,
+    Html,
     Idle,
     Json,
     Mask,
@@ -90,6 +91,7 @@ def detect(
     model: Model = None,
     json: Json = False,
     scores: Annotated[str | None, typer.Option("--scores", help="Write every unit's scores to a Parquet file.")] = None,
+    html: Html = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", help="Write the run to a folder, for explain.")
     ] = None,
@@ -123,7 +125,7 @@ def detect(
         raise OptionError(f"{fail_on!r} is no severity", where="--fail-on", hint="one of: " + ", ".join(_LEVELS))
     allowed = Budget.parse(budget) if budget else None
     stretch = (parse_time(since, "--since"), parse_time(until, "--until"))
-    check_outputs(scores, output)
+    check_outputs(scores, output, html)
     grouping: dict[str, Any] = {"format": format_, "session_by": session_by, "window": window}
     grouping |= {"idle": idle, "tz": tz, "dedupe": dedupe}
     if model is None:
@@ -150,6 +152,10 @@ def detect(
         write_scores(run, scores)
     if output:
         write_run(run, findings, output, pipeline.hash)
+    if html:
+        from offbeat.html import write_html
+
+        write_html(run, findings, html, trained=pipeline.summary)
     if json:
         _print_json(findings if limit is None else findings[:limit])
     else:
@@ -196,15 +202,22 @@ def evaluate(
     files: Files,
     labels: Annotated[str, typer.Option("--labels", help="CSV key,label or [file,]line,label.")],
     json: Json = False,
+    html: Html = None,
     mask: Mask = False,
 ) -> None:
     """Compare with labels: precision, recall, F1, ROC AUC and more."""
-    from offbeat.detection import evaluate_run
+    from offbeat.detection import check_outputs, evaluate_run
     from offbeat.pipeline import Pipeline
 
+    check_outputs(html=html)
     known = read_labels(labels)
     pipeline = Pipeline.load(model, mask_key=mask_key(mask), progress=progress())
-    result = evaluate_run(pipeline.score(stdin_check(files), known))
+    run = pipeline.score(stdin_check(files), known)
+    result = evaluate_run(run)
+    if html:
+        from offbeat.html import write_html
+
+        write_html(run, run.find(), html, trained=pipeline.summary)
     done()
     _print_metrics(result, json)
 

@@ -33,6 +33,7 @@ Params = Annotated[
 Clean = Annotated[bool, typer.Option("--clean", help="The training data is declared free of anomalies.")]
 Rule = Annotated[str | None, typer.Option("--threshold", help="knee, sigma:3 or quantile:0.999.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON lines on stdout, complete.")]
+Html = Annotated[str | None, typer.Option("--html", help="Write a report to look at: one file, no network.")]
 Model = Annotated[str | None, typer.Option("-m", "--model", help="A model that fit wrote.")]
 
 

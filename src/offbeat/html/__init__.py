@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offbeat import bundle
-from offbeat.errors import OptionError
+from offbeat.detection import check_outputs
 from offbeat.html import page
 from offbeat.html.svg import safe
 
@@ -45,10 +45,9 @@ def write_html(
     """Write the report to a file, in one step. Arguments as for ``render``.
 
     Raises:
-        OptionError: the path is a folder.
+        OptionError: the path is a folder, or cannot be written.
     """
-    if Path(path).is_dir():
-        raise OptionError("is a folder; a report is a file", where=str(path), hint="name a file, such as report.html")
+    check_outputs(html=path)
     bundle.replace_file(path, render(run, findings, trained=trained, title=title).encode())
 
 
