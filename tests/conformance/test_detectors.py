@@ -280,6 +280,7 @@ def test_scoring_a_restored_detector_needs_no_torch(fitted, tmp_path):
     """A process that restores and scores loads neither torch nor onnx nor scikit-learn."""
     state = fitted.state()
     write(tmp_path / "saved", state.values, state.frames, {f"{k}.onnx": v for k, v in state.onnx.items()})
+    frame([[0, 1, 2]]).write_parquet(tmp_path / "asked")
     program = f"""
 import sys, polars as pl
 from offbeat.bundle import read
@@ -287,7 +288,7 @@ from offbeat.detect import DETECTORS, State
 values, frames, others, _ = read({str(tmp_path / "saved")!r})
 made = DETECTORS[{fitted.name!r}](**{fitted.get_params()!r})
 made.restore(State(values, frames, {{k.removesuffix(".onnx"): v for k, v in others.items()}}))
-X = pl.DataFrame({{"templates": [[0, 1, 2]]}}, schema={{"templates": pl.List(pl.UInt32)}})
+X = pl.read_parquet({str(tmp_path / "asked")!r})
 made.anomaly_score(X), made.evidence(X)
 heavy = {{"torch", "onnx", "sklearn", "pandas"}} & set(sys.modules)
 sys.exit(f"imported {{heavy}}" if heavy else 0)

@@ -2,13 +2,27 @@
 
 from offbeat.detect.base import Detector, State
 from offbeat.detect.count import Count
+from offbeat.detect.count_vector import CountVector
 from offbeat.detect.length import Length
 from offbeat.detect.lstm import LSTM
 from offbeat.detect.ngram import NGram
 from offbeat.detect.presence import Presence
 from offbeat.detect.ragged import Ragged
+from offbeat.detect.timing import Timing
 
 #: Detectors by the names used on the command line.
-DETECTORS: dict[str, type[Detector]] = {d.name: d for d in (Presence, Count, LSTM, NGram, Length)}
+DETECTORS: dict[str, type[Detector]] = {d.name: d for d in (Presence, Count, LSTM, CountVector, NGram, Length, Timing)}
 
-__all__ = ["DETECTORS", "LSTM", "Count", "Detector", "Length", "NGram", "Presence", "Ragged", "State"]
+__all__ = [
+    "DETECTORS",
+    "LSTM",
+    "Count",
+    "CountVector",
+    "Detector",
+    "Length",
+    "NGram",
+    "Presence",
+    "Ragged",
+    "State",
+    "Timing",
+]

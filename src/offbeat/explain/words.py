@@ -58,6 +58,19 @@ def times(n: float) -> str:
     return "once" if n == 1 else "twice" if n == 2 else f"{n:,.0f} times"
 
 
+def duration(seconds: float) -> str:
+    """Say a length of time: ``35 ms``, ``1.2 s``, ``20 minutes``, ``3.5 hours``."""
+    for unit, size, upto in (("µs", 1e-6, 1e-3), ("ms", 1e-3, 1.0), ("s", 1.0, 120.0), ("minutes", 60.0, 7200.0)):
+        if seconds < upto:
+            return f"{_figures(seconds / size)} {unit}"
+    return f"{_figures(seconds / 3600)} hours"
+
+
+def _figures(x: float) -> str:
+    """Write a number with two figures, or whole."""
+    return f"{x:,.0f}" if x >= 10 or x == round(x) else f"{x:.1f}"
+
+
 def sentence(facts: Facts) -> tuple[str, str]:
     """Return the reason, one sentence, and what was expected, a phrase."""
     t = f"“{shortened(facts.template)}”"
@@ -85,7 +98,14 @@ def sentence(facts: Facts) -> tuple[str, str]:
             expected = " or ".join(likely[:2]) or "something more usual"
             chance = f"{max(facts.share, 1e-9):.2g}"
             return f"{t} comes {where}, where {expected} is expected; its probability is {chance}.", expected
+        case "mix":
+            usual = f"in the nearest usual {unit} it comes {times(facts.usual) if facts.usual else 'not at all'}"
+            return f"{t} occurs {times(facts.seen)}; {usual}.", usual
         case "length":
             usual = f"{facts.usual:,.0f} events, the median of {unit}s"
             return f"The {unit} has {facts.seen:,.0f} events; {facts.usual:,.0f} are usual.", usual
+        case "latency":
+            usual = f"after {duration(facts.usual)}" if facts.usual > 0 else "at once"
+            what = f"after “{shortened(facts.before)}”" if facts.before is not None else "after the event before it"
+            return f"{t} comes {duration(facts.seen)} {what}; usually {usual}.", usual
     raise ValueError(f"no words for the kind {facts.kind!r}")
