@@ -19,11 +19,7 @@ install: .venv/installed
 	touch $@
 
 demo: install
-	mkdir -p demo
-	$(BIN)/offbeat simulate -o demo/shop.jsonl -n 40000 --seed 7
-	$(BIN)/offbeat fit demo/shop.jsonl -o demo/model
-	$(BIN)/offbeat detect demo/shop.jsonl -m demo/model --limit 10
-	$(BIN)/offbeat evaluate demo/model demo/shop.jsonl --labels demo/shop.jsonl.labels.csv
+	$(BIN)/python examples/demo.py demo
 
 test: install
 	$(BIN)/python -m pytest -q -n 2

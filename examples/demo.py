@@ -1,0 +1,75 @@
+"""Simulate a shop, learn from the first half of its log, look at the second, and say which faults were found.
+
+    python examples/demo.py [FOLDER]
+
+The commands are run as a user types them. A fault counts as found when one of the lines that it is labelled on lies in
+a session that was flagged; health checks and the like belong to no session, so they cannot be flagged here.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+
+LINES = 80_000
+
+
+def offbeat(command: str, folder: Path) -> None:
+    """Show a command and run it in the folder; an exit code other than 0 ends the demo."""
+    print(f"\n$ offbeat {command}", flush=True)
+    code = "import sys; from offbeat.cli import main; sys.exit(main())"
+    subprocess.run([sys.executable, "-c", code, *shlex.split(command)], cwd=folder, check=True)  # noqa: S603 - ours
+
+
+def split(folder: Path, log: str) -> None:
+    """Cut the log in the middle: ``before.jsonl``, and ``after.jsonl`` with labels of its own."""
+    half = LINES // 2
+    lines = (folder / log).read_text(encoding="utf-8").splitlines(keepends=True)
+    (folder / "before.jsonl").write_text("".join(lines[:half]), encoding="utf-8")
+    (folder / "after.jsonl").write_text("".join(lines[half:]), encoding="utf-8")
+    labels = pl.read_csv(folder / f"{log}.labels.csv", infer_schema_length=None)
+    after = labels.filter(pl.col("line") > half).with_columns(line=pl.col("line") - half)
+    after.write_csv(folder / "after.jsonl.labels.csv")
+
+
+def found(folder: Path) -> tuple[pl.DataFrame, int, int]:
+    """Return faults and how many were found, by kind; sessions flagged; and how many of those hold a labelled line."""
+    log = pl.read_ndjson(folder / "after.jsonl", infer_schema_length=None).select("trace")
+    labels = pl.read_csv(folder / "after.jsonl.labels.csv", infer_schema_length=None)
+    scores = pl.read_parquet(folder / "scores.parquet")
+    flagged = scores.filter("is_anomaly")["key"].implode()
+    # One row a line of the log, in the order of the lines.
+    lines = pl.concat([log, labels], how="horizontal").filter(pl.col("label") == 1)
+    lines = lines.with_columns(hit=pl.col("trace").is_in(flagged).fill_null(False))
+    faults = lines.group_by("kind", "incident").agg(pl.col("hit").any())
+    kinds = faults.group_by("kind").agg(injected=pl.len(), found=pl.col("hit").sum()).sort("kind")
+    right = lines.filter("hit")["trace"].n_unique()
+    return kinds, len(flagged[0]), right
+
+
+def main() -> None:
+    """Run the demo."""
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "demo")
+    folder.mkdir(parents=True, exist_ok=True)
+    offbeat(f"simulate -o shop.jsonl -n {LINES} --seed 7", folder)
+    split(folder, "shop.jsonl")
+    print(
+        f"\nThe first {LINES // 2:,} lines are before.jsonl, the rest is after.jsonl. Both hold faults; no label is seen."
+    )
+    offbeat("fit before.jsonl -o model", folder)
+    offbeat("detect after.jsonl -m model --scores scores.parquet --limit 5", folder)
+    offbeat("evaluate model after.jsonl --labels after.jsonl.labels.csv", folder)
+    kinds, flagged, right = found(folder)
+    print(f"\n{'fault':24} injected  found")
+    for kind, injected, hits in kinds.iter_rows():
+        print(f"{kind:24} {injected:8}  {hits:5}")
+    print(f"{'all':24} {kinds['injected'].sum():8}  {kinds['found'].sum():5}")
+    print(f"\n{flagged:,} sessions were flagged; {right:,} of them hold a line of a fault.")
+
+
+if __name__ == "__main__":
+    main()
