@@ -58,7 +58,7 @@ def main() -> None:
     offbeat(f"simulate -o shop.jsonl -n {LINES} --seed 7", folder)
     split(folder, "shop.jsonl")
     print(
-        f"\nThe first {LINES // 2:,} lines are before.jsonl, the rest is after.jsonl. Both hold faults; no label is seen."
+        f"\nThe first {LINES // 2:,} lines are before.jsonl, the rest after.jsonl. Both hold faults; no label is seen."
     )
     offbeat("fit before.jsonl -o model", folder)
     offbeat("detect after.jsonl -m model --scores scores.parquet --limit 5", folder)
