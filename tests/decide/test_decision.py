@@ -88,6 +88,15 @@ def test_the_alert_share_is_what_is_flagged(decision, scores):
     assert 0 <= decision.alert_share <= 0.05
 
 
+def test_training_that_is_all_alike_flags_what_is_beyond_it():
+    """Where the anchor cannot tell the training units apart, they are none of them flagged, and a stranger one is."""
+    rng = np.random.default_rng(4)
+    made = Decision.fit({"presence": np.full(90, 0.01), "count": rng.random(90)}, np.ones(90))
+    assert made.alert_share == 0
+    asked = {"presence": np.array([0.005, 0.01, 0.02, 5.0]), "count": np.full(4, 0.5)}
+    assert (made(asked) >= made.threshold).tolist() == [False, False, True, True]
+
+
 def test_clean_training_flags_fewer(scores):
     """Declared clean, at most half a percent of training on the anchor is flagged."""
     made = Decision.fit({"presence": scores["presence"]}, np.ones(N), clean=True)

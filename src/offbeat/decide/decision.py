@@ -75,7 +75,11 @@ class Decision:
         made = cls({view: Calibration.fit(s, weight) for view, s in scores.items()})
         made.anchor = next((v for v in (ANCHOR, *scores) if v in scores and v != TIE_BREAKER), TIE_BREAKER)
         knee = Knee(0.0005, CLEAN_SHARE) if clean else Knee()
-        made.line = knee.fit(made.calibrations[made.anchor](scores[made.anchor]), weight)
+        surprise = made.calibrations[made.anchor](scores[made.anchor])
+        made.line = knee.fit(surprise, weight)
+        if made.line > surprise.max():
+            # Nothing in training is set apart: the line lies where all that was seen ends.
+            made.line = float(np.log(weight.sum() + 1))
         fused = made(scores)
         made.threshold = made.line if rule is None else rule.fit(fused, weight)
         made.fused = Calibration.fit(fused, weight)
