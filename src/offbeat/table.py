@@ -35,6 +35,12 @@ _STORED: Final = ("file", "line", "timestamp", "level", "source", "message", "fi
 _ROWS: Final = 262_144
 #: A part is also closed at so many bytes, for events may be 64 KiB each.
 _BYTES: Final = 64 << 20
+#: White space that a template shows as one space.
+_RUN: Final = r"\s{2,}|[^\S ]"
+#: Pieces of a template from which its regular expression would take milliseconds a line.
+_MANY: Final = 12
+_DIGITS: Final = "digits of a second"
+_NONE: Final = pl.lit([], pl.List(pl.String))
 #: Digits of a second's fraction to the format of a time, by the finest unit that the log has.
 _FORMATS: Final = {0: "%Y-%m-%dT%H:%M:%SZ", 3: "%Y-%m-%dT%H:%M:%S%.3fZ", 6: "%Y-%m-%dT%H:%M:%S%.6fZ"}
 
@@ -158,9 +164,11 @@ class Table:
         with tempfile.TemporaryDirectory(prefix="offbeat-") as folder:
             parts = self._read(Path(folder), limit, precision=True)
             for path in parts.paths:
-                # Small slices: the first lines appear soon, and a reader that goes away costs little.
-                for frame in pl.read_ipc(path).iter_slices(_ROWS // 8):
-                    out.write(_json_lines(self._finish(frame), self.columns, frame, parts.fractions))
+                frame = pl.read_ipc(path)
+                digits = frame["file"].replace_strict(parts.fractions, default=0, return_dtype=pl.UInt8)
+                rows = self._finish(frame).with_columns(digits.alias(_DIGITS))
+                for part in rows.iter_slices(_ROWS // 32):  # the text of a part is several times as large
+                    out.write(_json_lines(part))
         return parts.rows
 
     def head(self, limit: int) -> pl.DataFrame:
@@ -293,22 +301,51 @@ def variable_parts(messages: pl.Series, templates: pl.Series) -> pl.Series:
         does not fit the text of its template, as one that was cut for its length.
     """
     frame = pl.DataFrame({"row": pl.int_range(len(messages), eager=True), "message": messages, "template": templates})
+    frame = frame.with_columns(pl.col("message").str.strip_chars())
+    frame = frame.with_columns(runs=pl.col("message").str.contains(_RUN))
     done = []
-    for (template,), rows in frame.partition_by("template", as_dict=True).items():
+    for (template, runs), rows in frame.partition_by("template", "runs", as_dict=True).items():
         literals = VARIABLE.split(str(template))[::2]
-        none = pl.lit([], pl.List(pl.String)).alias("values")
-        if len(literals) > 1:
-            # Between the parts stands what every message of the template has; a run of spaces counts as one.
-            between = [re.escape(literal).replace(r"\ ", r"\s+") for literal in literals]
-            pattern = "(?s)^" + "(.*?)".join(between) + "$"
-            groups = rows["message"].str.strip_chars().str.extract_groups(pattern).struct.unnest()
-            values = pl.when(pl.all_horizontal(pl.all().is_null())).then(none).otherwise(pl.concat_list(pl.all()))
-            done.append(groups.select(rows["row"], values.alias("values")))
+        texts = rows["message"]
+        if len(literals) == 1:
+            values = pl.select(_NONE).to_series().new_from_index(0, rows.height)
+        elif runs and len(literals) <= _MANY:
+            values = _by_regex(texts, literals)
         else:
-            done.append(rows.select("row", none))
+            values = _by_splitting(texts.str.replace_all(_RUN, " ") if runs else texts, literals)
+        done.append(pl.DataFrame({"row": rows["row"], "values": values}))
     if not done:
         return pl.Series("values", [], dtype=pl.List(pl.String))
     return pl.concat(done).sort("row")["values"]
+
+
+def _by_splitting(texts: pl.Series, literals: Sequence[str]) -> pl.Series:
+    """Find each literal behind the one before; leftmost places leave most room, so nothing has to be tried twice."""
+    first, *inner, last = literals
+    rest = pl.DataFrame({"rest": texts}).with_columns(fits=pl.col("rest").str.starts_with(first))
+    rest = rest.with_columns(pl.col("rest").str.strip_prefix(first))
+    parts = []
+    for number, literal in enumerate(inner):
+        if not literal:  # two parts without anything between: the first one takes nothing
+            parts.append(texts.clear().extend_constant("", len(texts)).alias(str(number)))
+            continue
+        pair = rest["rest"].str.splitn(literal, 2).struct.unnest()
+        parts.append(pair["field_0"].alias(str(number)))
+        rest = rest.with_columns(pair["field_1"].alias("rest"))
+    end = rest.select(
+        pl.col("rest").str.strip_suffix(last).alias("last"),
+        (pl.col("fits") & pl.col("rest").str.ends_with(last)).fill_null(False).alias("fits"),
+    )
+    whole = pl.DataFrame([*parts, end["last"]])
+    return whole.select(pl.when(end["fits"]).then(pl.concat_list(pl.all())).otherwise(_NONE)).to_series()
+
+
+def _by_regex(texts: pl.Series, literals: Sequence[str]) -> pl.Series:
+    """Match the template as a regular expression in which a space stands for any white space."""
+    between = [re.escape(literal).replace(r"\ ", r"\s+") for literal in literals]
+    groups = texts.str.extract_groups("(?s)^" + "(.*?)".join(between) + "$").struct.unnest()
+    fits = ~pl.all_horizontal(pl.all().is_null())
+    return groups.select(pl.when(fits).then(pl.concat_list(pl.all())).otherwise(_NONE)).to_series()
 
 
 def _note_fractions(frame: pl.DataFrame, digits: dict[int, int]) -> None:
@@ -321,24 +358,20 @@ def _note_fractions(frame: pl.DataFrame, digits: dict[int, int]) -> None:
         digits[file] = max(digits.get(file, 0), found)
 
 
-def _json_lines(rows: pl.DataFrame, columns: Sequence[str], part: pl.DataFrame, digits: dict[int, int]) -> bytes:
+def _json_lines(rows: pl.DataFrame) -> bytes:
     """Encode rows as JSON lines; the fields are JSON already and go in as they are.
 
     Args:
-        rows: finished rows.
-        columns: their names, in order.
-        part: the same rows as they were stored, for their ``file``.
-        digits: of a second, by file.
+        rows: finished rows, with the digits of a second that their file's times have.
     """
     if "timestamp" in rows.columns:
+        kinds = rows[_DIGITS].unique()
         time = pl.col("timestamp").dt
-        texts = pl.coalesce(
-            pl.when(part["file"] == file).then(time.to_string(_FORMATS[found])) for file, found in digits.items()
-        )
-        rows = rows.with_columns(texts)
-    plain = [name for name in columns if name != "fields"]
+        texts = (pl.when(pl.col(_DIGITS) == kind).then(time.to_string(_FORMATS[kind])) for kind in kinds)
+        rows = rows.with_columns(pl.coalesce(texts).alias("timestamp"))
+    plain = [name for name in rows.columns if name not in ("fields", _DIGITS)]
     text = pl.struct(plain).struct.json_encode() if plain else pl.lit("{}")
-    if "fields" in columns:
+    if "fields" in rows.columns:
         start = pl.concat_str(text.str.strip_suffix("}"), pl.lit(',"fields":' if plain else '"fields":'))
         text = pl.concat_str(start, pl.col("fields").fill_null("{}"), pl.lit("}"))
     return (str(rows.select(text.str.join("\n")).item()) + "\n").encode()
