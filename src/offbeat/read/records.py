@@ -360,15 +360,9 @@ def field_column(records: Sequence[Record | None], name: str) -> pl.Series:
     """One named field of every record as text."""
     found: list[Any] = [None] * len(records)
     for row, record in enumerate(records):
-        if record is None:
-            continue
-        if name in record:
-            found[row] = record[name]
-            continue
-        if "." not in name:
-            continue
-        path = find_path(record, name)
-        found[row] = getter(path)(record) if path else None
+        path = None if record is None else find_path(record, name)
+        if record is not None and path is not None:
+            found[row] = getter(path)(record)
     return to_texts(found)
 
 
