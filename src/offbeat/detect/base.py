@@ -154,18 +154,24 @@ class Detector(ABC):
         self.sequences_seen_ = int(values["sequences_seen"])
 
 
-def order_evidence(data: Ragged, surprise: Floats) -> dict[str, Any]:
-    """Return the columns of EVIDENCE for a view that scores each event: its most surprising one, shape (events,) in."""
+def order_evidence(data: Ragged, surprise: Floats, p: Floats | None = None) -> dict[str, Any]:
+    """Return the columns of EVIDENCE for a view that scores each event: its most surprising one.
+
+    Args:
+        data: n sequences.
+        surprise: of each event, shape (events,).
+        p: probability of each event, shape (events,); ``exp(-surprise)`` unless given.
+    """
     worst = segment_argmax(surprise, data.rows, len(data))
     some = worst >= 0
     at = np.where(some, worst, 0)
     ids = data.ids if len(data.ids) else np.zeros(1, dtype=np.int64)
-    values = surprise if len(data.ids) else np.zeros(1)
+    chance = (np.exp(-surprise) if p is None else p) if len(data.ids) else np.ones(1)
     return {
         "kind": np.full(len(data), "order"),
         "template": ids[at].astype(np.uint32),
         "event": pl.Series(np.where(some, at - data.offsets[:-1], 0)).cast(pl.UInt32).set(pl.Series(~some), None),
         "seen": some.astype(float),
         "usual": np.zeros(len(data)),
-        "share": np.exp(-values[at]),
+        "share": np.minimum(chance[at], 1.0),
     }

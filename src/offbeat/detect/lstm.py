@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from offbeat.detect.base import Detector, State, order_evidence
-from offbeat.detect.ragged import Floats, Ragged, segment_max
+from offbeat.detect.ragged import Floats, Ragged, run_sum, segment_argmax, segment_max
 
 #: Tokens the network knows beside the templates; nets.next_event writes them, and scoring must agree.
 END, START, UNKNOWN, FIRST = 0, 1, 2, 3
@@ -21,11 +21,14 @@ class LSTM(Detector):
     """Score a sequence by the events an LSTM did not expect.
 
     The network reads the whole session, state carried, from an explicit start event, and gives the probability of each
-    next event. The score is the largest ``-ln p`` of an event; the end event is learned but scored apart
-    (``end_score``), for mixed into the maximum it drowns the order of events on logs whose sessions are cut off.
+    next event. An event's regret is how much less probable it was than the most probable one, ``ln p(best) - ln p``:
+    where anything may come, nothing is strange. The score is the largest sum of regrets over ``span`` consecutive
+    events, for what is out of order upsets the next predictions too, and a rare choice does not. The end event is
+    learned but not scored, for mixed in it drowns the order of events on logs whose sessions are cut off.
 
     Args:
         embedding, hidden: sizes of the layers.
+        span: consecutive events whose regrets are summed.
         epochs, patience, learning_rate, batch_tokens, tokens: limits of training, see ``nets.next_event.Plan``.
         seed: of everything random.
     """
@@ -38,15 +41,17 @@ class LSTM(Detector):
         self,
         embedding: int = 32,
         hidden: int = 64,
+        span: int = 3,
         epochs: int = 60,
         patience: int = 8,
-        learning_rate: float = 3e-3,
+        learning_rate: float = 2e-3,
         batch_tokens: int = 2048,
         tokens: int = 1_500_000,
         seed: int = 0,
     ) -> None:
         self.embedding = embedding
         self.hidden = hidden
+        self.span = span
         self.epochs = epochs
         self.patience = patience
         self.learning_rate = learning_rate
@@ -68,10 +73,13 @@ class LSTM(Detector):
         self.onnx_ = next_event_graph(net)
         self._session: Any = None
 
-    def log_p(self, data: Ragged) -> tuple[Floats, Floats]:
-        """Return ``ln p`` of each event given those before it, shape (events,), and of each end, shape (n,)."""
+    def log_p(self, data: Ragged) -> tuple[Floats, Floats, Floats]:
+        """Return ``ln p`` of each event, of the most probable one in its place, and of each end, given what came before.
+
+        Of shapes (events,), (events,) and (n,).
+        """
         session = self._open()
-        of_event, of_end = np.zeros(len(data.ids)), np.zeros(len(data))
+        of_event, of_best, of_end = np.zeros(len(data.ids)), np.zeros(len(data.ids)), np.zeros(len(data))
         order = np.argsort(data.lengths, kind="stable")
         for at in range(0, len(order), _BATCH):
             which = order[at : at + _BATCH]
@@ -86,15 +94,21 @@ class LSTM(Detector):
             codes = np.where(codes + FIRST < self.vocabulary_, codes + FIRST, UNKNOWN)
             predict = np.where(inside, codes, END)
             read = np.concatenate([np.full((1, len(which)), START), predict[:-1]])
-            out = np.empty(predict.shape, np.float32)
+            out, best = np.empty(predict.shape, np.float32), np.empty(predict.shape, np.float32)
             for step in range(0, longest, _STEP):
                 part = slice(step, step + _STEP)
-                out[part], h, c = session.run(
-                    ["log_p", "h", "c"], {"read": read[part], "predict": predict[part], "h0": h, "c0": c}
-                )
+                feed = {"read": read[part], "predict": predict[part], "h0": h, "c0": c}
+                out[part], best[part], h, c = session.run(["log_p", "best", "h", "c"], feed)
             of_event[source[inside]] = out[inside]
+            of_best[source[inside]] = best[inside]
             of_end[which] = out[lengths, np.arange(len(which))]
-        return of_event, of_end
+        return of_event, of_best, of_end
+
+    def _sums(self, data: Ragged) -> tuple[Floats, Floats]:
+        """Return the regret of each event, and the sum of regrets up to and with it, both of shape (events,)."""
+        of_event, of_best, _ = self.log_p(data)
+        regret = of_best - of_event
+        return regret, run_sum(regret, data.rows, self.span)
 
     def expected(self, codes: Sequence[int], event: int, k: int = 3) -> list[tuple[int | None, float]]:
         """Return the ``k`` most likely events at place ``event`` of a sequence, with their probabilities.
@@ -120,11 +134,15 @@ class LSTM(Detector):
         return self._session
 
     def _score(self, data: Ragged) -> Floats:
-        of_event, _ = self.log_p(data)
-        return segment_max(-of_event, data.rows, len(data))
+        return segment_max(self._sums(data)[1], data.rows, len(data))
 
     def _evidence(self, data: Ragged) -> dict[str, Any]:
-        return order_evidence(data, -self.log_p(data)[0])
+        regret, sums = self._sums(data)
+        end = segment_argmax(sums, data.rows, len(data))[data.rows]
+        place = np.arange(len(regret))
+        # Of the events whose regrets sum to the score, the one with the largest is named.
+        inside = (place <= end) & (place > end - self.span)
+        return order_evidence(data, np.where(inside, regret, -1.0), np.exp(self.log_p(data)[0]))
 
     def state(self) -> State:
         """Return the network as ONNX, and the losses of its training."""

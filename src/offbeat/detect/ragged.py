@@ -143,6 +143,15 @@ def segment_max(values: Floats, rows: Ints, n: int) -> Floats:
     return out
 
 
+def run_sum(values: Floats, rows: Ints, k: int) -> Floats:
+    """Return, for each event, the sum over it and the ``k - 1`` events before it in its row, shape (events,)."""
+    out = values.copy()
+    for step in range(1, min(k, len(values))):
+        same = rows[step:] == rows[:-step]
+        out[step:] += np.where(same, values[:-step], 0.0)
+    return out
+
+
 def segment_argmax(values: Floats, rows: Ints, n: int) -> Ints:
     """Return the position of the largest value (the first of equals) in each of ``n`` rows; -1 for a row without."""
     order = np.lexsort((-np.arange(len(values)), values, rows))

@@ -47,7 +47,7 @@ class Plan:
     epochs: int = 60
     patience: int = 8
     batch_tokens: int = 2048
-    learning_rate: float = 3e-3
+    learning_rate: float = 2e-3
     validation: float = 0.1
     chunk: int = 256
     tokens: int = 1_500_000

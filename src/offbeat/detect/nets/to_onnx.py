@@ -24,7 +24,8 @@ def next_event_graph(net: NextEvent) -> bytes:
     """Return the serialised model.
 
     Inputs: ``read`` int64 (time, batch), ``predict`` int64 (time, batch), ``h0`` and ``c0`` float32 (1, batch, hidden).
-    Outputs, computed only where asked: ``log_p`` float32 (time, batch) of the token to predict, ``all`` float32
+    Outputs, computed only where asked: ``log_p`` float32 (time, batch) of the token to predict, ``best`` float32 (time,
+    batch) of the most probable one, ``all`` float32
     (time, batch, vocabulary), the log-probability of every token, and the states ``h`` and ``c``.
     """
     w = {k: v.detach().numpy() for k, v in net.state_dict().items()}
@@ -50,10 +51,11 @@ def next_event_graph(net: NextEvent) -> bytes:
         helper.make_node("Unsqueeze", ["predict", "axis2"], ["index"]),
         helper.make_node("GatherElements", ["all", "index"], ["picked"], axis=2),
         helper.make_node("Squeeze", ["picked", "axis2"], ["log_p"]),
+        helper.make_node("ReduceMax", ["all", "axis2"], ["best"], keepdims=0),
     ]
     ints = [helper.make_tensor_value_info(n, TensorProto.INT64, ["time", "batch"]) for n in ("read", "predict")]
     states = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, "batch", hidden]) for n in ("h0", "c0")]
-    outs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["time", "batch"]) for n in ("log_p",)]
+    outs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["time", "batch"]) for n in ("log_p", "best")]
     outs += [helper.make_tensor_value_info("all", TensorProto.FLOAT, ["time", "batch", len(w["out.bias"])])]
     outs += [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, "batch", hidden]) for n in ("h", "c")]
     tensors = [numpy_helper.from_array(np.ascontiguousarray(v), k) for k, v in constants.items()]
