@@ -3,6 +3,7 @@
 import gzip
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,9 +15,11 @@ import pytest
 from polars.testing import assert_frame_equal
 from samples import QUICK, sequences, shop_log
 
-from offbeat import Lines, OffbeatError, Pipeline, read_labels
+from offbeat import Budget, Lines, OffbeatError, Pipeline, read_labels
 from offbeat.errors import InputError, ModelError, NotEnoughDataError, OptionError
+from offbeat.group import sessions
 from offbeat.intake import Options
+from offbeat.read import blocks
 from offbeat.schema import SCORES, SEQUENCES
 
 FAST = ("presence", "count")
@@ -294,6 +297,28 @@ def test_how_the_log_is_split_into_files_does_not_matter(tmp_path):
     one = fitted(Lines(lines), session_by=r"order-\d+").cross_score().scores.drop("file", "first_line", "last_line")
     several = fitted(names, session_by=r"order-\d+").cross_score().scores.drop("file", "first_line", "last_line")
     assert_frame_equal(one, several)
+
+
+@pytest.mark.parametrize("window", [None, "10", "30s"])
+def test_how_the_input_is_cut_does_not_matter(shop_file, monkeypatch, window):
+    """Read in blocks of a few lines and with sessions closed early, scores and findings are the same."""
+    how = {"session_by": r"order-\d+"} if window is None else {"window": window}
+    made = fitted(shop_file, **how)
+    assert made.grouping is not None
+    whole = made.score(shop_file)
+    expected = findings(whole.with_budget(Budget(50, "1000")))
+    monkeypatch.setattr(blocks, "SIZE", 1500)
+    monkeypatch.setattr(blocks, "_FIRST", 700)
+    monkeypatch.setattr(sessions, "_FLUSH_EVENTS", 20)
+    if window is None:
+        made.grouping = replace(made.grouping, idle=60_000_000)
+    cut = made.score(shop_file)
+    # A session closed early is no longer open at the end of the input; nothing else may differ.
+    one, other = (run.scores.drop("open_at_end").sort("key") for run in (whole, cut))
+    assert_frame_equal(one, other, check_exact=True)
+    again = fitted(shop_file, **how).score(shop_file)
+    assert_frame_equal(again.scores, whole.scores, check_exact=True)
+    assert findings(cut.with_budget(Budget(50, "1000"))) == expected
 
 
 def test_personal_data_are_masked_before_anything_sees_them(tmp_path):
