@@ -3,7 +3,7 @@
 import pytest
 
 from offbeat.explain import Facts, sentence
-from offbeat.explain.words import rate, shortened, times
+from offbeat.explain.words import burst_sentence, duration, rate, shortened, times
 
 
 @pytest.mark.parametrize(
@@ -77,3 +77,23 @@ def test_long_templates_are_cut():
     assert len(shortened("x" * 500)) == 90
     assert shortened("x" * 500).endswith("…")
     assert shortened("short") == "short"
+
+
+def test_a_burst_names_who_and_what_others_do():
+    """Many events of one address are said with their number, time and what is usual, or that nobody else has any."""
+    reason, expected = burst_sentence("Failed password from <*>", "1.2.3.4", 147, 2, 436.0)
+    assert reason == (
+        "“Failed password from <*>” comes 147 times within 7.3 minutes for 1.2.3.4; usually at most twice for others."
+    )
+    assert expected == "at most twice for others"
+    reason, _ = burst_sentence("Invalid user from <*>", "1.2.3.4", 43, 0, 0.0)
+    assert reason == "“Invalid user from <*>” comes 43 times at once for 1.2.3.4; from nobody else."
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.00025, "250 µs"), (0.0355, "36 ms"), (1.25, "1.2 s"), (90, "90 s"), (1200, "20 minutes"), (12600, "3.5 hours")],
+)
+def test_lengths_of_time_are_said_in_fitting_units(seconds, said):
+    """Two figures, in the unit that a person would choose."""
+    assert duration(seconds) == said

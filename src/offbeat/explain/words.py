@@ -109,3 +109,19 @@ def sentence(facts: Facts) -> tuple[str, str]:
             what = f"after “{shortened(facts.before)}”" if facts.before is not None else "after the event before it"
             return f"{t} comes {duration(facts.seen)} {what}; usually {usual}.", usual
     raise ValueError(f"no words for the kind {facts.kind!r}")
+
+
+def burst_sentence(template: str, value: str, events: int, usual: int, seconds: float) -> tuple[str, str]:
+    """Return the reason and what was expected for many events of a template that share a value.
+
+    Args:
+        template: its text.
+        value: who or what the events have in common, such as an address.
+        events: how many there are.
+        usual: how many others have at most, nearly always; 0 where there are no others.
+        seconds: from the first to the last.
+    """
+    expected = f"at most {times(usual)} for others" if usual else "from nobody else"
+    within = f"within {duration(seconds)}" if seconds > 0 else "at once"
+    usually = f"usually {expected}" if usual else expected
+    return f"“{shortened(template)}” comes {times(events)} {within} for {value}; {usually}.", expected
