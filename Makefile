@@ -38,7 +38,7 @@ format: install
 	$(BIN)/ruff check --fix .
 
 docs: install
-	$(BIN)/python docs/make_cli.py
+	$(BIN)/python docs/make_reference.py
 
 wheel: install
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .
