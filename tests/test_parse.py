@@ -155,7 +155,16 @@ def test_values_are_what_stands_between_the_template(messages):
         assert len(values) in (0, len(pieces) - 1)
         if values:
             whole = "".join(a + b for a, b in zip(pieces, [*values, ""], strict=True))
-            assert whole.split() == message.split()
+            assert whole.split() == message.lstrip("\n").split("\n")[0].split()
+
+
+def test_values_of_long_and_of_several_lines():
+    """Templates speak of the first line within a limit, and so do the values."""
+    texts = pl.Series(["\nflush took 20 ms\n\tat Store.java:7", "flush took 3 ms", "sent 7 " + "bytes and " * 500])
+    miner = Miner()
+    codes = miner.encode(Miner.shapes(texts))
+    templates = miner.learn().frame["template"].gather(miner.templates(codes))
+    assert [values[0] for values in table.variable_parts(texts, templates)] == ["20", "3", "7"]
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8"), max_size=30), min_size=1, max_size=8))

@@ -24,6 +24,10 @@ _STEPS: Final = 512
 #: Lines looked at for the values of one pattern, and of all together.
 _SAMPLE: Final = 20_000
 _SAMPLES: Final = 1_000_000
+#: Matching takes time by the bytes of the lines and the parts of the template: half a second for so many together. Of
+#: long lines fewer are looked at, but so many at least.
+_EFFORT: Final = 10_000_000
+_LEAST: Final = 100
 _TOP: Final = 5
 #: Rows that wait to be added up; adding up costs a group-by over all that is known.
 _PENDING: Final = 200_000
@@ -113,10 +117,13 @@ class Patterns:
         progress("reading values")
         samples = _sample(self.logs, self.catalog, wanted)
         texts = {row.code: row.template for row in rows}
-        return {
-            int(code): (frame.height, _parts_of(frame["message"], texts[int(code)]))
-            for (code,), frame in samples.partition_by("code", as_dict=True).items()
-        }
+        out = {}
+        for (code,), frame in samples.partition_by("code", as_dict=True).items():
+            template = texts[int(code)]
+            effort = int(frame["message"].str.len_bytes().sum()) * template.count("<") // frame.height
+            messages = frame.sort("chance").head(max(_LEAST, _EFFORT // max(1, effort)))["message"]
+            out[int(code)] = (len(messages), _parts_of(messages, template))
+        return out
 
 
 def find_patterns(

@@ -18,7 +18,8 @@ import polars as pl
 
 from offbeat.errors import OptionError
 from offbeat.group import Key, parse_key
-from offbeat.mine import Catalog, Miner
+from offbeat.mine import Catalog, Limits, Miner
+from offbeat.mine.mask import CUT
 from offbeat.mine.values import VARIABLE
 from offbeat.read import Logs, open_logs
 
@@ -298,10 +299,10 @@ def variable_parts(messages: pl.Series, templates: pl.Series) -> pl.Series:
 
     Returns:
         ``values``, List(String), shape (n,): the parts in order; empty where a template has none, or where a message
-        does not fit the text of its template, as one that was cut for its length.
+        does not fit the text of its template, as where learning met a limit.
     """
     frame = pl.DataFrame({"row": pl.int_range(len(messages), eager=True), "message": messages, "template": templates})
-    frame = frame.with_columns(pl.col("message").str.strip_chars())
+    frame = frame.with_columns(_mined(pl.col("message")).str.strip_chars())
     frame = frame.with_columns(runs=pl.col("message").str.contains(_RUN))
     done = []
     for (template, runs), rows in frame.partition_by("template", "runs", as_dict=True).items():
@@ -317,6 +318,15 @@ def variable_parts(messages: pl.Series, templates: pl.Series) -> pl.Series:
     if not done:
         return pl.Series("values", [], dtype=pl.List(pl.String))
     return pl.concat(done).sort("row")["values"]
+
+
+def _mined(message: pl.Expr) -> pl.Expr:
+    """The part of a message that its template speaks of: the first line, within the limit on its length."""
+    line = (
+        pl.when(message.str.contains("\n", literal=True)).then(message.str.extract(r"^\n*([^\n]*)")).otherwise(message)
+    )
+    long = line.str.len_bytes() > Limits.line
+    return pl.when(long & (line.str.len_chars() > Limits.line)).then(line.str.head(Limits.line) + CUT).otherwise(line)
 
 
 def _by_splitting(texts: pl.Series, literals: Sequence[str]) -> pl.Series:

@@ -142,6 +142,13 @@ def _short(time: datetime | None) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S") if time is not None else ""
 
 
+def _number(value: float | None) -> str:
+    """Write a number for people: whole ones in full."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value == round(value) and abs(value) < 1e15 else f"{value:,.6g}"
+
+
 def _expanded(row: Pattern, found: tuple[int, Sequence[Part]] | None, width: int | None) -> Iterator[list[Piece]]:
     room = max(40, width - 8) if width else _LINE
     yield [
@@ -154,10 +161,11 @@ def _expanded(row: Pattern, found: tuple[int, Sequence[Part]] | None, width: int
         spread = ""
         if part.median is not None and part.distinct > 1:
             unit = {"duration": " s", "size": " bytes"}.get(part.kind, "")
-            spread = f", {part.low:,.6g} to {part.high:,.6g}{unit}, median {part.median:,.6g}"
+            spread = f", {_number(part.low)} to {_number(part.high)}{unit}, median {_number(part.median)}"
         distinct = "one value" if part.distinct == 1 else f"{part.distinct:,} values"
         top = ", ".join(f"{printable(value, 40)} ({count:,})" for value, count in part.top)
-        yield [("        ", ""), (f"<{number}> {part.kind}: {distinct}{spread}: ", "dim"), (top, "")]
+        what = f"<{number}> {part.kind}: {distinct}{spread}: "
+        yield [("        ", ""), (what, "dim"), (printable(top, max(20, room - len(what))), "")]
     if parts and lines < row.count:
         yield [("        ", ""), (f"values of {lines:,} of its lines", "dim")]
     yield []
