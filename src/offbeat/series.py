@@ -110,8 +110,10 @@ def axis_of(run: Run) -> Axis:
     low, high = int(times[0]), int(times[-1])
     stray = max(1, int(len(times) * _STRAY)) if len(times) > 2 else 0
     inner_low, inner_high = int(times[stray]), int(times[-1 - stray])
-    if 0 < (inner_high - inner_low) * 10 < high - low:
-        low, high = inner_low, inner_high
+    inner = inner_high - inner_low
+    if 0 < inner * 10 < high - low:
+        near = times[(times >= inner_low - inner) & (times <= inner_high + inner)]
+        low, high = int(near[0]), int(near[-1])
     return Axis(True, low, max(high, low + 1_000_000))
 
 

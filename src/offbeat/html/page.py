@@ -81,7 +81,7 @@ def context(run: Run, findings: Sequence[Finding], trained: Mapping[str, Any], t
         "unit": run.unit,
         "threshold": charts.short(run.threshold),
         "timed": timeline.axis.timed,
-        "outside": timeline.outside,
+        "outside": _outside(run, timeline.outside),
         "timeline": charts.timeline(run, shown),
         "incidents": [_incident(run, one, i) for i, one in enumerate(shown)],
         "left_out": len(findings) - len(shown),
@@ -115,6 +115,14 @@ def _judged(run: Run) -> str:
     flagged = int(run.scores["is_anomaly"].sum())
     counts = f"{run.tally.events:,} events in {run.scores.height:,} {run.unit}s"
     return f"{counts}, {flagged:,} of them flagged ({run.alert_share:.2%})"
+
+
+def _outside(run: Run, units: int) -> str:
+    if units == 0:
+        return ""
+    return (
+        f"{units:,} {run.unit}{' lies' if units == 1 else 's lie'} off this axis, without a time or far from the rest."
+    )
 
 
 def _headline(total: int) -> str:
