@@ -5,16 +5,14 @@
 DATA is the folder that holds ``loghub_2k``. One configuration, the default, for all systems. With SYSTEM named, the
 groups and texts that differ are shown, and the lines whose message is not what the ground truth takes for it.
 
-GA (grouping accuracy) is the share of lines whose group equals the ground truth's group exactly; FTA is the F1 of
-templates that have both the right lines and the right text (Khan et al., ICSE 2022, with GA per line as in Zhu et al.,
-ICSE-SEIP 2019). In texts every ``<name>`` is read as ``<*>`` and adjacent ones are joined.
+GA and FTA are those of ``templates.py``, which hands the miner the ground truth's messages; here the messages are cut
+out of the lines by offbeat itself.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
+from templates import plain, quality
 
 
 @dataclass
@@ -34,12 +33,6 @@ class Result:
     found: int
     true: int
     rows: pl.DataFrame
-
-
-def normal(template: str) -> str:
-    """Return a template in the form that is compared."""
-    text = re.sub(r"<[^<>\s]*>", "<*>", template)
-    return re.sub(r"(?:<\*>)+", "<*>", " ".join(text.split()))
 
 
 def parsed(log: Path) -> pl.DataFrame:
@@ -58,16 +51,8 @@ def measure(folder: Path) -> Result:
     rows = truth.join(parsed(folder / f"{name}_2k.log"), on="line", how="left").with_columns(
         pl.col("template_id").fill_null("no event of its own"), pl.col("template").fill_null("")
     )
-    sizes = dict(rows.group_by("EventTemplate").len().iter_rows())
-    lines, texts = 0, 0
-    groups = rows.group_by("template_id").agg(pl.len(), pl.col("EventTemplate").unique(), pl.col("template").first())
-    for _, count, trues, template in groups.iter_rows():
-        if len(trues) == 1 and sizes[trues[0]] == count:
-            lines += count
-            texts += normal(template) == normal(trues[0])
-    precision, recall = texts / groups.height, texts / len(sizes)
-    fta = 2 * precision * recall / (precision + recall) if texts else 0.0
-    return Result(lines / rows.height, fta, groups.height, len(sizes), rows)
+    ga, fta = quality(rows["EventTemplate"], rows["template"])
+    return Result(ga, fta, rows["template_id"].n_unique(), rows["EventTemplate"].n_unique(), rows)
 
 
 def explain(result: Result, show: int) -> None:
@@ -82,7 +67,7 @@ def explain(result: Result, show: int) -> None:
     for (true,), part in rows.partition_by("EventTemplate", as_dict=True).items():
         found = Counter(part["template_id"].to_list())
         wrong = len(found) > 1 or sizes[part["template_id"][0]] != part.height
-        if not wrong and normal(str(true)) == normal(part["template"][0]):
+        if not wrong and plain(str(true)) == plain(part["template"][0]):
             continue
         print(f"  {'group' if wrong else 'text '} {part.height:5} {str(true)[:150]}")
         for name, count in found.most_common(show):
