@@ -15,8 +15,8 @@ from offbeat.detect import DETECTORS, Ragged
 from offbeat.errors import InputError, OptionError
 from offbeat.evaluate.labels import Labels
 from offbeat.evaluate.metrics import measure
-from offbeat.evaluate.order import recall_at, swap_neighbours
-from offbeat.evaluate.protocols import PROTOCOLS, Split, load
+from offbeat.evaluate.order import ALTERATIONS, alter, recall_at
+from offbeat.evaluate.protocols import Split, load
 from offbeat.intake import Intake, Options, Sources, learn_units
 from offbeat.learn import DEFAULT, score_views
 from offbeat.pipeline import Pipeline, truth
@@ -25,7 +25,7 @@ from offbeat.pipeline import Pipeline, truth
 WHOLE: Final = "offbeat"
 #: What a row of results holds besides the detector, the seed and how often a sequence counts.
 METRICS: Final = ("precision", "recall", "f1", "fpr", "ap", "auc", "mcc", "alerts_per_1000", "best_f1")
-_SWAPPED: Final = 0.02
+_ALTERED: Final = 0.02
 
 
 @dataclass(frozen=True)
@@ -106,16 +106,43 @@ def _codes(pipeline: Pipeline, frame: pl.DataFrame) -> pl.DataFrame:
     return Intake(frame.drop("label"), Options()).sequences(pipeline.ids)
 
 
+def order_table(pipeline: Pipeline, split: Split, seed: int) -> list[dict[str, Any]]:
+    """Return which view notices which change: the recall at 2 % false positives, a row for each alteration.
+
+    2 % of the normal test units are altered; ``channels`` are the views that see single changes, under one budget.
+    """
+    normal = _codes(pipeline, split.test.filter(~pl.col("label")))
+    decision = pipeline.fitted.decision
+    rows = []
+    for how in ALTERATIONS:
+        sequences, altered = alter(normal["templates"], _ALTERED, seed, how)
+        raw = score_views(pipeline.fitted.views, normal.with_columns(templates=sequences))
+        row: dict[str, Any] = {"altered": how, "seed": seed}
+        row |= {view: recall_at(s, altered) for view, s in raw.items()}
+        rows.append(row | {"channels": recall_at(decision.channels(raw), altered)})
+    return rows
+
+
 def _swapped(pipeline: Pipeline, split: Split, seed: int) -> float:
     """Return the recall of swapped neighbours in 2 % of the normal test units, at 2 % false positives.
 
     Asked of the order channel where there is one, else of the detector itself.
     """
     normal = _codes(pipeline, split.test.filter(~pl.col("label")))
-    swapped, altered = swap_neighbours(normal["templates"], _SWAPPED, seed)
+    swapped, altered = alter(normal["templates"], _ALTERED, seed)
     raw = score_views(pipeline.fitted.views, normal.with_columns(templates=swapped))
     view = "lstm" if "lstm" in raw else next(iter(raw))
     return recall_at(raw[view], altered) if altered.any() else float("nan")
+
+
+def run_order(split: Split, seeds: Iterable[int], progress: Callable[[str], None] = lambda _: None) -> pl.DataFrame:
+    """Return the order table of the whole, the mean over seeds, one row an alteration."""
+    rows = []
+    for seed in seeds:
+        progress(f"{split.name}: alterations, seed {seed}")
+        pipeline = Pipeline(clean=split.clean, seed=seed).fit(split.train.drop("label"))
+        rows += order_table(pipeline, split, seed)
+    return pl.DataFrame(rows).drop("seed").group_by("altered", maintain_order=True).mean()
 
 
 def run_bench(
@@ -166,18 +193,13 @@ def table(summary: pl.DataFrame) -> list[str]:
     return out
 
 
+def order_lines(frame: pl.DataFrame) -> list[str]:
+    """Return the order table as lines of Markdown."""
+    out = ["| " + " | ".join(frame.columns) + " |", "|" + "---|" * frame.width]
+    return out + [
+        "| " + " | ".join(_f(v, 2) if isinstance(v, float) else v for v in row) + " |" for row in frame.rows()
+    ]
+
+
 def _f(value: float | None, digits: int = 3) -> str:
     return "–" if value is None or np.isnan(value) else f"{value:.{digits}f}"
-
-
-__all__ = [
-    "METRICS",
-    "PROTOCOLS",
-    "WHOLE",
-    "get_split",
-    "known_detectors",
-    "own_split",
-    "run_bench",
-    "summarise",
-    "table",
-]

@@ -21,8 +21,12 @@ from offbeat.tally import Tally
 
 #: Event columns that units carry as lists, beside templates and rows.
 EXTRA = ["timestamp", "level", "source"]
-#: Windows of this many events where no key is found.
+#: Windows of this many events where no key is found, and fewer where the log is so short that there would be few: by
+#: the number of events below which each size is taken.
 WINDOW = 100
+_SMALLER = ((2_000, 10), (10_000, 20), (40_000, 50))
+#: Events looked at to find a key.
+_SAMPLED = 20_000
 #: Sessions by a key whose values come back (a client, a process) end after this pause.
 _IDLE_SECONDS = 1800
 
@@ -193,11 +197,22 @@ class Intake:
     def sample(self, fields: Sequence[str]) -> pl.DataFrame:
         """Return the first events with their messages and some fields."""
         if self._frame is not None:
-            return self._frame.head(20_000)
+            return self._frame
         assert self.logs is not None  # noqa: S101 - sequences have no events to sample
         for frame in self.logs.batches(["message", "source"], fields):
-            return frame.head(20_000)
+            return frame
         raise InputError("holds no events", where=", ".join(self.logs.files) or "input")
+
+    def _count_to(self, enough: int) -> int:
+        """Return how many events there are, or some number from ``enough`` on: the first block alone says too little."""
+        if self._frame is not None or self.logs is None:
+            return 0 if self._frame is None else self._frame.height
+        count = 0
+        for frame in self.logs.batches(["line"]):
+            count += frame.height
+            if count >= enough:
+                break
+        return count
 
     def grouping(self) -> Grouping:
         """Decide how to group: as the options say, else by a key found by itself, else windows."""
@@ -213,9 +228,12 @@ class Intake:
             return Grouping(key, window, idle, f"by {o.session_by}, as asked")
         if window is not None:
             return Grouping(None, window, None, f"windows of {o.window}, as asked")
-        found, reason = find_key(self.sample(worth_trying(self.fields)), self.fields)
+        first = self.sample(worth_trying(self.fields))
+        found, reason = find_key(first.head(_SAMPLED), self.fields)
         if found is None:
-            return Grouping(None, WINDOW, None, f"windows of {WINDOW} lines, for {reason}")
+            count = self._count_to(_SMALLER[-1][0])
+            size = next((size for most, size in _SMALLER if count < most), WINDOW)
+            return Grouping(None, size, None, f"windows of {size} lines, for {reason}")
         if idle is None and found.entity:
             idle = _IDLE_SECONDS * 1_000_000
         return Grouping(found, None, idle, reason)

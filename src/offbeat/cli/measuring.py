@@ -26,6 +26,7 @@ def bench(
     detectors_: Annotated[str | None, typer.Option("--detectors", help="a,b or all; offbeat is the whole.")] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Repeat so often whatever has chance in it.")] = 5,
     seed: Seed = 0,
+    order: Annotated[bool, typer.Option("--order", help="Instead: which view notices altered sequences.")] = False,
     output: Annotated[
         str | None, typer.Option("-o", "--output", help="Write results.parquet and report.md there.")
     ] = None,
@@ -39,18 +40,25 @@ def bench(
     """Measure detectors: offbeat bench T1-free --data DIR --detectors all, or offbeat bench FILES --labels CSV."""
     from offbeat import bench as b
     from offbeat.errors import OptionError
+    from offbeat.evaluate.protocols import PROTOCOLS
     from offbeat.intake import Options
 
     names = b.known_detectors(detectors_)
-    if len(what) == 1 and what[0] in b.PROTOCOLS:
+    if len(what) == 1 and what[0] in PROTOCOLS:
         split = b.get_split(what[0], data)
     elif labels is None:
-        known = ", ".join(b.PROTOCOLS)
+        known = ", ".join(PROTOCOLS)
         raise OptionError(
             f"{what[0]!r} is no protocol", where="bench", hint=f"{known}; or your own files with --labels"
         )
     else:
         split = b.own_split(what, read_labels(labels), Options(format_, session_by, window, idle, tz))
+    if order:
+        found = b.run_order(split, range(seed, seed + seeds), progress() or (lambda _: None))
+        done()
+        for line in orjson_lines(found) if json else b.order_lines(found):
+            out(line)
+        return
     results = b.run_bench(split, names, range(seed, seed + seeds), progress() or (lambda _: None))
     done()
     summary = b.summarise(results)

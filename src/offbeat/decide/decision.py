@@ -31,6 +31,8 @@ BUDGET_NATS: Final = 8.0
 DISCOUNT: Final = 0.5
 #: What a nat beyond the budget adds to the threshold, so that a channel's alarms are ranked among themselves.
 BEYOND: Final = 0.01
+#: The channels that see single changes to a sequence, and their shares of a common budget.
+CHANNELS: Final[Mapping[str, float]] = {"lstm": 0.8, "count-vector": 0.2}
 #: Where training is declared clean, at most this share of it may be flagged.
 CLEAN_SHARE: Final = 0.005
 
@@ -108,6 +110,16 @@ class Decision:
         given = self.surprise(scores)
         tie = given.pop(TIE_BREAKER) if TIE_BREAKER in given and self.anchor != TIE_BREAKER else 0.0
         return np.asarray(np.maximum.reduce(list(given.values())) + tie, dtype=np.float64)
+
+    def channels(self, scores: Mapping[str, Floats]) -> Floats:
+        """Return how surprising a unit is to the channels that see single changes, each with its share of one budget.
+
+        Order takes most of it, for nothing else sees order; the mix of templates needs little, for it is exact. Shape
+        (n,), in nats: the largest of ``-ln(p / share)``. Without these views it is the anchor's surprise.
+        """
+        views = {view: share for view, share in CHANNELS.items() if view in scores} or {self.anchor: 1.0}
+        each = [self.calibrations[view](scores[view]) + np.log(share) for view, share in views.items()]
+        return np.asarray(np.maximum.reduce(each), dtype=np.float64)
 
     def p_value(self, fused: Floats) -> Floats:
         """Return the calibrated p-value of fused scores."""

@@ -74,7 +74,7 @@ class LSTM(Detector):
         self._session: Any = None
 
     def log_p(self, data: Ragged) -> tuple[Floats, Floats, Floats]:
-        """Return ``ln p`` of each event, of the most probable one in its place, and of each end, given what came before.
+        """Return ``ln p`` of each event, of the most probable one in its place, and of each end, given those before.
 
         Of shapes (events,), (events,) and (n,).
         """

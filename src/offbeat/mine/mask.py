@@ -36,12 +36,15 @@ def shapes(messages: pl.Series, line: int = 4096) -> pl.Series:
 
     Args:
         messages: String, any length.
-        line: characters of a message looked at; the rest is dropped and the shape ends in ``" …"``.
+        line: characters of a message's first line looked at; the rest is dropped and the shape ends in ``" …"``.
 
     Returns:
         String of the same length and name. A null message has the empty shape.
     """
     text = messages.fill_null("")
+    # Of an event of several lines, as one with a stack trace, the first says what happened.
+    if text.str.contains("\n", literal=True).any():
+        text = text.str.extract(r"^\n*([^\n]*)", 1)
     if (text.str.len_bytes() > line).any():
         text = text.to_frame("m").select(
             pl.when(pl.col("m").str.len_chars() > line)
