@@ -204,7 +204,7 @@ class Intake:
         raise InputError("holds no events", where=", ".join(self.logs.files) or "input")
 
     def _count_to(self, enough: int) -> int:
-        """Return how many events there are, or some number from ``enough`` on: the first block alone says too little."""
+        """Return how many events there are, or some number from ``enough`` on; one block alone says too little."""
         if self._frame is not None or self.logs is None:
             return 0 if self._frame is None else self._frame.height
         count = 0
