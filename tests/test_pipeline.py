@@ -279,13 +279,13 @@ def test_windows_within_keys():
     assert not run.windows
 
 
-def test_without_a_key_there_are_windows():
-    """A log without an identifier is cut into windows, and the reason is said."""
-    log = Lines([f"tick {i} of the clock, all well" for i in range(2500)])
-    made = fitted(log)
+@pytest.mark.parametrize(("lines", "window"), [(1_500, 10), (60_000, 100)])
+def test_without_a_key_there_are_windows(lines, window):
+    """A log without an identifier is cut into windows, smaller ones where it is short, and the reason is said."""
+    made = fitted(Lines([f"tick {i} of the clock, all is well with it today" for i in range(lines)]))
     assert made.grouping is not None
-    assert made.grouping.window == 100
-    assert "windows of 100 lines" in made.grouping.reason
+    assert made.grouping.window == window
+    assert f"windows of {window} lines" in made.grouping.reason
 
 
 def test_how_the_log_is_split_into_files_does_not_matter(tmp_path):

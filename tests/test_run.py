@@ -124,7 +124,7 @@ def test_views_say_what_they_contributed(run):
         assert max(one.views.values()) == pytest.approx(one.score, abs=1e-3)
 
 
-@pytest.mark.parametrize(("text", "allowed"), [("1/1000", 1), ("22/1000", 2), ("112/1000", 10), ("5000/1000", 90)])
+@pytest.mark.parametrize(("text", "allowed"), [("1/1000", 1), ("22/1000", 2), ("112/1000", 10), ("1000/1000", 90)])
 def test_a_budget_flags_the_strangest(run, text, allowed):
     """As many as the budget allows are flagged, the highest scores; the run itself is left alone."""
     within = run.with_budget(Budget.parse(text))
@@ -132,6 +132,7 @@ def test_a_budget_flags_the_strangest(run, text, allowed):
     assert scores["is_anomaly"].sum() == allowed
     assert scores.filter("is_anomaly")["score"].min() >= (scores.filter(~pl.col("is_anomaly"))["score"].max() or 0)
     assert sum(one.units for one in within.find()) == allowed
+    assert within.threshold == scores.filter("is_anomaly")["score"].min()
     assert flagged(run) == [f"order-{1000 + n}" for n in ODD]
 
 
