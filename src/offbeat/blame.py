@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from offbeat.detect.counts import deviation, dispersion
 from offbeat.errors import NotEnoughDataError
 from offbeat.schema import TIME
 
@@ -36,11 +37,6 @@ _THIN: Final = 0.1
 _MOST_CELLS: Final = 4_000
 #: Kinds of traces with fewer traces than this are pooled.
 _LEAST_TRACES: Final = 5
-#: Dispersions of counts that are tried, smallest first: a share of .05 is a spread of 22 % beyond chance.
-_DISPERSIONS: Final = np.array([0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4])
-#: The dispersion is such that this share of the other windows lies within its normal quantile. Not higher, for the
-#: same fault may lie in some of them.
-_WITHIN, _QUANTILE = 0.85, 1.44
 #: A pair of templates says what a gap usually is from this many on.
 _LEAST_GAPS: Final = 5
 #: Log gaps (natural logarithm) further from the usual than this count no further; single outliers are common.
@@ -206,8 +202,10 @@ def _frequency(log: _Log, name: Callable[[Any], str]) -> _Evidence:
     # Half an event in ten windows is never quite unexpected.
     expected = traces @ (written / np.maximum(traces[1:].sum(axis=0), 1)[:, None]) + 0.05
     template, source = cells % len(log.templates), cells // len(log.templates)
-    deviation = _deviation(seen, expected, _dispersion(seen[1:], expected[1:], template))[0]
-    score, worst = _strongest(np.abs(deviation), source, len(log.sources))
+    # An error that comes in bursts somewhere all the time says little about the service where it comes now, so all
+    # sources that write a template share its dispersion.
+    strange = deviation(seen, expected, dispersion(seen[1:], expected[1:], template))[0]
+    score, worst = _strongest(np.abs(strange), source, len(log.sources))
     reasons = [
         f"“{name(log.templates[template[w]])}” {seen[0, w]:,.0f} times, where {expected[0, w]:,.1f} are expected"
         if w >= 0
@@ -238,40 +236,6 @@ def _busiest(cell: Ints, window: Ints) -> Ints:
 def _table(row: Ints, column: Ints, rows: int, columns: int) -> Floats:
     """Count pairs of codes, shape (rows, columns)."""
     return np.bincount(row * columns + column, minlength=rows * columns).reshape(rows, columns).astype(np.float64)
-
-
-def _deviation(seen: Floats, expected: Floats, dispersion: Any) -> Floats:
-    """Return the deviance residuals of a negative binomial (McCullagh and Nelder, 1989), about standard normal."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        gain = np.where(seen > 0, seen * np.log(seen / expected), 0.0)
-    mass = (seen + 1 / dispersion) * np.log((1 + dispersion * seen) / (1 + dispersion * expected))
-    return np.asarray(np.sign(seen - expected) * np.sqrt(np.maximum(2 * (gain - mass), 0.0)))
-
-
-def _dispersion(seen: Floats, expected: Floats, template: Ints) -> Floats:
-    """Return the dispersion of each cell, shape (cells,): the smallest under which the other windows look normal.
-
-    It is shared by all sources that write a template: an error that comes in bursts somewhere all the time says little
-    about the service where it comes now.
-    """
-    found = np.full(seen.shape[1], _DISPERSIONS[-1])
-    open_ = np.ones(seen.shape[1], dtype=bool)
-    windows = len(seen)
-    for dispersion in _DISPERSIONS[:-1]:
-        at = np.flatnonzero(open_)
-        if not len(at):
-            break
-        size = np.abs(_deviation(seen[:, at], expected[:, at], dispersion))
-        flat = pl.DataFrame(
-            {"t": np.tile(template[at], windows), "z": size.ravel(), "many": (expected[:, at] >= 0.5).ravel()}
-        )
-        # Where next to nothing is expected nothing is learned, unless there is nothing else.
-        some = flat.with_columns(any=pl.col("many").any().over("t")).filter(pl.col("many") | ~pl.col("any"))
-        spread = some.group_by("t").agg(pl.col("z").quantile(_WITHIN, "linear"))
-        normal = spread.filter(pl.col("z") <= _QUANTILE)["t"].to_numpy()
-        done = at[np.isin(template[at], normal)]
-        found[done], open_[done] = dispersion, False
-    return found
 
 
 def _strongest(size: Floats, group: Ints, groups: int) -> tuple[Floats, Ints]:
