@@ -55,7 +55,7 @@ def timeline(run: Run, findings: Sequence[Finding]) -> Markup:
                 base,
                 _some_bars(at, heights, ~t.flagged, base, "bar"),
                 _some_bars(at, heights, t.flagged, base, "bar flagged"),
-                line((t.at + 0.5) / t.columns, base - scale.place(t.usual) * plot, 1.5 / t.columns, "usual"),
+                line((t.at + 0.5) / t.columns, base - scale.place(t.usual) * plot, 4.5 / t.columns, "usual"),
             ),
         )
     ]
@@ -63,7 +63,8 @@ def timeline(run: Run, findings: Sequence[Finding]) -> Markup:
         y = base - float(scale.place(np.array(run.threshold))) * plot
         parts.append(tag("line", x1=0, x2="100%", y1=y, y2=y, class_="threshold"))
         text = f"threshold {short(run.threshold)}"
-        parts.append(tag("svg", tag("rect", x=-104, y=0, width=104, height=17, class_="ground"), x="100%", y=y - 21))
+        ground = tag("rect", x=-104, y=0, width=104, height=17, class_="ground")
+        parts.append(tag("svg", ground, x="100%", y=y - 21, overflow="visible"))
         parts.append(tag("text", text, x="100%", dx=-4, y=y - 9, text_anchor="end", class_="tick strong"))
     parts += [_markers(run, findings, t.axis), x_axis(t.axis, base)]
     words = f"Highest score of {t.columns} stretches, with the threshold and {len(findings)} incidents marked"
