@@ -20,6 +20,8 @@ _STYLES: Final = {"WARN": "yellow", "ERROR": "red", "FATAL": "bold red", "TRACE"
 _BARS: Final = "▁▂▃▄▅▆▇█"
 #: Widest cell of a column that is not the last; what is longer ends in an ellipsis.
 _CELL: Final = 40
+#: Narrower terminals show patterns without their first and last times, for the text is worth more.
+_WIDE: Final = 140
 #: The last column where stdout is no terminal.
 _LINE: Final = 400
 
@@ -120,7 +122,7 @@ def patterns(
              ("(new) " if row.new else "") + row.template]
         )  # fmt: skip
     heads = ["count", "share", "so far", "course", "first seen", "last seen", "id", "pattern"]
-    if all(row.first_seen is None for row in shown):
+    if all(row.first_seen is None for row in shown) or (width is not None and width < _WIDE):
         heads = [*heads[:4], *heads[6:]]
         rows = [[*row[:4], *row[6:]] for row in rows]
     rest = found.rows[limit:]
