@@ -108,7 +108,13 @@ class Cells:
 
 def _first_step(at: pl.Series, timed: bool) -> int:
     """Return the finest step at which a first batch fits: where widening from the first step on would end too."""
-    return next(i for i, width in enumerate(_TIMES if timed else _ORDERS) if (at // width).n_unique() <= MOST_BUCKETS)
+    ladder: tuple[int, ...] = _TIMES if timed else _ORDERS
+    used = (at // ladder[0]).unique()
+    step = 0
+    while len(used) > MOST_BUCKETS and step + 1 < len(ladder):
+        used = (used // (ladder[step + 1] // ladder[step])).unique()
+        step += 1
+    return step
 
 
 def wider(timed: bool, span: int, most: int, least: int = 1) -> int:
