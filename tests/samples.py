@@ -51,8 +51,8 @@ def sequences(n: int = 120, seed: int = 0) -> pl.DataFrame:
 def frame(lists: list[list[int]], weight: list[float] | None = None) -> pl.DataFrame:
     """Return what a detector reads: template codes, and weights where given.
 
-    Every list of times, levels and sources that a view may need goes with them and follows from the codes alone, so
-    that equal sequences are equal in all of them.
+    Every list of times, levels, numbers and sources that a view may need goes with them and follows from the codes
+    alone, so that equal sequences are equal in all of them.
     """
     start = datetime(2026, 3, 1, tzinfo=UTC)
     gaps = [[sum(1 + code % 5 for code in one[: i + 1]) for i in range(len(one))] for one in lists]
@@ -62,6 +62,10 @@ def frame(lists: list[list[int]], weight: list[float] | None = None) -> pl.DataF
             [[start + timedelta(seconds=s) for s in one] for one in gaps], dtype=pl.List(pl.Datetime("us", "UTC"))
         ),
         "levels": pl.Series([[17 if code == 8 else 9 for code in one] for one in lists], dtype=pl.List(pl.UInt8)),
+        "values": pl.Series(
+            [[float(one[: i + 1].count(code)) for i, code in enumerate(one)] for one in lists],
+            dtype=pl.List(pl.Float64),
+        ),
         "sources": pl.Series([[code % 3 for code in one] for one in lists], dtype=pl.List(pl.UInt32)),
     }
     return pl.DataFrame(columns | ({} if weight is None else {"weight": pl.Series(weight, dtype=pl.Float64)}))

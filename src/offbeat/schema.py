@@ -60,11 +60,11 @@ SCORES: Final[Mapping[str, pl.DataType]] = {
 
 #: One row a unit: what made a view's score, in codes; words are made only for what is shown.
 EVIDENCE: Final[Mapping[str, pl.DataType]] = {
-    "kind": pl.String(),  # new pattern, rare pattern, missing event, count, mix, length, order, latency
+    "kind": pl.String(),  # new pattern, rare pattern, missing event, count, mix, length, order, latency, value
     "template": pl.UInt32(),  # the template in question
     "event": pl.UInt32(),  # its place in the sequence, 0-based; null for what is missing
-    "seen": pl.Float64(),  # how often it is there; for a latency, seconds since the event before
-    "usual": pl.Float64(),  # how often it usually is, or how many seconds
+    "seen": pl.Float64(),  # how often it is there; for a latency, seconds since the event before; a value
+    "usual": pl.Float64(),  # how often it usually is, or how many seconds, or the usual value
     "share": pl.Float64(),  # probability: of what was seen; for a count, of the usual one; else of presence
 }
 

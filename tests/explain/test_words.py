@@ -9,6 +9,11 @@ from offbeat.explain.words import burst_sentence, duration, rate, shortened, tim
 @pytest.mark.parametrize(
     ("facts", "reason"),
     [
+        (
+            Facts("latency", "session", "paid", 12.0, 0.1, 0.001, before="sent"),
+            "“paid” comes 12 s after “sent”; usually after 100 ms.",
+        ),
+        (Facts("value", "session", "took <*>", 95.0, 0.02, 0.001), "“took <*>” has the number 95; usually about 0.02."),
         (Facts("new pattern", "session", "disk gone", 1, 0, 0), "“disk gone” was never seen in training."),
         (
             Facts("rare pattern", "session", "retry", 1, 0, 0.001),

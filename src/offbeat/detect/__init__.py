@@ -9,9 +9,12 @@ from offbeat.detect.ngram import NGram
 from offbeat.detect.presence import Presence
 from offbeat.detect.ragged import Ragged
 from offbeat.detect.timing import Timing
+from offbeat.detect.values import Values
 
 #: Detectors by the names used on the command line.
-DETECTORS: dict[str, type[Detector]] = {d.name: d for d in (Presence, Count, LSTM, CountVector, NGram, Length, Timing)}
+DETECTORS: dict[str, type[Detector]] = {
+    d.name: d for d in (Presence, Count, LSTM, CountVector, NGram, Length, Timing, Values)
+}
 
 __all__ = [
     "DETECTORS",
@@ -25,4 +28,5 @@ __all__ = [
     "Ragged",
     "State",
     "Timing",
+    "Values",
 ]

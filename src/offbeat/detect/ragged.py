@@ -76,6 +76,13 @@ class Ragged:
         key, first = np.unique(self.rows * max(self.size, 1) + self.ids, return_index=True)
         return np.asarray(first - self.offsets[key // max(self.size, 1)], dtype=np.int64)
 
+    def lists(self, values: Floats) -> pl.Series:
+        """Return values of shape (events,) as one List(Float64) a sequence."""
+        flat = pl.DataFrame({"row": self.rows, "values": values}, schema={"row": pl.Int64, "values": pl.Float64})
+        found = flat.group_by("row", maintain_order=True).agg("values")
+        each = pl.DataFrame({"row": np.arange(len(self))}).join(found, on="row", how="left", maintain_order="left")
+        return each["values"].fill_null(pl.lit([], pl.List(pl.Float64)))
+
     def take(self, keep: Ints) -> Ragged:
         """Return the sequences at the positions ``keep``, in that order."""
         lengths = self.lengths[keep]

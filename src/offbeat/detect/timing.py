@@ -82,9 +82,7 @@ class Timing(Detector):
         flat = np.zeros(len(data.ids))
         at, surprise, _ = self._judged(data)
         flat[at] = surprise
-        rows = pl.DataFrame({"row": data.rows, "score": flat}).group_by("row", maintain_order=True).agg("score")
-        lists = pl.DataFrame({"row": np.arange(len(data))}).join(rows, on="row", how="left", maintain_order="left")
-        return lists["score"].fill_null(pl.lit([], pl.List(pl.Float64))).alias(self.name)
+        return data.lists(flat).alias(self.name)
 
     def _score(self, data: Ragged) -> Floats:
         at, surprise, _ = self._judged(data)

@@ -71,6 +71,11 @@ def _figures(x: float) -> str:
     return f"{x:,.0f}" if x >= 10 or x == round(x) else f"{x:.1f}"
 
 
+def _number(x: float) -> str:
+    """Write a number with three figures, or whole."""
+    return f"{x:,.0f}" if abs(x) >= 100 or x == round(x) else f"{x:.3g}"
+
+
 def sentence(facts: Facts) -> tuple[str, str]:
     """Return the reason, one sentence, and what was expected, a phrase."""
     t = f"“{shortened(facts.template)}”"
@@ -108,6 +113,9 @@ def sentence(facts: Facts) -> tuple[str, str]:
             usual = f"after {duration(facts.usual)}" if facts.usual > 0 else "at once"
             what = f"after “{shortened(facts.before)}”" if facts.before is not None else "after the event before it"
             return f"{t} comes {duration(facts.seen)} {what}; usually {usual}.", usual
+        case "value":
+            usual = f"about {_number(facts.usual)}"
+            return f"{t} has the number {_number(facts.seen)}; usually {usual}.", usual
     raise ValueError(f"no words for the kind {facts.kind!r}")
 
 
