@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
+from offbeat.detect.values import main_values, value_field
 from offbeat.errors import InputError, NotEnoughDataError, OptionError
 from offbeat.group import Key, Sessions, Windows, find_key, parse_key, parse_window
 from offbeat.group.keys import no_key, worth_trying
@@ -20,7 +21,7 @@ from offbeat.schema import SEQUENCES, TIME
 from offbeat.tally import Tally
 
 #: Event columns that units carry as lists, beside templates and rows.
-EXTRA = ["timestamp", "level", "source"]
+EXTRA = ["timestamp", "level", "source", "value"]
 #: Windows of this many events where no key is found, and fewer where the log is so short that there would be few: by
 #: the number of events below which each size is taken.
 WINDOW = 100
@@ -239,13 +240,17 @@ class Intake:
         return Grouping(found, None, idle, reason)
 
     def _batches(self, grouping: Grouping) -> Iterator[pl.DataFrame]:
-        """Yield events with ``shape`` and, where grouping needs them, ``keys`` instead of the message."""
-        key = grouping.key
+        """Yield events with ``shape``, ``value`` and, where grouping needs them, ``keys`` instead of the message."""
+        key, number = grouping.key, value_field(self.fields)
 
         def prepare(frame: pl.DataFrame) -> pl.DataFrame:
             shapes = Miner.shapes(frame["message"]).alias("shape")
+            if number is None:
+                value = main_values(frame["message"], shapes)
+            else:
+                value = frame[f"fields.{number}"].cast(pl.Float64, strict=False).alias("value")
             keys = [key.lists().alias("keys")] if key else []
-            return frame.select("file", "line", "timestamp", "level", "source", *keys).with_columns(shapes)
+            return frame.select("file", "line", "timestamp", "level", "source", *keys).with_columns(shapes, value)
 
         if self._frame is not None:
             for part in self._frame.iter_slices(262_144):
@@ -254,6 +259,7 @@ class Intake:
         assert self.logs is not None  # noqa: S101 - the third kind of data has no events
         columns = ["file", "line", "timestamp", "level", "source", "message"]
         wanted = [key.name] if key and key.is_field and key.column != key.name else []
+        wanted += [number] if number and number not in wanted else []
         yield from self.logs.batches(columns, wanted, then=prepare)
 
     def units(
