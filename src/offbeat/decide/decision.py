@@ -32,7 +32,7 @@ DISCOUNT: Final = 0.5
 #: What a nat beyond the budget adds to the threshold, so that a channel's alarms are ranked among themselves.
 BEYOND: Final = 0.01
 #: The channels that see single changes to a sequence, and their shares of a common budget.
-CHANNELS: Final[Mapping[str, float]] = {"lstm": 0.8, "count-vector": 0.2}
+CHANNELS: Final[Mapping[str, float]] = {"lstm": 0.65, "count-vector": 0.35}
 #: Where training is declared clean, at most this share of it may be flagged.
 CLEAN_SHARE: Final = 0.005
 
@@ -114,8 +114,8 @@ class Decision:
     def channels(self, scores: Mapping[str, Floats]) -> Floats:
         """Return how surprising a unit is to the channels that see single changes, each with its share of one budget.
 
-        Order takes most of it, for nothing else sees order; the mix of templates needs little, for it is exact. Shape
-        (n,), in nats: the largest of ``-ln(p / share)``. Without these views it is the anchor's surprise.
+        Order sees what is out of place, the nearest count vector what is doubled, lost or cut. Shape (n,), in nats: the
+        largest of ``-ln(p / share)``. Without these views it is the anchor's surprise.
         """
         views = {view: share for view, share in CHANNELS.items() if view in scores} or {self.anchor: 1.0}
         each = [self.calibrations[view](scores[view]) + np.log(share) for view, share in views.items()]
