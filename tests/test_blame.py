@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from offbeat.blame import BLAME, rank
+from offbeat.blame import BLAME, Blame, Ledger, rank
 from offbeat.errors import NotEnoughDataError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -130,6 +130,54 @@ def test_rows_without_time_or_source_are_left_out():
     odd = events.head(50).with_columns(source=pl.lit(None, pl.String))
     late = events.head(50).with_columns(timestamp=pl.lit(None, pl.Datetime("us", "UTC")))
     assert rank(pl.concat([events, odd, late]), *RANGE).equals(rank(events, *RANGE))
+
+
+def units(events):
+    """Return events as units: one a trace, sources as codes, in batches of 100."""
+    codes = {name: i for i, name in enumerate(sorted(set(CALLS)), 1)}
+    coded = events.with_columns(pl.col("source").replace_strict(codes, return_dtype=pl.UInt32))
+    made = coded.group_by("trace", maintain_order=True).agg(
+        timestamps="timestamp", sources="source", templates="template"
+    )
+    return [None, *codes], list(made.rename({"trace": "key"}).iter_slices(100))
+
+
+@pytest.mark.parametrize("fault", [replaced, slow])
+def test_a_ledger_ranks_units_as_events_are_ranked(fault):
+    """Units taken up in batches give the ranking of their events."""
+    events = log(fault)
+    names, batches = units(events)
+    ledger = Ledger()
+    for batch in batches:
+        ledger.add(batch)
+    ranked = ledger.rank(*RANGE, names, str)
+    expected = Blame(events).rank(*RANGE)
+    assert ranked.drop("score").equals(expected.drop("score"))
+    assert ranked["score"].to_list() == pytest.approx(expected["score"].to_list())
+
+
+def test_a_ledger_is_bounded():
+    """With room for a quarter of the events the fault is still blamed on its source; windows are no traces."""
+    names, batches = units(log(silent, traces=4000))
+    ledger = Ledger(most=7000)
+    windows = Ledger(most=7000)
+    for batch in batches:
+        ledger.add(batch)
+        windows.add(batch, traced=False)
+    assert sum(part.height for part in ledger._parts) <= 7000
+    assert ledger.rank(*RANGE, names)["source"][0] == "stock"
+    assert set(windows.rank(*RANGE, names)["kind"]) == {"frequency"}
+
+
+def test_a_ledger_without_events_says_so():
+    """Nothing taken up, or nothing with a source, cannot be ranked."""
+    with pytest.raises(NotEnoughDataError, match="no event was kept"):
+        Ledger().rank(*RANGE, [None])
+    names, batches = units(log())
+    ledger = Ledger()
+    ledger.add(batches[0].with_columns(pl.col("sources").list.eval(pl.element() * 0)))
+    with pytest.raises(NotEnoughDataError):
+        ledger.rank(*RANGE, names)
 
 
 @pytest.mark.slow

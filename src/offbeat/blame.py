@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
@@ -71,7 +71,122 @@ def rank(
     Raises:
         NotEnoughDataError: no event lies in the range, or all of them do.
     """
-    log = _Log.of(events, start, end)
+    return Blame(events).rank(start, end, name)
+
+
+class Blame:
+    """Events made ready for being asked about several ranges.
+
+    Args:
+        events: as for ``rank``.
+    """
+
+    def __init__(self, events: pl.DataFrame) -> None:
+        trace = pl.col("trace") if "trace" in events.columns else pl.lit(None, pl.String)
+        rows = events.select(
+            pl.col("timestamp").cast(TIME).dt.epoch("us").alias("at"), "source", "template", trace.alias("trace")
+        ).drop_nulls(["at", "source"])
+        rows = rows.sort("trace", "at", maintain_order=True)
+        # An event without a trace stands alone.
+        first = rows.select(pl.col("trace").ne_missing(pl.col("trace").shift(1)) | pl.col("trace").is_null())
+        self._first = first.to_series().to_numpy().copy()
+        self._first[:1] = True
+        self._trace = np.cumsum(self._first) - 1
+        self._at = rows["at"].to_numpy()
+        self._traced = rows["trace"].is_not_null().to_numpy()
+        self.sources, self._source = _codes(rows["source"])
+        self._templates, self._template = _codes(rows["template"])
+
+    def rank(self, start: datetime, end: datetime, name: Callable[[Any], str] = str) -> pl.DataFrame:
+        """Rank the sources; see ``offbeat.blame.rank``."""
+        low, high = (pl.Series([t]).cast(TIME).dt.epoch("us")[0] for t in (start, end))
+        return _ranked(self._between(low, high), name)
+
+    def _between(self, low: int, high: int) -> _Log:
+        """Return the traces that begin in a range of microseconds, and those of the windows to compare it with."""
+        window = _windows(self._at[self._first], low, high)
+        kept = window >= 0
+        inside = np.flatnonzero(kept[self._trace])
+        return _Log(
+            self.sources,
+            self._templates,
+            self._source[inside],
+            self._template[inside],
+            (np.cumsum(kept) - 1)[self._trace[inside]],
+            self._at[inside] / 1e6,
+            self._first[inside],
+            self._traced[inside],
+            window[kept],
+            int(window.max()) + 1,
+        )
+
+
+class Ledger:
+    """Keeps what ``rank`` needs while units stream by.
+
+    It is bounded: beyond ``most`` events only every second trace is kept, then every fourth, and so on. Counts are
+    compared trace by trace, so thinning does not bias them.
+
+    Args:
+        most: events kept, at most (20 bytes each).
+    """
+
+    def __init__(self, most: int = 1_000_000) -> None:
+        self.most = most
+        self._every = 1
+        self._parts: list[pl.DataFrame] = []
+        self._blame: Blame | None = None
+
+    def add(self, units: pl.DataFrame, traced: bool = True) -> None:
+        """Take up units.
+
+        Args:
+            units: SEQUENCES with lists ``timestamps`` and ``sources`` (codes).
+            traced: whether a unit is a trace: events of one request or session. Those of windows belong to none.
+        """
+        trace = pl.col("key").hash(seed=0)
+        flat = units.select("timestamps", "sources", "templates", trace=trace).filter(
+            pl.col("trace") % self._every == 0
+        )
+        flat = flat.explode("timestamps", "sources", "templates", empty_as_null=False)
+        named = flat.select(
+            timestamp="timestamps", source="sources", template="templates", trace="trace", traced=pl.lit(traced)
+        ).filter(pl.col("timestamp").is_not_null() & (pl.col("source") > 0))
+        self._parts.append(named)
+        self._blame = None
+        while sum(part.height for part in self._parts) > self.most and self._every < 2**40:
+            self._every *= 2
+            self._parts = [pl.concat(self._parts).filter(pl.col("trace") % self._every == 0)]
+
+    def rank(
+        self, start: datetime, end: datetime, sources: Sequence[str | None], name: Callable[[Any], str] = str
+    ) -> pl.DataFrame:
+        """Rank the sources; see ``offbeat.blame.rank``.
+
+        Args:
+            start: of the range in question.
+            end: of it.
+            sources: names by code.
+            name: from a template's code to its text.
+
+        Raises:
+            NotEnoughDataError: no event lies in the range, or all of them do.
+        """
+        if self._blame is None:
+            if not self._parts:
+                raise NotEnoughDataError("no event was kept", where="blame", hint="times and sources are needed")
+            kept = pl.concat(self._parts)
+            names = pl.Series([*sources, None], dtype=pl.String)
+            self._blame = Blame(
+                kept.with_columns(
+                    names.gather(kept["source"]).alias("source"),
+                    trace=pl.when("traced").then("trace"),
+                )
+            )
+        return self._blame.rank(start, end, name)
+
+
+def _ranked(log: _Log, name: Callable[[Any], str]) -> pl.DataFrame:
     often, late = _frequency(log, name), _latency(log)
     later = late.score > often.score
     score = np.where(later, late.score, often.score)
@@ -117,39 +232,6 @@ class _Log:
     window: Ints
     windows: int
 
-    @classmethod
-    def of(cls, events: pl.DataFrame, start: datetime, end: datetime) -> _Log:
-        trace = pl.col("trace") if "trace" in events.columns else pl.lit(None, pl.String)
-        rows = events.select(
-            pl.col("timestamp").cast(TIME).dt.epoch("us").alias("at"), "source", "template", trace.alias("trace")
-        ).drop_nulls(["at", "source"])
-        # An event without a trace stands alone.
-        rows = rows.sort("trace", "at", maintain_order=True).with_columns(
-            first=pl.col("trace").ne_missing(pl.col("trace").shift(1)) | pl.col("trace").is_null()
-        )
-        low, high = (pl.Series([t]).cast(TIME).dt.epoch("us")[0] for t in (start, end))
-        first = rows["first"].to_numpy().copy()
-        first[:1] = True
-        begins = rows["at"].to_numpy()[first]
-        window = _windows(begins, low, high)
-        kept = window >= 0
-        trace_of = np.cumsum(first) - 1
-        inside = kept[trace_of]
-        sources, source = _codes(rows["source"])
-        templates, template = _codes(rows["template"])
-        return cls(
-            sources,
-            templates,
-            source[inside],
-            template[inside],
-            (np.cumsum(kept) - 1)[trace_of[inside]],
-            rows["at"].to_numpy()[inside] / 1e6,
-            first[inside],
-            rows["trace"].is_not_null().to_numpy()[inside],
-            window[kept],
-            int(window.max()) + 1,
-        )
-
 
 def _codes(column: pl.Series) -> tuple[list[Any], Ints]:
     names = column.unique().sort()
@@ -167,7 +249,7 @@ def _windows(begins: Ints, low: int, high: int) -> Ints:
         where = "none" if not inside.any() else "all"
         raise NotEnoughDataError(
             f"{where} of the events are in the range; blame needs some there and some elsewhere to compare with",
-            where=f"{datetime.fromtimestamp(low / 1e6).astimezone().isoformat()}",
+            where=f"{datetime.fromtimestamp(low // 1_000_000, UTC):%Y-%m-%dT%H:%M:%SZ}",
             hint="a longer log or another range",
         )
     span = int(begins.max() - begins.min())
