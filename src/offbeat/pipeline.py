@@ -267,15 +267,32 @@ class Pipeline:
             ModelError: it is absent, damaged, changed, of another version, or needs a mask key.
         """
         values, frames, others, digest = bundle.read(path)
+        try:
+            made = cls._restored(values, frames, others, str(path), mask_key)
+        except (KeyError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError):
+            hint = "learn it again with this offbeat"
+            raise ModelError("holds something else than this offbeat writes", where=str(path), hint=hint) from None
+        made.hash = digest
+        made.progress = progress or made.progress
+        return made
+
+    @classmethod
+    def _restored(
+        cls,
+        values: Mapping[str, Any],
+        frames: Mapping[str, pl.DataFrame],
+        others: Mapping[str, bytes],
+        path: str,
+        mask_key: bytes | None,
+    ) -> Self:
         onnx = {name.removesuffix(".onnx"): data for name, data in others.items()}
         if values["masked"] and mask_key is None:
-            raise ModelError("was learned from masked text", where=str(path), hint="give --mask")
+            raise ModelError("was learned from masked text", where=path, hint="give --mask")
         views = values["views"]
         o = values["options"]
         made = cls(**o, detectors=values["order"], clean=values["clean"], threshold=values["threshold"])
-        made.seed, made.mask_key, made.summary, made.hash = values["seed"], mask_key, values["summary"], digest
+        made.seed, made.mask_key, made.summary = values["seed"], mask_key, values["summary"]
         made.params = {f"{name}.{k}": v for name in values["order"] for k, v in views[name]["params"].items()}
-        made.progress = progress or made.progress
         made.grouping = Grouping.from_dict(values["grouping"])
         made.sources = Sources(values["sources"])
         if "ids" in frames:
