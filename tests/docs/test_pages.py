@@ -1,5 +1,6 @@
 """The pages agree with the code and with each other."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -48,3 +49,16 @@ def test_changelog_knows_the_version():
     import offbeat
 
     assert offbeat.__version__ in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_nothing_opens_connections_or_unpickles():
+    """SECURITY says so: no module imports what talks to a network, or what runs code from files."""
+    forbidden = {"socket", "ssl", "http", "urllib", "requests", "httpx", "ftplib", "smtplib", "xmlrpc"}
+    forbidden |= {"pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
+    found = []
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            found += [f"{path.name}: {name}" for name in names if name.split(".")[0] in forbidden]
+    assert found == []
