@@ -9,14 +9,14 @@ from unittest import mock
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from read_helpers import ALL, adds_up
 
 from offbeat.errors import InputError
 from offbeat.read import Lines, open_logs
 from offbeat.read import parse as parsing
-from offbeat.read.blocks import Block, blocks
+from offbeat.read.blocks import Block, at_event, blocks
 from offbeat.read.files import Source
 from offbeat.read.formats import TEXT
 from offbeat.read.layout import Context, Want
@@ -183,8 +183,15 @@ def test_block_of_orphans():
     assert parsed.frame["span"].to_list() == [2, 1]
 
 
+# A header whose expression names the end of the line, and a line behind it that belongs to the event.
+ENDING = (
+    TEXT["kafka"].example + "\n#Fields: date time x\n" + TEXT["android"].example + "\n" + TEXT["proxifier"].example
+).encode()
+
+
 @QUICK
 @given(st.lists(LINE, min_size=1, max_size=25).map(b"\n".join), st.integers(3000, 9000))
+@example(ENDING, 3000)
 def test_result_does_not_depend_on_the_cut(content, size):
     """Blocks of any size give the events that one block gives, as long as an event fits into the block."""
     content = (content + b"\n") * 30
@@ -209,3 +216,12 @@ def test_result_does_not_depend_on_the_cut(content, size):
     longest = max(map(len, content.split(b"\n"))) + 1
     if (whole["span"].max() or 0) * longest < size:
         assert parts.equals(whole)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("layout", TEXT.values(), ids=lambda layout: layout.name)
+def test_every_format_is_cut_before_an_event(layout, end):
+    """A block ends before the last event's header, so that the lines that follow the header stay with it."""
+    line = layout.example.encode() + end
+    data = line + line + b"goes on" + end
+    assert at_event(layout.starts)(data) == len(line)

@@ -63,13 +63,14 @@ def at_event(starts: re.Pattern[bytes]) -> Cut:
     """Cut before the last line that begins an event, so that what follows it stays with it."""
 
     def cut(data: bytes, *, whole: bool = True) -> int:
-        end = data.rfind(b"\n") + 1
+        end = stop = data.rfind(b"\n") + 1
         low = max(0, end - _LOOK_BACK)
-        at = data.rfind(b"\n", low, end - 1) + 1 if end else 0
-        while at > low:
-            if starts.match(data[at : at + _HEADER]):
+        while stop > low:
+            at = data.rfind(b"\n", low, stop - 1) + 1
+            # The line alone, as the layout will see it: a header's expression may say where the line ends.
+            if at > low and starts.match(data[at : min(stop - 1, at + _HEADER)].removesuffix(b"\r")):
                 return at
-            at = data.rfind(b"\n", low, at - 1) + 1
+            stop = at
         return end if whole else 0
 
     return cut

@@ -106,9 +106,10 @@ _LOG4J: Final = (
     ),
     TextLayout(
         "kafka",
-        rf"\[(?P<time>{{iso}})\] {_LEVEL} (?P<message>.*?)(?: \((?P<source>[\w.$]+)\))?$",
+        rf"\[(?P<time>{{iso}})\] {_LEVEL} ",
         "[2023-01-29 16:42:09,486] INFO Loaded 12 logs in 31 ms (kafka.log.LogManager)",
         multiline=True,
+        tail=r"(?P<message>.*?)(?: \((?P<source>[\w.$]+)\))?$",
     ),
     TextLayout(
         "cassandra",
