@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from samples import shop_log
 
 from offbeat import Lines, Pipeline, report
+from offbeat.finding import Finding, Line
 from offbeat.report import printable
-from offbeat.run import Finding, Line
 
 HOSTILE = [
     "\x1b[31mred\x1b[0m",

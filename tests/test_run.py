@@ -10,7 +10,7 @@ from samples import shop_log
 from offbeat import Budget, Lines, Pipeline
 from offbeat import run as run_module
 from offbeat.decide.incidents import SEVERITIES
-from offbeat.run import iso
+from offbeat.finding import iso
 
 FAST = ("presence", "count")
 ODD = (5, 20, 21, 60)

@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from offbeat.budget import Budget
     from offbeat.errors import OffbeatError, UserError
     from offbeat.evaluate.labels import Labels, read_labels
+    from offbeat.finding import Finding, Line
     from offbeat.pipeline import Pipeline
     from offbeat.read import Lines
-    from offbeat.run import Finding, Line, Run
+    from offbeat.run import Run
 
 __version__ = "0.1.0"
 
@@ -32,9 +33,9 @@ __all__ = [
 
 _HOMES = {
     "Budget": "offbeat.budget",
-    "Finding": "offbeat.run",
+    "Finding": "offbeat.finding",
     "Labels": "offbeat.evaluate.labels",
-    "Line": "offbeat.run",
+    "Line": "offbeat.finding",
     "Lines": "offbeat.read",
     "OffbeatError": "offbeat.errors",
     "Pipeline": "offbeat.pipeline",

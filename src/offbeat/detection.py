@@ -12,7 +12,8 @@ import orjson
 
 from offbeat import bundle
 from offbeat.errors import OptionError
-from offbeat.run import Finding, Run
+from offbeat.finding import Finding
+from offbeat.run import Run
 
 
 def parse_time(text: str | None, where: str) -> datetime | None:

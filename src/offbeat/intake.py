@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
+from offbeat.detect.bursts import address_field, addresses
 from offbeat.detect.values import main_values, value_field
 from offbeat.errors import InputError, NotEnoughDataError, OptionError
 from offbeat.group import Key, Sessions, Windows, find_key, parse_key, parse_window
@@ -19,6 +20,7 @@ from offbeat.read import Lines, Logs, events_from_frame, open_logs
 from offbeat.read.mask import masker
 from offbeat.schema import SEQUENCES, TIME
 from offbeat.tally import Tally
+from offbeat.watch import Watch
 
 #: Event columns that units carry as lists, beside templates and rows.
 EXTRA = ["timestamp", "level", "source", "value"]
@@ -153,6 +155,7 @@ class Intake:
     without_key: int = 0
     events: int = 0
     tally: Tally = field(default_factory=Tally, repr=False)
+    watch: Watch = field(default_factory=Watch, repr=False)
     _frame: pl.DataFrame | None = field(default=None, repr=False)
     _sequences: pl.DataFrame | None = field(default=None, repr=False)
 
@@ -241,7 +244,7 @@ class Intake:
 
     def _batches(self, grouping: Grouping) -> Iterator[pl.DataFrame]:
         """Yield events with ``shape``, ``value`` and, where grouping needs them, ``keys`` instead of the message."""
-        key, number = grouping.key, value_field(self.fields)
+        key, number, origin = grouping.key, value_field(self.fields), address_field(self.fields)
 
         def prepare(frame: pl.DataFrame) -> pl.DataFrame:
             shapes = Miner.shapes(frame["message"]).alias("shape")
@@ -249,8 +252,10 @@ class Intake:
                 value = main_values(frame["message"], shapes)
             else:
                 value = frame[f"fields.{number}"].cast(pl.Float64, strict=False).alias("value")
+            address = addresses(frame["message"]) if origin is None else frame[f"fields.{origin}"]
             keys = [key.lists().alias("keys")] if key else []
-            return frame.select("file", "line", "timestamp", "level", "source", *keys).with_columns(shapes, value)
+            kept = frame.select("file", "line", "timestamp", "level", "source", *keys)
+            return kept.with_columns(shapes, value, address.alias("address"))
 
         if self._frame is not None:
             for part in self._frame.iter_slices(262_144):
@@ -259,7 +264,7 @@ class Intake:
         assert self.logs is not None  # noqa: S101 - the third kind of data has no events
         columns = ["file", "line", "timestamp", "level", "source", "message"]
         wanted = [key.name] if key and key.is_field and key.column != key.name else []
-        wanted += [number] if number and number not in wanted else []
+        wanted += [name for name in (number, origin) if name and name not in wanted]
         yield from self.logs.batches(columns, wanted, then=prepare)
 
     def units(
@@ -277,7 +282,8 @@ class Intake:
             self.events += frame.height
             frame = frame.with_columns(template=code(frame["shape"]), source=sources.encode(frame["source"]))
             self.tally.add(frame)
-            closed = grouper.push(frame.drop("shape"))
+            self.watch.add(frame)
+            closed = grouper.push(frame.drop("shape", "address"))
             if closed is not None:
                 yield closed
         if self.events == 0:
@@ -333,6 +339,7 @@ def learn_units(intake: Intake, grouping: Grouping, sources: Sources) -> tuple[p
     units = pl.concat(list(intake.units(grouping, miner.encode, sources)))
     catalog = miner.learn()
     intake.tally.rename(miner.templates)
+    intake.watch.rename(miner.templates)
     flat = miner.templates(units["templates"].explode(empty_as_null=False))
     owner = pl.Series("i", np.repeat(np.arange(units.height), units["events"].to_numpy()), dtype=pl.UInt32)
     lists = pl.DataFrame({"i": owner, "templates": flat}).group_by("i", maintain_order=True).all()

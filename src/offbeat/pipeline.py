@@ -12,6 +12,7 @@ import polars as pl
 from offbeat import bundle
 from offbeat.decide import Decision, Threshold, check_drift, parse_threshold
 from offbeat.detect import DETECTORS, Detector, Ragged, State
+from offbeat.detect.bursts import Bursts
 from offbeat.errors import InputError, ModelError, OffbeatError
 from offbeat.group.sessions import POSITION_BITS
 from offbeat.intake import Data, Grouping, Ids, Intake, Options, Sources, learn_units
@@ -72,6 +73,7 @@ class Pipeline:
         self.sources = Sources()
         self.summary: dict[str, Any] = {}
         self.hash: str | None = None
+        self.bursts: Bursts | None = None
         self._training: tuple[Intake, pl.DataFrame] | None = None
         make_views(self.detectors, self.params, seed)  # wrong names are said before anything is read
 
@@ -122,6 +124,7 @@ class Pipeline:
             "grouped": self.grouping.reason,
             "truncated": list(intake.logs.summary.truncated) if intake.logs else [],
         }
+        self.bursts = intake.watch.bursts
         self._training = (intake, units)
         return self
 
@@ -157,6 +160,7 @@ class Pipeline:
         grouping, catalog = self.grouping, self.catalog
         views = self.fitted.views
         intake = Intake(data, self.options, self.mask_key)
+        intake.watch.before = self.bursts
         self.progress("scoring")
         if grouping is None or catalog is None or intake.is_ids != isinstance(catalog, Ids):
             raise OffbeatError("learned from logs, asked about ids, or the other way round", where="Pipeline.score")
@@ -184,6 +188,7 @@ class Pipeline:
             tables.append(table)
             if "sources" in units.columns:
                 lanes.add(units, fused)
+                intake.watch.ledger.add(units, traced=self.grouping is None or self.grouping.window is None)
             rank = units.with_columns(unit=pl.int_range(seen, seen + units.height, dtype=pl.UInt32), fused=fused)
             kept = [_strangest(pl.concat([*kept, rank]))]
             seen += units.height
@@ -215,6 +220,7 @@ class Pipeline:
             summary=self._run_summary(intake, scores),
             tally=intake.tally,
             lanes=lanes,
+            watch=intake.watch,
         )
 
     def _run_summary(self, intake: Intake, scores: pl.DataFrame) -> dict[str, Any]:
@@ -244,6 +250,8 @@ class Pipeline:
             frames["ids"] = pl.DataFrame({"id": catalog.texts[: catalog.known]})
         elif catalog is not None:
             frames |= {f"catalog-{k}": v for k, v in catalog.to_frames().items()}
+        if self.bursts is not None:
+            frames["bursts"] = self.bursts.to_frame()
         values = {
             "options": asdict(self.options),
             "clean": self.clean,
@@ -299,6 +307,8 @@ class Pipeline:
             made.catalog = Ids(frames["ids"]["id"].to_list())
         else:
             made.catalog = Catalog.from_frames(_named(frames, "catalog"))
+        if "bursts" in frames:
+            made.bursts = Bursts.restore(frames["bursts"])
         detectors: dict[str, Detector] = {}
         for name in values["order"]:
             state = State(views[name]["state"], _named(frames, name), _named(onnx, name))

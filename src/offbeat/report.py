@@ -6,7 +6,8 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from offbeat.run import Finding, Run, iso
+from offbeat.finding import Finding, iso
+from offbeat.run import Run
 
 #: A piece of text and a style name; the command line turns styles into colour, or into nothing.
 Piece = tuple[str, str]

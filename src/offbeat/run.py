@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -17,10 +17,12 @@ from offbeat.decide import Decision, Drift, contributions
 from offbeat.decide.incidents import SEVERITIES, finding_id, join_alarms, severity
 from offbeat.detect import LSTM, Detector
 from offbeat.explain import Facts, sentence
+from offbeat.finding import Finding, Line, iso
 from offbeat.group.sessions import POSITION_BITS
 from offbeat.read import Logs
 from offbeat.schema import SCORES, SEQUENCES
 from offbeat.tally import Lanes, Tally
+from offbeat.watch import Watch, burst_finding, places_of, volume_finding
 
 #: Events and rows are kept for the flagged units and for this many of the strangest, for budgets that reach lower.
 KEPT: Final = 5_000
@@ -28,55 +30,6 @@ KEPT: Final = 5_000
 _AROUND: Final = 3
 #: Further strange units of an incident shown by a line each.
 _MORE: Final = 5
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line shown with a finding; ``mark`` is worst, strange, or None for context."""
-
-    file: str
-    line: int
-    offset: int | None
-    text: str
-    mark: str | None
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One incident, in the fields that ``--json`` prints."""
-
-    id: str
-    kind: str
-    severity: str
-    severity_reason: str
-    score: float
-    p_value: float
-    start: datetime | None
-    end: datetime | None
-    session: str | None
-    sources: list[str]
-    templates: list[dict[str, str]]
-    rules: list[str]
-    reason: str
-    expected: str
-    lines: list[Line]
-    units: int
-    views: dict[str, float]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as plain values, times as ISO 8601 in UTC."""
-        out = asdict(self)
-        for name in ("start", "end"):
-            out[name] = iso(out[name])
-        return out
-
-
-def iso(time: datetime | None) -> str | None:
-    """Return a time as ISO 8601 in UTC with Z; fractions only where there are any."""
-    if time is None:
-        return None
-    text = time.strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{text}.{time.microsecond:06d}".rstrip("0") + "Z" if time.microsecond else f"{text}Z"
 
 
 @dataclass
@@ -91,6 +44,9 @@ class Run:
         drift: set where the stored threshold was raised, for the log no longer fits the model.
         tally: how often each template came when, and the volume over time.
         lanes: how strange each source was when.
+        watch: volume, bursts and blame, beside the units.
+        stretch: only findings that lie, at least partly, between these times.
+        most: so many findings are allowed, None for any number.
     """
 
     scores: pl.DataFrame
@@ -110,6 +66,9 @@ class Run:
     summary: dict[str, Any] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
     lanes: Lanes = field(default_factory=Lanes)
+    watch: Watch = field(default_factory=Watch)
+    stretch: tuple[datetime | None, datetime | None] = (None, None)
+    most: int | None = None
 
     @property
     def patterns(self) -> pl.DataFrame:
@@ -145,7 +104,7 @@ class Run:
         flagged = np.zeros(self.scores.height, dtype=bool)
         flagged[order["unit"].head(allowed).to_numpy()] = True
         line = float(order["score"][allowed - 1]) if 0 < allowed <= order.height else math.inf
-        return self._flagged(pl.Series("is_anomaly", flagged), line)
+        return self._with(scores=self._flags(pl.Series(flagged)), threshold=line, most=allowed)
 
     def between(self, since: datetime | None, until: datetime | None) -> Run:
         """Return the run with only the units that lie, at least partly, in a stretch of time flagged."""
@@ -155,12 +114,13 @@ class Run:
         if until:
             inside &= pl.col("start") <= until
         flags = self.scores.select((pl.col("is_anomaly") & inside).fill_null(False))["is_anomaly"]
-        return self._flagged(flags, self.threshold)
+        return self._with(scores=self._flags(flags), stretch=(since, until))
 
-    def _flagged(self, flags: pl.Series, threshold: float) -> Run:
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        scores = self.scores.with_columns(flags.alias("is_anomaly"))
-        return Run(**(values | {"scores": scores, "threshold": threshold}))
+    def _flags(self, flags: pl.Series) -> pl.DataFrame:
+        return self.scores.with_columns(flags.alias("is_anomaly"))
+
+    def _with(self, **changed: Any) -> Run:
+        return replace(self, **changed)
 
     def find(self, limit: int | None = None) -> list[Finding]:
         """Return the findings, most severe first, then by p-value.
@@ -168,7 +128,26 @@ class Run:
         Args:
             limit: at most so many; None for all. Words and lines are made only for what is returned.
         """
-        alarms = self._alarms()
+        bursts = [row for row in self.watch.strange_bursts().iter_rows(named=True) if self._inside(row)]
+        alarms = _without(self._alarms(), bursts)
+        volumes = [row for row in self.watch.strange_volume(bursts).iter_rows(named=True) if self._inside(row)]
+        groups = self._groups(alarms)
+        limit = min((n for n in (limit, self.most) if n is not None), default=None)
+        refs = {i: self._refs(g) for i, (_, _, g) in enumerate(groups[:limit])}
+        places = {ref[:2] for marked in refs.values() for ref in marked}
+        lines = self._lines(places | {place for row in bursts for place in places_of(row)})
+        found = [self._finding(*groups[i], [lines(ref) for ref in marked]) for i, marked in refs.items()]
+        found += [burst_finding(row, self.texts, self.template_ids, lines) for row in bursts]
+        found += [volume_finding(row, self.texts, self.template_ids, self.sources) for row in volumes]
+        found.sort(key=lambda f: (-SEVERITIES.index(f.severity), f.p_value, -f.score, f.id))
+        return found[:limit]
+
+    def _inside(self, row: Mapping[str, Any]) -> bool:
+        since, until = self.stretch
+        return (since is None or row["end"] >= since) and (until is None or row["start"] <= until)
+
+    def _groups(self, alarms: pl.DataFrame) -> list[tuple[str, str, pl.DataFrame]]:
+        """Join alarms into incidents: severity, its reason and the alarms, strangest first; most severe first."""
         if alarms.height == 0:
             return []
         alarms = alarms.with_columns(join_alarms(alarms, self.windows))
@@ -181,10 +160,7 @@ class Run:
             excess = float(group["score"][0]) / max(self.threshold, 1.0)
             groups.append((*severity(excess, group.height, level), group))
         groups.sort(key=lambda g: (-SEVERITIES.index(g[0]), g[2]["p_value"][0], -g[2]["score"][0], g[2]["unit"][0]))
-        chosen = groups[:limit]
-        refs = {i: self._refs(g) for i, (_, _, g) in enumerate(chosen)}
-        lines = self._lines({ref[:2] for marked in refs.values() for ref in marked})
-        return [self._finding(*g, [lines(ref) for ref in refs[i]]) for i, g in enumerate(chosen)]
+        return groups
 
     def _alarms(self) -> pl.DataFrame:
         """Return the flagged units, one row each, with the evidence of the view that makes the score."""
@@ -241,10 +217,18 @@ class Run:
         )
 
     def _blamed(self, group: pl.DataFrame) -> list[str]:
-        """Return the sources involved: those of the strange lines first, then those that wrote most."""
+        """Return the sources involved, most to blame first.
+
+        Where blame cannot be laid, those of the strange lines come first, then those that wrote most.
+        """
         if "sources" not in group.columns:
             return []
         strange = Counter(group["source"].drop_nulls().to_list())
+        start, end = group["start"].min(), group["end"].max()
+        if isinstance(start, datetime) and isinstance(end, datetime):
+            blamed = self.watch.blamed(start, end, self.sources, self.texts)
+            if blamed:
+                return blamed
         wrote = Counter(group["sources"].explode().drop_nulls().to_list())
         ranked = sorted(wrote, key=lambda s: (-strange[s], -wrote[s], s))
         return [name for name in (self.sources[s] for s in ranked) if name is not None]
@@ -304,6 +288,13 @@ class Run:
             return Line("frame", ref[1], None, text, ref[2])
 
         return from_frame
+
+
+def _without(alarms: pl.DataFrame, bursts: list[dict[str, Any]]) -> pl.DataFrame:
+    """Leave out the alarms of sessions whose key is a burst's: they are that burst."""
+    if alarms.height == 0 or not bursts:
+        return alarms
+    return alarms.filter(~pl.col("key").is_in([row["value"] for row in bursts]))
 
 
 def unit_columns(units: pl.DataFrame, files: Sequence[str]) -> pl.DataFrame:

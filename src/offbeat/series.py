@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from offbeat.run import Finding, Run
+from offbeat.finding import Finding
+from offbeat.run import Run
 from offbeat.tally import wider
 
 Floats = NDArray[np.float64]

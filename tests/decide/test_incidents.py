@@ -32,8 +32,8 @@ def test_the_same_reason_close_in_time_is_one_incident():
 
 
 def test_how_close_is_close():
-    """Six hours between alarms for one reason, half an hour between those of one key, and not a minute more."""
-    for key, kind, limit in (("b", "count", 6), ("a", "order", 0.5)):
+    """A day between alarms for one reason, half an hour between those of one key, and not a minute more."""
+    for key, kind, limit in (("b", "count", 24), ("a", "order", 0.5)):
         for more, number in ((1 / 60, 0), (2.1 / 60, 1)):  # an alarm lasts a minute
             found = join_alarms(alarms((0, "a", 0, "count", 1), (1, key, limit + more - 1e-9, kind, 1)), False)
             assert found.to_list() == [0, number], (key, more)

@@ -8,8 +8,9 @@ from samples import shop_log
 
 from offbeat import Lines, Pipeline
 from offbeat.budget import Budget
+from offbeat.finding import Finding
 from offbeat.html import render
-from offbeat.run import Finding, Run
+from offbeat.run import Run
 
 #: Text that would become markup, script, an address, a template or an invisible mark, were it not made harmless.
 HOSTILE = (

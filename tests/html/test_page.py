@@ -16,9 +16,10 @@ from samples import shop_log
 from offbeat import Lines, report
 from offbeat.decide import Drift
 from offbeat.errors import OptionError
+from offbeat.finding import Finding, Line
 from offbeat.html import _environment, render, write_html
 from offbeat.html.page import ALL_PATTERNS, INCIDENTS
-from offbeat.run import Finding, Line, Run
+from offbeat.run import Run
 
 #: Everything the templates and charts are made of. A script, a form, a frame, an image or a link out is none of it.
 ELEMENTS = {

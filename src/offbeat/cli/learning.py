@@ -37,7 +37,8 @@ from offbeat.cli.options import (
 from offbeat.errors import InputError, OptionError
 
 if TYPE_CHECKING:
-    from offbeat.run import Finding, Run
+    from offbeat.finding import Finding
+    from offbeat.run import Run
 
 app = typer.Typer()
 

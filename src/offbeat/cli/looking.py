@@ -127,7 +127,7 @@ def patterns(
 def _print_patterns(found: Patterns, count: int, values: dict[int, tuple[int, list[Part]]] | None) -> None:
     import orjson
 
-    from offbeat.run import iso
+    from offbeat.finding import iso
 
     for row in found.rows[:count]:
         line: dict[str, Any] = {
@@ -177,7 +177,7 @@ def sniff(
 def _print_sniffed(what: Sniffed, first: pl.DataFrame, lost: pl.DataFrame, summary: ReadSummary) -> None:
     import orjson
 
-    from offbeat.run import iso
+    from offbeat.finding import iso
 
     def rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
         out = []

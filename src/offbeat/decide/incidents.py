@@ -9,7 +9,7 @@ from typing import Final
 import polars as pl
 
 #: Alarms for the same reason belong together when no more than this lies between them.
-SAME_REASON: Final = timedelta(hours=6)
+SAME_REASON: Final = timedelta(hours=24)
 #: Alarms of one session key belong together when no more than this lies between them.
 SAME_KEY: Final = timedelta(minutes=30)
 

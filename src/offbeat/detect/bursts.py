@@ -205,7 +205,8 @@ def _judged(runs: pl.DataFrame, before: pl.DataFrame | None, least: float) -> pl
         others=(pl.len().over("template") - pl.len().over(mine)).cast(pl.Float64),
         excess=beyond.sum().over("template") - beyond.sum().over(mine),
         many=tail.sum().over("template") - tail.sum().over(mine),
-        usual_excess=beyond.filter(beyond > 0).mean().fill_null(0.0),
+        # The mean over all templates, without the value's own: it must not set the scale that it is judged by.
+        usual_excess=(beyond.sum() - beyond.sum().over("value")) / (tail.sum() - tail.sum().over("value")).clip(1.0),
         own=pl.col("x").filter(~pl.col("asked")).max().over(mine),
     )
     stand_in = _PRIOR / (pl.col("others") + _PRIOR)

@@ -133,3 +133,22 @@ def burst_sentence(template: str, value: str, events: int, usual: int, seconds: 
     within = f"within {duration(seconds)}" if seconds > 0 else "at once"
     usually = f"usually {expected}" if usual else expected
     return f"“{shortened(template)}” comes {times(events)} {within} for {value}; {usually}.", expected
+
+
+def volume_sentence(name: str, kind: str, count: float, expected: float, seconds: float, also: int) -> tuple[str, str]:
+    """Return the reason and what was expected for a stretch of time with far more or fewer events than usual.
+
+    Args:
+        name: of what was counted: a template, a source, a level, or all lines.
+        kind: volume or silence.
+        count: events in the stretch.
+        expected: events expected there.
+        seconds: its length.
+        also: other series with the same trouble at that time.
+    """
+    usual = f"about {expected:,.0f} lines in {duration(seconds)}"
+    more = f", and {also:,} more series with it" if also else ""
+    if kind == "silence":
+        how = "falls silent" if count == 0 else f"comes only {times(count)}"
+        return f"“{shortened(name)}” {how} for {duration(seconds)}; usually {usual}{more}.", usual
+    return f"“{shortened(name)}” comes {times(count)} in {duration(seconds)}; usually {usual}{more}.", usual

@@ -17,7 +17,8 @@ from offbeat.html.svg import safe
 if TYPE_CHECKING:
     import jinja2
 
-    from offbeat.run import Finding, Run
+    from offbeat.finding import Finding
+    from offbeat.run import Run
 
 __all__ = ["render", "write_html"]
 

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from offbeat import series
+from offbeat.finding import Finding
 from offbeat.html.svg import (
     WIDE,
     bars,
@@ -24,7 +25,7 @@ from offbeat.html.svg import (
     tag,
     x_axis,
 )
-from offbeat.run import Finding, Run
+from offbeat.run import Run
 from offbeat.series import nice_ticks
 
 #: Markers that carry their incident's number; more would hide each other.

@@ -13,9 +13,10 @@ import polars as pl
 from markupsafe import Markup, escape
 
 from offbeat import report, series
+from offbeat.finding import Finding, Line
 from offbeat.html import charts
 from offbeat.html.svg import day_of, safe
-from offbeat.run import Finding, Line, Run
+from offbeat.run import Run
 
 #: What is shown at most; whatever is left out is said.
 INCIDENTS: Final = 200

@@ -13,7 +13,8 @@ from offbeat.read import layout as layouts
 from offbeat.read import lines as text_lines
 from offbeat.read.blocks import Block
 from offbeat.read.json_records import HEADER, JOINED, PARTIAL, JsonDocuments, JsonLines
-from offbeat.read.layout import Want
+from offbeat.read.layout import TextLayout, Want
+from offbeat.read.layouts import Layout
 from offbeat.read.sniff import CONTINUATION, Plan
 from offbeat.read.summary import BLANK
 
@@ -26,6 +27,8 @@ BLANK_MARK: Final = 4
 CONTINUED: Final = 5
 #: Any header has a clock, a long number, a record or a pair in it; two dozen expressions need not run on other lines.
 _MAY_HAVE_HEADER: Final = r"^\s*\{|[0-9]{1,2}[:.][0-9]{1,2}|[0-9]{6}|[A-Za-z]="
+#: Share of lines from which on a layout is run on all of them at once.
+_MOSTLY: Final = 0.7
 MAX_MESSAGE: Final = 64 * 1024
 
 
@@ -67,18 +70,13 @@ def parse_block(
     if mask is not None:
         lines = mask(lines)
     if plan.layout is None and not plan.others:
-        placed = layouts.plain(lines, want)
-    elif plan.layout is None:
-        placed = layouts.empty(want, len(lines))
+        placed = _marked(layouts.plain(lines, want))
     else:
-        placed = plan.layout.parse(lines, want, plan.context)
-    if "mark" not in placed.columns:
-        placed = placed.with_columns(mark=pl.lit(0, pl.UInt8))
-    if not placed["placed"].all():
-        if keep:
-            short = text_lines.shorten(lines.filter(~placed["placed"]), done.repaired)
-            lines = lines.scatter((~placed["placed"]).arg_true(), short)
-        placed = _place_rest(placed, lines, plan, want, done)
+        placed, left = _by_own(lines, plan, want)
+        if len(left):
+            if keep:
+                lines = lines.scatter(left, text_lines.shorten(lines.gather(left), done.repaired))
+            placed = _place_rest(placed, left, lines, plan, want, done)
     if "timestamp" in want and plan.layout is not None and plan.layout.timed:
         lost = int((placed["placed"] & placed["timestamp"].is_null()).sum())
         if lost:
@@ -94,11 +92,48 @@ def parse_block(
     return done
 
 
-def _place_rest(placed: pl.DataFrame, lines: pl.Series, plan: Plan, want: Want, done: Parsed) -> pl.DataFrame:
+def _marked(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame if "mark" in frame.columns else frame.with_columns(mark=pl.lit(0, pl.UInt8))
+
+
+def _parse_some(layout: Layout, lines: pl.Series, rows: pl.Series, want: Want, plan: Plan) -> pl.DataFrame:
+    """Those of the lines that the layout reads, with ``row``.
+
+    Cutting a line into columns costs several times what finding out costs that there is nothing to cut.
+    """
+    if isinstance(layout, TextLayout):
+        fits = layout.fits(lines)
+        lines, rows = lines.filter(fits), rows.filter(fits)
+        if rows.is_empty():
+            return layouts.empty(want, 0).with_columns(mark=pl.lit(0, pl.UInt8), row=rows)
+    frame = _marked(layout.parse(lines, want, plan.context)).with_columns(rows.alias("row"))
+    hit = frame["placed"]
+    return frame if hit.all() else frame.filter(hit)
+
+
+def _by_own(lines: pl.Series, plan: Plan, want: Want) -> tuple[pl.DataFrame, pl.Series]:
+    """What the file's own layout reads, with ``row`` where that is not all, and the rows that it does not."""
+    rows = pl.int_range(len(lines), dtype=pl.UInt32, eager=True)
+    if plan.layout is None:
+        return layouts.empty(want, 0).with_columns(mark=pl.lit(0, pl.UInt8), row=rows.head(0)), rows
+    if isinstance(plan.layout, TextLayout) and plan.sniffed.confidence < _MOSTLY:
+        frame = _parse_some(plan.layout, lines, rows, want, plan)
+        return frame, _without(rows, frame["row"])
+    frame = _marked(plan.layout.parse(lines, want, plan.context))
+    ours = frame["placed"] | (frame["mark"] > 0)
+    if frame["placed"].all():
+        return frame, rows.head(0)
+    return frame.with_columns(rows.alias("row")).filter(ours), rows.filter(~ours)
+
+
+def _without(rows: pl.Series, taken: pl.Series) -> pl.Series:
+    return rows.filter(~rows.is_in(taken.implode()))
+
+
+def _place_rest(
+    ours: pl.DataFrame, rows: pl.Series, lines: pl.Series, plan: Plan, want: Want, done: Parsed
+) -> pl.DataFrame:
     """Give the lines that the file's layout could not place to the others, then to continuation or plain text."""
-    frame = placed.with_columns(pl.int_range(len(lines), dtype=pl.UInt32, eager=True).alias("row"))
-    ours = frame.filter(pl.col("placed") | (pl.col("mark") > 0))
-    rows = frame.filter(~pl.col("placed") & (pl.col("mark") == 0))["row"]
     rest = lines.gather(rows)
     parts = [ours]
     indented = rest.str.contains(r"^\s") if plan.layout is not None else pl.repeat(False, len(rest), eager=True)
@@ -107,7 +142,7 @@ def _place_rest(placed: pl.DataFrame, lines: pl.Series, plan: Plan, want: Want, 
     if not any(plan.sniffed.runner_up == other.name for other in plan.others):  # else most lines are worth a try
         free = free & rest.str.contains(_MAY_HAVE_HEADER)
     parts += _by_others(rest, rows, free, plan, want)
-    taken = pl.concat([part["row"] for part in parts[1:]]) if len(parts) > 1 else pl.Series([], dtype=pl.UInt32)
+    taken = pl.concat([part["row"] for part in parts[1:]]) if len(parts) > 1 else rows.head(0)
     left = ~rows.is_in(taken.implode())
     rows, rest, blank = rows.filter(left), rest.filter(left), blank.filter(left)
     if len(rows):
@@ -121,14 +156,12 @@ def _by_others(rest: pl.Series, rows: pl.Series, free: pl.Series, plan: Plan, wa
     for other in plan.others:
         if rest.is_empty():
             break
-        frame = other.parse(rest, want, plan.context)
-        hit = frame["placed"]
-        if not hit.any():
+        frame = _parse_some(other, rest, rows, want, plan)
+        if frame.is_empty():
             continue
-        if "mark" not in frame.columns:
-            frame = frame.with_columns(mark=pl.lit(0, pl.UInt8))
-        parts.append(frame.with_columns(rows.alias("row")).filter(hit))
-        rest, rows = rest.filter(~hit), rows.filter(~hit)
+        parts.append(frame)
+        left = ~rows.is_in(frame["row"].implode())
+        rest, rows = rest.filter(left), rows.filter(left)
     return parts
 
 

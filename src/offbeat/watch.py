@@ -1,0 +1,156 @@
+"""What is watched beside the units: volume over time, bursts of one address, and which source is to blame."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import polars as pl
+
+from offbeat.blame import Ledger
+from offbeat.decide.incidents import finding_id
+from offbeat.detect.bursts import Bursts
+from offbeat.detect.volume import Volume
+from offbeat.errors import NotEnoughDataError
+from offbeat.explain.words import burst_sentence, volume_sentence
+from offbeat.finding import Finding, Line, iso
+from offbeat.group.sessions import POSITION_BITS
+from offbeat.schema import LEVELS
+
+#: A burst is told when fewer than one such run is expected in a log like this; the volume, judged in many series at
+#: once, only when fewer than one in about 150 logs would show it.
+_BURST: Final = 0.0
+_VOLUME: Final = 5.0
+#: A burst is severe from so many nats beyond that.
+_FAR: Final = 3.0
+#: The stretch that blame looks at is at least so long: a few seconds hold too little to compare.
+_STRETCH: Final = timedelta(minutes=1)
+
+#: Turns (file, line, mark) into a Line.
+Lines = Callable[[tuple[int, int, str | None]], Line]
+
+
+@dataclass
+class Watch:
+    """Gathers while events and units stream by; bounded.
+
+    Attributes:
+        before: runs of the training log, to compare bursts with.
+    """
+
+    volume: Volume = field(default_factory=Volume)
+    bursts: Bursts = field(default_factory=Bursts)
+    ledger: Ledger = field(default_factory=Ledger)
+    before: Bursts | None = None
+
+    def add(self, events: pl.DataFrame) -> None:
+        """Take up events: TEMPLATED with source codes and ``address``."""
+        self.volume.add(events)
+        self.bursts.add(events.select("template", "timestamp", "file", "line", value="address"))
+
+    def rename(self, code: Callable[[pl.Series], pl.Series]) -> None:
+        """Replace shape codes by template codes."""
+        self.volume.rename(code)
+        self.bursts.rename(code)
+
+    def blamed(self, start: datetime, end: datetime, sources: Sequence[str | None], texts: Sequence[str]) -> list[str]:
+        """Return the sources of a stretch of time, most to blame first; empty where it cannot be said."""
+        short = max(_STRETCH - (end - start), timedelta()) / 2
+        try:
+            ranked = self.ledger.rank(start - short, end + short, sources, texts.__getitem__)
+        except NotEnoughDataError:
+            return []
+        return [name for name in ranked["source"] if name is not None]
+
+    def strange_bursts(self) -> pl.DataFrame:
+        """Return the bursts, strangest first: the columns of BURSTS."""
+        return self.bursts.alarms(_BURST, self.before)
+
+    def strange_volume(self, bursts: Sequence[dict[str, Any]]) -> pl.DataFrame:
+        """Return bursts and silences of whole series, strangest first: the columns of VOLUMES.
+
+        A rise while one of ``bursts`` goes on is that burst, and left out.
+        """
+        found = self.volume.alarms(_VOLUME)
+        explained = pl.lit(False)
+        for row in bursts:
+            explained |= (pl.col("start") <= row["end"]) & (pl.col("end") >= row["start"])
+        return found.filter(~(explained & (pl.col("kind") == "volume")))
+
+
+def _made(kind: str, grade: str, score: float, start: datetime, end: datetime, about: str, **given: Any) -> Finding:
+    """Return a finding about the log as a whole rather than its units; ``score`` is -ln of how many are expected."""
+    return Finding(
+        id=finding_id(kind, about, "", iso(start) or ""),
+        kind=kind,
+        severity=grade,
+        severity_reason=f"expected in 1 of {max(1, round(math.exp(min(score, 30)))):,} logs like this",
+        score=round(score, 6),
+        p_value=float(f"{min(1.0, math.exp(-score)):.4g}"),
+        start=start,
+        end=end,
+        rules=[],
+        views={"volume": round(score, 4)},
+        **given,
+    )
+
+
+def burst_finding(row: dict[str, Any], texts: Sequence[str], ids: Sequence[str], lines: Lines) -> Finding:
+    """Return the finding for a row of BURSTS."""
+    seconds = (row["end"] - row["start"]).total_seconds()
+    reason, expected = burst_sentence(texts[row["template"]], row["value"], row["events"], row["usual"], seconds)
+    shown = [lines((*place, "worst" if i == 0 else "strange")) for i, place in enumerate(places_of(row))]
+    return _made(
+        "volume",
+        "high" if row["score"] >= _FAR else "medium",
+        row["score"],
+        row["start"],
+        row["end"],
+        f"{row['value']} {row['template']}",
+        session=row["value"],
+        sources=[row["value"]],
+        templates=[{"template_id": ids[c], "template": texts[c]} for c in row["templates"][:20]],
+        reason=reason,
+        expected=expected,
+        lines=shown,
+        units=1,
+    )
+
+
+def places_of(row: dict[str, Any]) -> list[tuple[int, int]]:
+    """Return (file, line) of the events that a row of BURSTS names."""
+    return sorted((place >> POSITION_BITS, place & (2**POSITION_BITS - 1)) for place in row["places"] if place)
+
+
+def volume_finding(
+    row: dict[str, Any], texts: Sequence[str], ids: Sequence[str], sources: Sequence[str | None]
+) -> Finding:
+    """Return the finding for a row of VOLUMES."""
+    code, what = row["code"], row["what"]
+    level = next((name for name, least in reversed(list(LEVELS.items())) if code >= least), "unknown")
+    name = {"template": texts[code] if what == "template" else "", "level": f"lines at {level}"}.get(what, "all lines")
+    if what == "source":
+        name = sources[code] or "lines without a source"
+    seconds = (row["end"] - row["start"]).total_seconds()
+    reason, expected = volume_sentence(name, row["kind"], row["count"], row["expected"], seconds, row["also"])
+    named = [{"template_id": ids[code], "template": texts[code]}] if what == "template" else []
+    # Nothing in it says who or what, so it ranks behind what does, unless something stopped or failed.
+    failing = what == "level" and code >= LEVELS["ERROR"]
+    return _made(
+        row["kind"],
+        "medium" if row["kind"] == "silence" or failing else "low",
+        row["score"],
+        row["start"],
+        row["end"],
+        f"{what} {name}",
+        session=None,
+        sources=[name] if what == "source" else [],
+        templates=named,
+        reason=reason,
+        expected=expected,
+        lines=[],
+        units=1,
+    )

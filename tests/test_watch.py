@@ -1,0 +1,88 @@
+"""Bursts, volume and blame become findings beside those of the units."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from offbeat import Lines, Pipeline
+
+START = datetime(2026, 3, 1)
+SMALL = {"lstm.epochs": 1, "lstm.hidden": 8}
+
+
+def syslog(minutes: float, text: str) -> str:
+    """One line of a syslog, so many minutes after the start."""
+    return f"{START + timedelta(minutes=minutes):%b %d %H:%M:%S} host sshd[1]: {text}"
+
+
+@pytest.fixture(scope="module")
+def attacked():
+    """Two days of logins with single failures from many addresses, and one address that fails 120 times."""
+    lines = []
+    for i in range(2880):
+        lines.append(syslog(i, f"Accepted password for user{i % 7} from 10.0.{i % 50}.{i % 9} port {4000 + i}"))
+        if i % 4 == 0:
+            failed = f"Failed password for user{i % 7} from 10.1.{i % 200}.{i % 11} port {5000 + i}"
+            lines.append(syslog(i, failed))
+        if i == 2000:
+            lines += [syslog(i, f"Failed password for root from 203.0.113.9 port {6000 + k}") for k in range(120)]
+    return lines
+
+
+@pytest.fixture(scope="module")
+def run(attacked):
+    """The log learned from and scored by itself."""
+    return Pipeline(params=SMALL).fit(Lines(attacked)).cross_score()
+
+
+def test_an_address_behind_a_burst_is_named_with_its_lines(run, attacked):
+    """The brute force is the first finding, says who, how often and what is usual, and shows its lines."""
+    first = run.find()[0]
+    assert first.kind == "volume"
+    assert first.session == "203.0.113.9"
+    assert first.sources == ["203.0.113.9"]
+    assert "120 times" in first.reason
+    assert first.severity in ("medium", "high")
+    assert first.lines
+    for line in first.lines:
+        assert "203.0.113.9" in line.text
+        assert attacked[line.line - 1] == line.text
+
+
+def test_a_rise_that_a_burst_explains_is_not_told_twice(run):
+    """While the burst goes on, the volume of its template is no finding of its own."""
+    found = run.find()
+    burst = found[0]
+    assert not [f for f in found[1:] if f.kind == "volume" and f.start <= burst.end and f.end >= burst.start]
+
+
+def test_stretches_of_time_hold_for_bursts_too(run):
+    """Before the attack there is no finding about it."""
+    before = run.between(None, datetime.fromisoformat(f"{START.year}-03-01T12:00:00+00:00"))
+    assert "203.0.113.9" not in [f.session for f in before.find()]
+
+
+def test_a_saved_model_knows_what_was_usual(tmp_path, attacked):
+    """An address that was as loud in training is no burst; another one is."""
+    Pipeline(params=SMALL).fit(Lines(attacked)).save(tmp_path / "m")
+    again = Pipeline.load(tmp_path / "m")
+    later = [line.replace("203.0.113.9", "198.51.100.7") for line in attacked[2000:]]
+    assert again.bursts is not None
+    loud = again.score(Lines(later)).find()
+    alone = Pipeline(params=SMALL).fit(Lines(later)).cross_score().find()
+    said = [next((f.score for f in found if f.session == "198.51.100.7"), -99.0) for found in (loud, alone)]
+    assert said[0] < said[1]
+
+
+def test_silence_is_a_finding():
+    """A source that stops writing for hours is said to be silent."""
+    lines = [syslog(i / 6, f"job {i} done in {i % 9} ms") for i in range(30000) if not 5000 < i < 5400]
+    found = Pipeline(params=SMALL).fit(Lines(lines)).cross_score().find()
+    assert "silence" in [f.kind for f in found]
+
+
+def test_a_budget_bounds_the_findings(run):
+    """With room for one alarm there is one finding."""
+    from offbeat.budget import Budget
+
+    assert len(run.with_budget(Budget.parse("1/1000")).find()) <= 1
