@@ -116,7 +116,7 @@ class Logs:
         self._dedupe = dedupe
         self._merge = merge and len(files) > 1
         self._mask = masker(mask_key) if mask_key is not None else None
-        # Where blocks begin, (line, offset) in order, a few bytes for each 4 MiB; and how long a file was at first.
+        # Where blocks begin, (line, offset) in order, a few bytes for each block; and how long a file was at first.
         self._index: list[list[tuple[int, int]]] = [[] for _ in files]
         self._length: list[int | None] = [None] * len(files)
 
