@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import polars as pl
 
 from offbeat import bundle
 from offbeat.errors import OptionError
@@ -28,21 +29,29 @@ def parse_time(text: str | None, where: str) -> datetime | None:
 
 
 def check_outputs(
-    scores: str | Path | None = None, folder: str | Path | None = None, html: str | Path | None = None
+    scores: str | Path | None = None,
+    folder: str | Path | None = None,
+    html: str | Path | None = None,
+    series: str | Path | None = None,
 ) -> None:
-    """Raise OptionError where ``--scores``, ``-o`` or ``--html`` cannot be, before any work is done for them."""
-    for path, what in ((scores, "scores are a file"), (html, "a report is a file")):
+    """Raise OptionError where an output cannot be, before any work is done for it."""
+    kinds = ((scores, "scores are a file"), (html, "a report is a file"), (series, "series are a file"))
+    for path, what in kinds:
         if path and Path(path).is_dir():
             raise OptionError(f"is a folder; {what}", where=str(path))
     if folder:
         bundle.refuse_foreign(Path(folder))
 
 
-def write_scores(run: Run, path: str | Path) -> None:
-    """Write one row a unit as Parquet, in one step. Raises OptionError where it cannot be written."""
+def write_frame(frame: pl.DataFrame, path: str | Path) -> None:
+    """Write a table as Parquet, in one step: every unit's scores, or the series over time.
+
+    Raises:
+        OptionError: it cannot be written there.
+    """
     check_outputs(path)
     buffer = io.BytesIO()
-    run.scores.write_parquet(buffer)
+    frame.write_parquet(buffer)
     bundle.replace_file(path, buffer.getvalue())
 
 

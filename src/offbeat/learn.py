@@ -18,7 +18,7 @@ from offbeat.evaluate.order import swap_check
 Floats = NDArray[np.float64]
 
 #: Views in use unless others are asked for; the anchor first.
-DEFAULT = ("presence", "count", "lstm", "count-vector", "length")
+DEFAULT = ("presence", "count", "lstm", "count-vector", "timing", "values", "length")
 #: Below this many units no share can be told from another.
 LEAST_UNITS = 20
 _FOLDS = 3

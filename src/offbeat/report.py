@@ -52,6 +52,9 @@ def head(run: Run, trained: Mapping[str, Any], shown: int, total: int) -> Iterat
         ("learned  ", "dim"),
         (f"{', '.join(run.views)} from {trained['weight']:,.0f} {run.unit}s; {s['templates']:,} templates{new}", ""),
     ]
+    if trained.get("absent"):
+        lacking = ", ".join(f"{view} ({why})" for view, why in trained["absent"].items())
+        yield [("left out ", "dim"), (lacking, "")]
     if run.drift:
         text = (
             f"{run.drift.share:.0%} of the {run.unit}s are improbable, {run.drift.expected:.1%} were expected: the log "

@@ -28,6 +28,8 @@ from offbeat.watch import Watch, burst_finding, places_of, volume_finding
 KEPT: Final = 5_000
 #: Lines shown before and after a strange one.
 _AROUND: Final = 3
+#: From so many units on an incident's sources are ranked by what changed in its time.
+_MANY: Final = 10
 #: Further strange units of an incident shown by a line each.
 _MORE: Final = 5
 
@@ -86,6 +88,17 @@ class Run:
     def volume(self) -> pl.DataFrame:
         """Events over time: one row a bucket that holds any, the columns of ``Tally.volume``."""
         return self.tally.volume()
+
+    @property
+    def series(self) -> pl.DataFrame:
+        """Counts over time by template, source and level, against what is expected: ``detect.volume``'s SERIES.
+
+        With a column ``name`` for what ``code`` stands for.
+        """
+        found = self.watch.volume.series()
+        names = {"template": self.texts, "source": self.sources}
+        name = [names[what][code] if what in names else None for what, code in found.select("what", "code").rows()]
+        return found.with_columns(name=pl.Series(name, dtype=pl.String))
 
     @property
     def alert_share(self) -> float:
@@ -224,14 +237,16 @@ class Run:
         if "sources" not in group.columns:
             return []
         strange = Counter(group["source"].drop_nulls().to_list())
-        start, end = group["start"].min(), group["end"].max()
-        if isinstance(start, datetime) and isinstance(end, datetime):
-            blamed = self.watch.blamed(start, end, self.sources, self.texts)
-            if blamed:
-                return blamed
         wrote = Counter(group["sources"].explode().drop_nulls().to_list())
         ranked = sorted(wrote, key=lambda s: (-strange[s], -wrote[s], s))
-        return [name for name in (self.sources[s] for s in ranked) if name is not None]
+        named = [name for name in (self.sources[s] for s in ranked) if name is not None]
+        start, end = group["start"].min(), group["end"].max()
+        if not (isinstance(start, datetime) and isinstance(end, datetime)):
+            return named
+        blamed = self.watch.blamed(start, end, self.sources, self.texts)
+        # Of a few units the strange lines say who it was; of many, what changed in that time against other times.
+        few = [self.sources[s] for s in ranked if strange[s]] if group.height < _MANY else []
+        return list(dict.fromkeys(name for name in (*few, *blamed, *named) if name is not None))
 
     def _text(self, code: int | None) -> str:
         return "" if code is None else self.texts[code]

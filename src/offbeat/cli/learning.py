@@ -92,6 +92,7 @@ def detect(
     model: Model = None,
     json: Json = False,
     scores: Annotated[str | None, typer.Option("--scores", help="Write every unit's scores to a Parquet file.")] = None,
+    series: Annotated[str | None, typer.Option("--series", help="Write counts over time to a Parquet file.")] = None,
     html: Html = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", help="Write the run to a folder, for explain.")
@@ -120,13 +121,13 @@ def detect(
 ) -> int:
     """Find what is off the beat: offbeat detect app.log. Without -m it learns from the files themselves."""
     from offbeat.budget import Budget
-    from offbeat.detection import check_outputs, parse_time, write_run, write_scores
+    from offbeat.detection import check_outputs, parse_time, write_frame, write_run
 
     if fail_on is not None and fail_on not in _LEVELS:
         raise OptionError(f"{fail_on!r} is no severity", where="--fail-on", hint="one of: " + ", ".join(_LEVELS))
     allowed = Budget.parse(budget) if budget else None
     stretch = (parse_time(since, "--since"), parse_time(until, "--until"))
-    check_outputs(scores, output, html)
+    check_outputs(scores, output, html, series)
     grouping: dict[str, Any] = {"format": format_, "session_by": session_by, "window": window}
     grouping |= {"idle": idle, "tz": tz, "dedupe": dedupe}
     if model is None:
@@ -150,7 +151,9 @@ def detect(
     findings = run.find()
     done()
     if scores:
-        write_scores(run, scores)
+        write_frame(run.scores, scores)
+    if series:
+        write_frame(run.series, series)
     if output:
         write_run(run, findings, output, pipeline.hash)
     if html:

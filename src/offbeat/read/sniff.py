@@ -178,7 +178,9 @@ def _context(source: Source, sample: pl.Series, layout: Layout | None, zone: str
             context = replace(context, clock=_anchored(context.clock, stamp, source, layout, found))
     if isinstance(layout, JsonLines):
         records = [record for record in layout.records(sample.head(300)) if record is not None]
-        context = replace(context, keys=keys_of(records))
+        keys = keys_of(records)
+        times_ = [str(record[keys["time"]]) for record in records] if keys and "time" in keys else []
+        context = replace(context, keys=keys, stamp=times.find_stamp(times_[:50]))
     if layout.name in {"json", "cri", "json-documents"}:
         context = replace(context, inner=_inner(layout, sample, context))
     return context
