@@ -1,6 +1,6 @@
 r"""Speed and memory of ``offbeat parse --columns … --parquet``, as ratios against peers in the same run.
 
-    python benchmarks/parsing.py DATA [--hdfs LOG] [--rounds 3]
+    python benchmarks/parsing.py DATA [--hdfs LOG] [--rounds 3] [--growth]
 
 DATA holds ``hdfs``, ``loghub_2k`` and ``trainticket``. The logs made from them: HDFS ten times over (each copy with
 block ids and a month of its own), the ten loghub systems, their lines shuffled and repeated with other numbers, and
@@ -12,6 +12,7 @@ without theirs:
 - orjson reading each line, for JSON.
 
 Each step runs in turn with the others, three times; the median counts. CPU seconds stand beside, for a busy machine.
+``--growth`` compares the cost of a line among 10 million with that among one million instead; it needs 1.6 GB of disk.
 """
 
 from __future__ import annotations
@@ -197,15 +198,55 @@ def hdfs(data: Path, given: Path | None, folder: Path, rounds: int) -> None:
     print(f"  memory for all is {ratio:.2f} times that for a tenth")
 
 
+def copies(log: Path, out: Path, count: int) -> None:
+    """Write the first ``count`` lines of a log repeated, each copy with block ids of its own."""
+    left, copy = count, 0
+    with out.open("wb") as file:
+        while left:
+            copy += 1
+            with log.open("rb") as lines:
+                while left and (part := lines.readlines(1 << 24)):
+                    part = part[:left]
+                    left -= len(part)
+                    file.write(b"".join(part).replace(b"blk_", b"blk_%d" % copy))
+
+
+def growth(data: Path, given: Path | None, folder: Path, rounds: int) -> None:
+    """Measure a line's cost among ten million lines and among one million."""
+    log = given or folder / "hdfs10.log"
+    if given is None:
+        ten_times(data, log)
+    million, tenfold, out = folder / "1m.log", folder / "10m.log", folder / "out.parquet"
+    copies(log, million, 1_000_000)
+    copies(log, tenfold, 10_000_000)
+    options = ("--columns", COLUMNS, "--session-by", KEY)
+    took = compare(
+        "HDFS, ten million lines",
+        10_000_000,
+        {
+            "ten million": (10_000_000, lambda: offbeat(tenfold, out, *options)),
+            "one million": (1_000_000, lambda: offbeat(million, out, *options)),
+        },
+        rounds,
+    )
+    many, few = took["ten million"], took["one million"]
+    print(f"  a line costs {many.wall / few.wall / 10:.2f} times as much, {many.cpu / few.cpu / 10:.2f} in CPU time")
+    print(f"  memory is {many.memory / few.memory:.2f} times as much")
+
+
 def main() -> None:
     """Print all comparisons."""
     options = argparse.ArgumentParser()
     options.add_argument("data", type=Path)
     options.add_argument("--hdfs", type=Path, help="the HDFS sample ten times over, where it is made already")
     options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--growth", action="store_true", help="measure only how the cost of a line grows")
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        if given.growth:
+            growth(given.data, given.hdfs, folder, given.rounds)
+            return
         out = folder / "out.parquet"
         hdfs(given.data, given.hdfs, folder, given.rounds)
 
