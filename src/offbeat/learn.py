@@ -110,7 +110,7 @@ def learn(
     """
     if units.height < LEAST_UNITS:
         raise NotEnoughDataError(
-            f"{units.height} units are too few to learn from; at least {LEAST_UNITS} are needed",
+            f"only {units.height} unit{'' if units.height == 1 else 's'} to learn from; at least {LEAST_UNITS} are needed",
             where="training data",
             hint="a longer log, or smaller windows: --window 20",
         )
