@@ -109,8 +109,9 @@ def learn(
         NotEnoughDataError: there are fewer than LEAST_UNITS units.
     """
     if units.height < LEAST_UNITS:
+        many = "unit" if units.height == 1 else "units"
         raise NotEnoughDataError(
-            f"only {units.height} unit{'' if units.height == 1 else 's'} to learn from; at least {LEAST_UNITS} are needed",
+            f"only {units.height} {many} to learn from; at least {LEAST_UNITS} are needed",
             where="training data",
             hint="a longer log, or smaller windows: --window 20",
         )
