@@ -332,4 +332,9 @@ def test_personal_data_are_masked_before_anything_sees_them(tmp_path):
         assert not any(b"ann@example.com" in file.read_bytes() for file in (tmp_path / "model").iterdir())
         with pytest.raises(ModelError, match="masked"):
             Pipeline.load(tmp_path / "model")
+        with pytest.raises(ModelError, match="another key"):
+            Pipeline.load(tmp_path / "model", mask_key=b"other")
         assert findings(Pipeline.load(tmp_path / "model", mask_key=b"key").score(data))
+        fitted(data).save(tmp_path / "plain")
+        with pytest.raises(ModelError, match="not masked"):
+            Pipeline.load(tmp_path / "plain", mask_key=b"key")

@@ -1,6 +1,7 @@
 """What came of scoring: findings on demand, budgets, stretches of time."""
 
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
@@ -10,6 +11,7 @@ from samples import shop_log
 from offbeat import Budget, Lines, Pipeline
 from offbeat import run as run_module
 from offbeat.decide.incidents import SEVERITIES
+from offbeat.errors import OptionError
 from offbeat.finding import iso
 
 FAST = ("presence", "count")
@@ -140,6 +142,13 @@ def test_a_budget_is_kept_among_equals(pipeline):
     """Where the units at the line are tied, the earlier are flagged, and no more than allowed."""
     run = pipeline.score(Lines(shop_log(90, odd=ODD))).with_budget(Budget(22, "1000"))
     assert flagged(run) == ["order-1005", "order-1020"]
+
+
+def test_a_stretch_of_time_needs_times(run):
+    """Where no unit has a time, asking for a stretch is an error rather than silence."""
+    timeless = replace(run, scores=run.scores.with_columns(start=pl.lit(None, run.scores.schema["start"])))
+    with pytest.raises(OptionError, match="needs times"):
+        timeless.between(datetime(2026, 1, 1, tzinfo=UTC), None)
 
 
 def test_a_stretch_of_time(run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -262,7 +263,7 @@ class Pipeline:
             "decision": learned.decision.values(),
             "grouping": self.grouping.as_dict() if self.grouping else None,
             "sources": self.sources.names[1:],
-            "masked": self.mask_key is not None,
+            "masked": _fingerprint(self.mask_key),
             "summary": self.summary,
         }
         bundle.write(path, values, frames, onnx)
@@ -296,6 +297,9 @@ class Pipeline:
         onnx = {name.removesuffix(".onnx"): data for name, data in others.items()}
         if values["masked"] and mask_key is None:
             raise ModelError("was learned from masked text", where=path, hint="give --mask")
+        if values["masked"] != _fingerprint(mask_key):
+            said = "with another key" if values["masked"] else "from text that was not masked"
+            raise ModelError(f"was learned {said}", where=path, hint="the same text must give the same hashes")
         views = values["views"]
         o = values["options"]
         made = cls(**o, detectors=values["order"], clean=values["clean"], threshold=values["threshold"])
@@ -340,6 +344,13 @@ def _known_keys(labels: Labels, units: pl.DataFrame) -> None:
         return
     example = f"{labels.by_key['key'][0]!r} for example; the units are called {units['key'][0]!r} and so on"
     raise InputError(f"none of its keys is a unit's: {example}", where=str(labels.path))
+
+
+def _fingerprint(mask_key: bytes | None) -> str | None:
+    """Return what tells a mask key from another without giving it away."""
+    if mask_key is None:
+        return None
+    return hashlib.blake2s(b"offbeat mask key", key=hashlib.blake2s(mask_key).digest()).hexdigest()
 
 
 def _named(things: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from offbeat.budget import Budget
 from offbeat.decide import Decision, Drift, contributions
 from offbeat.decide.incidents import SEVERITIES, finding_id, join_alarms, severity
 from offbeat.detect import LSTM, Detector
+from offbeat.errors import OptionError
 from offbeat.explain import Facts, sentence
 from offbeat.finding import Finding, Line, iso
 from offbeat.group.sessions import POSITION_BITS
@@ -120,7 +121,13 @@ class Run:
         return self._with(scores=self._flags(pl.Series(flagged)), threshold=line, most=allowed)
 
     def between(self, since: datetime | None, until: datetime | None) -> Run:
-        """Return the run with only the units that lie, at least partly, in a stretch of time flagged."""
+        """Return the run with only the units that lie, at least partly, in a stretch of time flagged.
+
+        Raises:
+            OptionError: the units have no times.
+        """
+        if (since or until) and self.scores["start"].null_count() == self.scores.height:
+            raise OptionError("needs times, and the log has none", where="--since, --until", hint="leave it out")
         inside = pl.lit(True)
         if since:
             inside &= pl.col("end") >= since

@@ -164,13 +164,18 @@ def detect(
         _print_json(findings if limit is None else findings[:limit])
     else:
         _print_report(run, findings, 50 if limit is None else limit, pipeline.summary, model)
-    truncated = run.logs.summary.truncated if run.logs else []
-    for name in truncated:
-        say(f"offbeat: {name}")
-    if truncated:
+    if _cut_off(run):
         return 2
     met = fail_on is not None and any(_LEVELS.index(f.severity) >= _LEVELS.index(fail_on) for f in findings)
     return 3 if met else 0
+
+
+def _cut_off(run: Run) -> bool:
+    """Say which archives end too early, after what is there was used; whether there is any."""
+    truncated = run.logs.summary.truncated if run.logs else []
+    for name in truncated:
+        say(f"offbeat: {name}")
+    return bool(truncated)
 
 
 def _print_json(findings: list[Finding]) -> None:
@@ -208,7 +213,7 @@ def evaluate(
     json: Json = False,
     html: Html = None,
     mask: Mask = False,
-) -> None:
+) -> int:
     """Compare with labels: precision, recall, F1, ROC AUC and more."""
     from offbeat.detection import check_outputs, evaluate_run
     from offbeat.pipeline import Pipeline
@@ -224,6 +229,7 @@ def evaluate(
         write_html(run, run.find(), html, trained=pipeline.summary)
     done()
     _print_metrics(result, json)
+    return 2 if _cut_off(run) else 0
 
 
 def _print_metrics(result: dict[str, Any], json: bool) -> None:
