@@ -3,15 +3,19 @@
     python examples/demo.py [FOLDER]
 
 The commands are run as a user types them. A fault counts as found when one of the lines that it is labelled on lies in
-a session that was flagged; health checks and the like belong to no session, so they cannot be flagged here.
+a session that was flagged, or fits a finding about the log as a whole: one of its templates, within its time.
 """
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -38,17 +42,28 @@ def split(folder: Path, log: str) -> None:
 
 def found(folder: Path) -> tuple[pl.DataFrame, int, int]:
     """Return faults and how many were found, by kind; sessions flagged; and how many of those hold a labelled line."""
-    log = pl.read_ndjson(folder / "after.jsonl", infer_schema_length=None).select("trace")
+    log = pl.read_ndjson(folder / "after.jsonl", infer_schema_length=None).select("timestamp", "trace", "message")
     labels = pl.read_csv(folder / "after.jsonl.labels.csv", infer_schema_length=None)
     scores = pl.read_parquet(folder / "scores.parquet")
     flagged = scores.filter("is_anomaly")["key"].implode()
     # One row a line of the log, in the order of the lines.
     lines = pl.concat([log, labels], how="horizontal").filter(pl.col("label") == 1)
     lines = lines.with_columns(hit=pl.col("trace").is_in(flagged).fill_null(False))
-    faults = lines.group_by("kind", "incident").agg(pl.col("hit").any())
+    wide = [json.loads(line) for line in (folder / "run" / "findings.jsonl").read_text("utf-8").splitlines()]
+    within = pl.any_horizontal(pl.lit(False), *(about(one) for one in wide if one["session"] is None))
+    faults = lines.group_by("kind", "incident").agg(hit=(pl.col("hit") | within).any())
     kinds = faults.group_by("kind").agg(injected=pl.len(), found=pl.col("hit").sum()).sort("kind")
     right = lines.filter("hit")["trace"].n_unique()
     return kinds, len(flagged[0]), right
+
+
+def about(finding: dict[str, Any]) -> pl.Expr:
+    """Say of each line whether a finding about the log as a whole names its template and covers its time."""
+    texts = [template["template"] for template in finding["templates"]]
+    pattern = "|".join(".*".join(re.escape(part) for part in re.split(r"<[^<>]*>", text)) for text in texts)
+    start, end = (datetime.fromisoformat(finding[name]) for name in ("start", "end"))
+    inside = pl.col("timestamp").str.to_datetime(time_zone="UTC").is_between(start, end)
+    return inside & pl.col("message").str.contains(f"^(?:{pattern})$")
 
 
 def main() -> None:
@@ -61,7 +76,7 @@ def main() -> None:
         f"\nThe first {LINES // 2:,} lines are before.jsonl, the rest after.jsonl. Both hold faults; no label is seen."
     )
     offbeat("fit before.jsonl -o model", folder)
-    offbeat("detect after.jsonl -m model --scores scores.parquet --limit 5", folder)
+    offbeat("detect after.jsonl -m model --scores scores.parquet -o run --limit 5", folder)
     offbeat("evaluate model after.jsonl --labels after.jsonl.labels.csv", folder)
     kinds, flagged, right = found(folder)
     print(f"\n{'fault':24} injected  found")
