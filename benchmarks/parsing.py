@@ -11,7 +11,8 @@ without theirs:
 - plain Polars doing the same work with one regular expression a column: the ceiling, where a format suits it;
 - orjson reading each line, for JSON.
 
-Each step runs in turn with the others, three times; the median counts. CPU seconds stand beside, for a busy machine.
+Each step runs in turn with the others, three times; the median counts. CPU seconds stand beside, for a busy machine,
+and (on Linux) how many cores other programs kept busy meanwhile: offbeat wants two, the peers mostly one.
 ``--growth`` compares the cost of a line among 10 million with that among one million instead; it needs 1.6 GB of disk.
 """
 
@@ -44,11 +45,32 @@ _HDFS_LINE = r"^(?<time>\d{6} \d{6}) \d+ (?<level>[A-Z]+) (?<source>[^ :]+): (?<
 
 @dataclass
 class Took:
-    """What a step cost: seconds, CPU seconds, and the most memory (MB) where it was a process of its own."""
+    """What a step cost: seconds, CPU seconds, and the most memory (MB) where it was a process of its own.
+
+    ``others`` is how many cores other programs kept busy meanwhile.
+    """
 
     wall: float
     cpu: float
     memory: float = 0.0
+    others: float = 0.0
+
+
+def busy() -> float:
+    """CPU seconds that all programs together have used since the machine was started; 0 where that is not told."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return 0.0
+    user, nice, system, _, _, *more = map(int, stat.read_text().split("\n", 1)[0].split()[1:9])
+    return (user + nice + system + sum(more)) / os.sysconf("SC_CLK_TCK")
+
+
+def watched(step: Callable[[], Took]) -> Took:
+    """Run a step, and note what other programs used meanwhile."""
+    before = busy()
+    took = step()
+    took.others = max(0.0, busy() - before - took.cpu) / took.wall
+    return took
 
 
 def offbeat(log: Path, out: Path, *options: str) -> Took:
@@ -56,10 +78,21 @@ def offbeat(log: Path, out: Path, *options: str) -> Took:
     program = shutil.which("offbeat") or str(Path(sys.executable).parent / "offbeat")
     start = time.perf_counter()
     process = subprocess.Popen([program, "parse", str(log), "--parquet", str(out), *options], stderr=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
+    peak, ended = 0.0, 0
+    while not ended:
+        peak = max(peak, high_water(process.pid))
+        time.sleep(0.01)
+        ended, status, used = os.wait4(process.pid, os.WNOHANG)
     if status:
         raise SystemExit(f"offbeat failed on {log}")
-    return Took(time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1000)
+    return Took(time.perf_counter() - start, used.ru_utime + used.ru_stime, peak)
+
+
+def high_water(pid: int) -> float:
+    """Most memory a process has held so far, MB (Linux). ``ru_maxrss`` is never less than what its parent held."""
+    status = Path(f"/proc/{pid}/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) / 1000 for line in lines if line.startswith("VmHWM")), 0.0)
 
 
 def inside(step: Callable[[], object]) -> Took:
@@ -111,10 +144,10 @@ def compare(name: str, lines: int, steps: dict[str, tuple[int, Callable[[], Took
     took: dict[str, list[Took]] = {step: [] for step in steps}
     for _ in range(rounds):
         for step, (_, run) in steps.items():
-            took[step].append(run())
+            took[step].append(watched(run))
     print(f"\n{name}: {lines:,} lines")
     middle = {
-        step: Took(*(statistics.median(getattr(t, what) for t in all_) for what in ("wall", "cpu", "memory")))
+        step: Took(*(statistics.median(getattr(t, what) for t in all_) for what in ("wall", "cpu", "memory", "others")))
         for step, all_ in took.items()
     }
     ours = middle[next(iter(steps))].wall / lines
@@ -123,6 +156,7 @@ def compare(name: str, lines: int, steps: dict[str, tuple[int, Callable[[], Took
         memory = f", {one.memory:,.0f} MB" if one.memory else ""
         ratio = one.wall / count / ours
         cost = f"{count / one.wall:11,.0f} lines/s  {one.cpu / count * 1e9:7,.0f} ns of CPU a line{memory}"
+        cost += f", others {one.others:.1f}"
         print(f"  {step:28} {cost}" + (f"   offbeat is {ratio:.2f} times as fast" if ratio != 1 else ""))
     return middle
 

@@ -33,7 +33,7 @@ COLUMNS: Final = (
 _TEMPLATE: Final = {"template_id", "template", "values"}
 _STORED: Final = ("file", "line", "timestamp", "level", "source", "message", "fields")
 #: Rows of a part on disk, and of a row group. Larger ones were no faster and hold more memory.
-_ROWS: Final = 262_144
+_ROWS: Final = 65_536
 #: A part is also closed at so many bytes, for events may be 64 KiB each.
 _BYTES: Final = 64 << 20
 #: White space that a template shows as one space.
@@ -168,7 +168,7 @@ class Table:
                 frame = pl.read_ipc(path)
                 digits = frame["file"].replace_strict(parts.fractions, default=0, return_dtype=pl.UInt8)
                 rows = self._finish(frame).with_columns(digits.alias(_DIGITS))
-                for part in rows.iter_slices(_ROWS // 32):  # the text of a part is several times as large
+                for part in rows.iter_slices(_ROWS // 8):  # the text of a part is several times as large
                     out.write(_json_lines(part))
         return parts.rows
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from offbeat.read.streams import Utf8
 
-#: What a block costs by itself is 4 to 20 ms, by the number of layouts tried; larger ones gained nothing more.
-SIZE: Final = 8 << 20
+#: What a block costs by itself is 4 to 20 ms, by the number of layouts tried; larger ones gain
+#: little more and hold more memory.
+SIZE: Final = 6 << 20
 MAX_LINES: Final = 262_144
 #: Longer lines are cut while they stream in, so that one endless line cannot fill the memory.
 LINE_CAP: Final = 16 << 20
