@@ -7,11 +7,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import polars as pl
 
-from offbeat.detect.base import Detector, State
-from offbeat.detect.ragged import Floats, Ints, Ragged, segment_argmax, segment_max
+from offbeat.detect.base import State
+from offbeat.detect.parts import ByTemplate
+from offbeat.detect.ragged import Floats, Ints, Ragged
 
 
-class Count(Detector):
+class Count(ByTemplate):
     """Score a sequence by its least probable count of a template.
 
     For each template a histogram of how often a unit holds it (zero included), with counts above ``largest`` in bins
@@ -70,29 +71,13 @@ class Count(Detector):
         out[seen] = table[codes[seen], bins[seen]]
         return out
 
-    def _missing(self, data: Ragged) -> tuple[Floats, Ints]:
-        """Zero is a count too: return the largest surprise of a zero, and its template's code, shape (n,) each."""
-        zero = self.surprise()[0][:, 0]
-        # Few templates are missed loudly enough to matter, so one column each.
-        expected = np.flatnonzero(zero > np.log(2))
-        if not len(expected):
-            return np.zeros(len(data)), np.zeros(len(data), dtype=np.int64)
-        missed = np.where(data.holds(expected), 0.0, zero[expected])
-        worst = missed.argmax(axis=1)
-        return missed[np.arange(len(data)), worst], expected[worst]
-
-    def _score(self, data: Ragged) -> Floats:
-        return np.maximum(segment_max(self._of_cells(data), data.cells[0], len(data)), self._missing(data)[0])
+    def _of_absence(self) -> Floats:
+        # Zero is a count too.
+        return self.surprise()[0][:, 0]
 
     def _evidence(self, data: Ragged) -> dict[str, Any]:
-        rows, codes, counts = data.cells
-        of_cell = self._of_cells(data)
-        cell = segment_argmax(of_cell, rows, len(data))
-        missed, which = self._missing(data)
-        # What is there is named before what is missing, should both be as strange but for rounding.
-        here = (cell >= 0) & (of_cell[cell] >= missed - 1e-9) if len(codes) else np.zeros(len(data), dtype=bool)
-        cell = np.where(here, cell, 0)
-        template = np.where(here, codes[cell], which) if len(codes) else which
+        _, codes, counts = data.cells
+        here, cell, template = self._worst(data)
         # One row more stands for every template that training never saw: no unit holds it.
         table = np.vstack([self.table_, np.eye(1, self.table_.shape[1]) * self.total_])
         units = table[np.minimum(template, len(table) - 1)]

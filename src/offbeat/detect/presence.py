@@ -7,11 +7,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import polars as pl
 
-from offbeat.detect.base import Detector, State
-from offbeat.detect.ragged import Floats, Ints, Ragged, segment_argmax, segment_max
+from offbeat.detect.base import State
+from offbeat.detect.parts import ByTemplate
+from offbeat.detect.ragged import Floats, Ragged
 
 
-class Presence(Detector):
+class Presence(ByTemplate):
     """Score a sequence by its least probable presence or absence of a template.
 
     The score is the largest, over templates, of ``-ln P(present)`` for those present and ``-ln P(absent)`` for those
@@ -49,29 +50,12 @@ class Presence(Detector):
         present = np.append(self.surprise()[0], self.surprise_of_new)
         return present[np.minimum(data.cells[1], len(present) - 1)]
 
-    def _missing(self, data: Ragged) -> tuple[Floats, Ints]:
-        """Return the surprise of the most expected template that is missing, and its code, two arrays of shape (n,)."""
-        _, absent = self.surprise()
-        # Only a template that most units hold can be missed more loudly than any present one is heard.
-        expected = np.flatnonzero(absent > np.log(2))
-        if not len(expected):
-            return np.zeros(len(data)), np.zeros(len(data), dtype=np.int64)
-        missed = np.where(data.holds(expected), 0.0, absent[expected])
-        worst = missed.argmax(axis=1)
-        return missed[np.arange(len(data)), worst], expected[worst]
-
-    def _score(self, data: Ragged) -> Floats:
-        return np.maximum(segment_max(self._of_cells(data), data.cells[0], len(data)), self._missing(data)[0])
+    def _of_absence(self) -> Floats:
+        return self.surprise()[1]
 
     def _evidence(self, data: Ragged) -> dict[str, Any]:
-        rows, codes, counts = data.cells
-        of_cell = self._of_cells(data)
-        cell = segment_argmax(of_cell, rows, len(data))
-        missed, which = self._missing(data)
-        # What is there is named before what is missing, should both be as strange but for rounding.
-        here = (cell >= 0) & (of_cell[cell] >= missed - 1e-9) if len(codes) else np.zeros(len(data), dtype=bool)
-        cell = np.where(here, cell, 0)
-        template = np.where(here, codes[cell], which) if len(codes) else which
+        _, codes, counts = data.cells
+        here, cell, template = self._worst(data)
         # One entry more stands for every template that training never saw.
         held = np.append(self.units_with_, 0.0)
         share = held[np.minimum(template, len(held) - 1)] / self.total_

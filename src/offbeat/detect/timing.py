@@ -7,8 +7,9 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 import polars as pl
 
-from offbeat.detect.base import Detector, State
-from offbeat.detect.ragged import Floats, Ints, Ragged, segment_argmax, segment_max
+from offbeat.detect.base import State
+from offbeat.detect.parts import ByEvent
+from offbeat.detect.ragged import Floats, Ints, Ragged, segment_argmax
 from offbeat.detect.tails import Tails
 
 #: Steps of clocks, in seconds, coarsest first.
@@ -21,7 +22,7 @@ _LEAST_SCALE: Final = 0.25
 _CODES: Final = 2**31
 
 
-class Timing(Detector):
+class Timing(ByEvent):
     """Score a sequence by its most surprising pause before an event.
 
     Gaps between consecutive events on a logarithmic scale, by pair of templates; where a pair was seen too seldom, by
@@ -75,18 +76,6 @@ class Timing(Detector):
             surprise[some] = tails.surprise(group[some], x[some])
             usual[some] = tails.usual(group[some])
         return at, np.where(seen < 0, np.maximum(surprise, self.unknown_), surprise), usual
-
-    def event_scores(self, X: pl.DataFrame) -> pl.Series:
-        """Return a list a row of ``X``: the surprise of each event's pause, in nats; 0 for those without one."""
-        data = Ragged.of(X, self.needs)
-        flat = np.zeros(len(data.ids))
-        at, surprise, _ = self._judged(data)
-        flat[at] = surprise
-        return data.lists(flat).alias(self.name)
-
-    def _score(self, data: Ragged) -> Floats:
-        at, surprise, _ = self._judged(data)
-        return segment_max(surprise, data.rows[at], len(data))
 
     def _evidence(self, data: Ragged) -> dict[str, Any]:
         at, surprise, usual = self._judged(data)

@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 import polars as pl
 
-from offbeat.detect.base import Detector, State
-from offbeat.detect.ragged import Floats, Ints, Ragged, segment_argmax, segment_max
+from offbeat.detect.base import State
+from offbeat.detect.parts import ByEvent
+from offbeat.detect.ragged import Floats, Ints, Ragged, segment_argmax
 from offbeat.detect.tails import Tails
 
 #: Least scale of a tail, on the scale of ``_scaled``: about a tenth of the number.
@@ -83,7 +84,7 @@ def main_values(messages: pl.Series, shapes: pl.Series) -> pl.Series:
     return pl.Series("value", out).fill_nan(None)
 
 
-class Values(Detector):
+class Values(ByEvent):
     """Score a sequence by its most surprising number.
 
     Numbers are compared with those that the same template had in training: the surprise is ``-ln P`` of being so
@@ -137,18 +138,6 @@ class Values(Detector):
         unit = self.unit_[np.searchsorted(self.units_, code[some])]
         usual[some] = np.sinh(self.high_.usual(group[some])) * unit
         return at, surprise, usual
-
-    def event_scores(self, X: pl.DataFrame) -> pl.Series:
-        """Return a list a row of ``X``: the surprise of each event's number, in nats; 0 for those without one."""
-        data = Ragged.of(X, self.needs)
-        flat = np.zeros(len(data.ids))
-        at, surprise, _ = self._judged(data)
-        flat[at] = surprise
-        return data.lists(flat).alias(self.name)
-
-    def _score(self, data: Ragged) -> Floats:
-        at, surprise, _ = self._judged(data)
-        return segment_max(surprise, data.rows[at], len(data))
 
     def _evidence(self, data: Ragged) -> dict[str, Any]:
         at, surprise, usual = self._judged(data)
