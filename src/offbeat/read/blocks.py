@@ -11,7 +11,7 @@ import numpy as np
 
 from offbeat.read.streams import Utf8
 
-#: What a block costs by itself is 4 to 20 ms, by the number of layouts tried; larger ones gain
+#: What a block costs by itself is 4 ms, with ten layouts over 20; larger ones gain
 #: little more and hold more memory.
 SIZE: Final = 6 << 20
 MAX_LINES: Final = 262_144
