@@ -1,5 +1,6 @@
 """What a pipeline refuses, and in which words; and what its options do."""
 
+import importlib.util
 from pathlib import Path
 
 import polars as pl
@@ -163,3 +164,15 @@ def test_every_threshold_can_be_asked_for(threshold, clean):
     share = made.fitted.decision.alert_share
     assert share == pytest.approx(made.cross_score().alert_share)
     assert 0 <= share <= 0.06
+
+
+def test_without_pytorch_the_lstm_is_left_out_and_named(monkeypatch):
+    """A light installation learns all but the LSTM, and says what would bring it; asked for alone, it is an error."""
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else real(name))
+    made = Pipeline().fit(Lines(shop_log()))
+    assert "lstm" not in made.fitted.views
+    assert "offbeat[train]" in made.summary["absent"]["lstm"]
+    assert made.cross_score().scores.height
+    with pytest.raises(OptionError, match="no view is left"):
+        Pipeline(detectors=["lstm"]).fit(Lines(shop_log()))

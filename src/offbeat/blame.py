@@ -131,7 +131,7 @@ class Ledger:
         most: events kept, at most (20 bytes each).
     """
 
-    def __init__(self, most: int = 1_000_000) -> None:
+    def __init__(self, most: int = 200_000) -> None:
         self.most = most
         self._every = 1
         self._parts: list[pl.DataFrame] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -167,12 +168,22 @@ class _Distinct:
 
 
 def _usable(views: Mapping[str, Detector], units: pl.DataFrame) -> tuple[list[str], dict[str, str]]:
-    """Return the names of the views whose columns are there and not all null, and what the others lack."""
+    """Return the names of the views that can be learned, and what the others lack: columns, or a module.
+
+    Raises:
+        OptionError: none can.
+    """
     absent = {}
     for name, detector in views.items():
         for column in detector.needs:
             if column not in units.columns or units[column].explode().null_count() == len(units[column].explode()):
                 absent[name] = f"no {column}"
+        for module in detector.trains_with:
+            if importlib.util.find_spec(module) is None:
+                absent[name] = f"{module} is not installed: pip install 'offbeat[train]'"
+    if len(absent) == len(views):
+        what = "; ".join(f"{name}: {why}" for name, why in absent.items())
+        raise OptionError(f"no view is left to learn ({what})", where="--detector", hint="ask for others")
     return [name for name in views if name not in absent], absent
 
 

@@ -29,6 +29,8 @@ from offbeat.watch import Watch, burst_finding, places_of, volume_finding
 KEPT: Final = 5_000
 #: Lines shown before and after a strange one.
 _AROUND: Final = 3
+#: Sources are ranked by what changed for so many of the first incidents.
+_RANKED: Final = 20
 #: From so many units on an incident's sources are ranked by what changed in its time.
 _MANY: Final = 10
 #: Further strange units of an incident shown by a line each.
@@ -156,7 +158,10 @@ class Run:
         refs = {i: self._refs(g) for i, (_, _, g) in enumerate(groups[:limit])}
         places = {ref[:2] for marked in refs.values() for ref in marked}
         lines = self._lines(places | {place for row in bursts for place in places_of(row)})
-        found = [self._finding(*groups[i], [lines(ref) for ref in marked]) for i, marked in refs.items()]
+        found = [
+            self._finding(*groups[i], [lines(ref) for ref in marked], self._blamed(groups[i][2], i < _RANKED))
+            for i, marked in refs.items()
+        ]
         found += [burst_finding(row, self.texts, self.template_ids, lines) for row in bursts]
         found += [volume_finding(row, self.texts, self.template_ids, self.sources) for row in volumes]
         found.sort(key=lambda f: (-SEVERITIES.index(f.severity), f.p_value, -f.score, f.id))
@@ -207,7 +212,7 @@ class Run:
             level=level.fill_null(0).cast(pl.UInt8), source=pl.col("sources").list.get(at, null_on_oob=True)
         )
 
-    def _finding(self, grade: str, why: str, group: pl.DataFrame, lines: list[Line]) -> Finding:
+    def _finding(self, grade: str, why: str, group: pl.DataFrame, lines: list[Line], sources: list[str]) -> Finding:
         worst = group.row(0, named=True)
         reason, expected = sentence(self._facts(worst))
         if group.height > 1:
@@ -226,7 +231,7 @@ class Run:
             start=group["start"].min(),  # type: ignore[arg-type]  # a Datetime column's minimum is one
             end=group["end"].max(),  # type: ignore[arg-type]
             session=worst["key"],
-            sources=self._blamed(group),
+            sources=sources,
             templates=[{"template_id": self.template_ids[c], "template": self.texts[c]} for c in list(codes)[:20]],
             rules=[],
             reason=reason,
@@ -236,10 +241,11 @@ class Run:
             views={view: round(float(s[0]), 4) for view, s in shares.items()},
         )
 
-    def _blamed(self, group: pl.DataFrame) -> list[str]:
+    def _blamed(self, group: pl.DataFrame, ranked_too: bool) -> list[str]:
         """Return the sources involved, most to blame first.
 
-        Where blame cannot be laid, those of the strange lines come first, then those that wrote most.
+        Where blame cannot be laid, those of the strange lines come first, then those that wrote most; so too without
+        ``ranked_too``, for ranking by what changed reads all that was kept.
         """
         if "sources" not in group.columns:
             return []
@@ -248,7 +254,7 @@ class Run:
         ranked = sorted(wrote, key=lambda s: (-strange[s], -wrote[s], s))
         named = [name for name in (self.sources[s] for s in ranked) if name is not None]
         start, end = group["start"].min(), group["end"].max()
-        if not (isinstance(start, datetime) and isinstance(end, datetime)):
+        if not (ranked_too and isinstance(start, datetime) and isinstance(end, datetime)):
             return named
         blamed = self.watch.blamed(start, end, self.sources, self.texts)
         # Of a few units the strange lines say who it was; of many, what changed in that time against other times.

@@ -100,7 +100,8 @@ def simulate(
     from offbeat.simulate import simulate as run
 
     made = run(output, n, seed, rate=rate, difficulty=difficulty)
-    say(str(made))
+    say(f"wrote {made.lines:,} lines, {made.anomalous:,} of them in {len(made.incidents)} incidents, to {made.path}")
+    say(f"labels in {made.labels}; next: offbeat detect {made.path}")
 
 
 @app.command()

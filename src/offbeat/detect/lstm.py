@@ -36,6 +36,7 @@ class LSTM(Detector):
     name: ClassVar[str] = "lstm"
     source: ClassVar[str] = "after DeepLog, Du et al., CCS 2017, on whole sessions"
     looks_at: ClassVar[str] = "the order of events"
+    trains_with: ClassVar[tuple[str, ...]] = ("torch", "onnx")
 
     def __init__(
         self,
