@@ -31,6 +31,8 @@ BURSTS: Final = {
 
 #: Pauses that end a run, in microseconds: brute force takes minutes, a patient scanner hours.
 PAUSES: Final = (600_000_000, 21_600_000_000)
+#: So many new runs are merged at a time, at least.
+_WAITING: Final = 50_000
 #: Rows kept, at most (about 150 bytes each).
 _MOST_RUNS: Final = 300_000
 #: Shorter runs are never bursts.
@@ -81,6 +83,8 @@ class Bursts:
         self.most = most
         self.forgotten = 0
         self._runs: pl.DataFrame | None = None
+        self._fresh: list[pl.DataFrame] = []
+        self._waiting = 0
 
     def add(self, events: pl.DataFrame) -> None:
         """Take up events.
@@ -98,12 +102,25 @@ class Bursts:
         key = ["template", "value"]
         single = single.sort(*key, "start", "place").with_columns(events=pl.lit(1, pl.UInt32))
         found = _merged(single.with_columns(places=pl.concat_list("place"), last="place").drop("place"), PAUSES[0])
-        self._keep(found if self._runs is None else _merged(pl.concat([self._runs, found]), PAUSES[0]))
+        self._fresh.append(found)
+        self._waiting += found.height
+        # Merging costs as much as all runs, so it waits until as many are new.
+        if self._waiting >= max(min(_WAITING, self.most), 0 if self._runs is None else self._runs.height):
+            self._settled()
+
+    def _settled(self) -> pl.DataFrame | None:
+        """Return the runs with all that was added merged in; None where there are none."""
+        if self._fresh:
+            parts = self._fresh if self._runs is None else [self._runs, *self._fresh]
+            self._fresh, self._waiting = [], 0
+            self._keep(_merged(pl.concat(parts), PAUSES[0]))
+        return self._runs
 
     def rename(self, code: Callable[[pl.Series], pl.Series]) -> None:
         """Replace template codes, merging the runs of those that become the same."""
-        if self._runs is not None:
-            self._runs = _merged(self._runs.with_columns(code(self._runs["template"]).alias("template")), PAUSES[0])
+        runs = self._settled()
+        if runs is not None:
+            self._runs = _merged(runs.with_columns(code(runs["template"]).alias("template")), PAUSES[0])
 
     def _keep(self, runs: pl.DataFrame) -> None:
         if runs.height > self.most:
@@ -116,9 +133,10 @@ class Bursts:
     def to_frame(self) -> pl.DataFrame:
         """Return the runs, without places, to be saved with a model."""
         empty = {"template": pl.UInt32(), "value": pl.String(), "start": pl.Int64(), "end": pl.Int64()}
-        if self._runs is None:
+        runs = self._settled()
+        if runs is None:
             return pl.DataFrame(schema=empty | {"events": pl.UInt32()})
-        return self._runs.select(*empty, "events")
+        return runs.select(*empty, "events")
 
     @classmethod
     def restore(cls, runs: pl.DataFrame) -> Bursts:
@@ -140,13 +158,12 @@ class Bursts:
             least: score above which a run is strange.
             before: what was usual before, with the same template codes: its runs are compared with, too.
         """
-        if self._runs is None:
+        runs, known = self._settled(), before._settled() if before else None
+        if runs is None:
             return pl.DataFrame(schema=BURSTS)
-        parts = []
-        for pause in PAUSES:
-            mine, theirs = (_merged(b._runs, pause) if b and b._runs is not None else None for b in (self, before))
-            if mine is not None:
-                parts.append(_judged(mine, theirs, least))
+        parts = [
+            _judged(_merged(runs, pause), None if known is None else _merged(known, pause), least) for pause in PAUSES
+        ]
         strange = pl.concat(parts).sort("value", "start", "end")
         reach = pl.col("end").cum_max().over("value").shift(1)
         apart = (pl.col("value") != pl.col("value").shift(1)) | (pl.col("start") - reach > _SAME_BURST)
