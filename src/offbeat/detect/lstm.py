@@ -105,11 +105,11 @@ class LSTM(Detector):
             of_end[which] = out[lengths, np.arange(len(which))]
         return of_event, of_best, of_end
 
-    def _sums(self, data: Ragged) -> tuple[Floats, Floats]:
-        """Return the regret of each event, and the sum of regrets up to and with it, both of shape (events,)."""
+    def _sums(self, data: Ragged) -> tuple[Floats, Floats, Floats]:
+        """Return each event's ``ln p``, regret, and sum of regrets up to and with it, all of shape (events,)."""
         of_event, of_best, _ = self.log_p(data)
         regret = of_best - of_event
-        return regret, run_sum(regret, data.rows, self.span)
+        return of_event, regret, run_sum(regret, data.rows, self.span)
 
     def expected(self, codes: Sequence[int], event: int, k: int = 3) -> list[tuple[int | None, float]]:
         """Return the ``k`` most likely events at place ``event`` of a sequence, with their probabilities.
@@ -135,15 +135,15 @@ class LSTM(Detector):
         return self._session
 
     def _score(self, data: Ragged) -> Floats:
-        return segment_max(self._sums(data)[1], data.rows, len(data))
+        return segment_max(self._sums(data)[2], data.rows, len(data))
 
     def _evidence(self, data: Ragged) -> dict[str, Any]:
-        regret, sums = self._sums(data)
+        of_event, regret, sums = self._sums(data)
         end = segment_argmax(sums, data.rows, len(data))[data.rows]
         place = np.arange(len(regret))
         # Of the events whose regrets sum to the score, the one with the largest is named.
         inside = (place <= end) & (place > end - self.span)
-        return order_evidence(data, np.where(inside, regret, -1.0), np.exp(self.log_p(data)[0]))
+        return order_evidence(data, np.where(inside, regret, -1.0), np.exp(of_event))
 
     def state(self) -> State:
         """Return the network as ONNX, and the losses of its training."""
