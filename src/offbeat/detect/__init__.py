@@ -13,7 +13,17 @@ from offbeat.detect.values import Values
 
 #: Detectors by the names used on the command line.
 DETECTORS: dict[str, type[Detector]] = {
-    d.name: d for d in (Presence, Count, LSTM, CountVector, NGram, Length, Timing, Values)
+    d.name: d
+    for d in (
+        Presence,
+        Count,
+        LSTM,
+        CountVector,
+        NGram,
+        Length,
+        Timing,
+        Values,
+    )
 }
 
 __all__ = [

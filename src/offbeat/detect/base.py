@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
@@ -47,6 +47,9 @@ class Detector(ABC):
     trains_with: ClassVar[tuple[str, ...]] = ()
     #: Whether ``fit`` needs labels.
     supervised: ClassVar[bool] = False
+    #: The text of each template by its code, for detectors that read meaning; set before ``fit`` and before scoring by
+    #: whoever holds the catalog. Empty where only ids are known: such a detector then learns meaning from company kept.
+    texts: Sequence[str] = ()
     #: Where the method comes from.
     source: ClassVar[str]
     #: What it looks at, in a few words, for reports.
