@@ -17,6 +17,7 @@ from offbeat.errors import NotEnoughDataError, OptionError
 from offbeat.evaluate.order import swap_check
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 #: Views in use unless others are asked for; the anchor first.
 DEFAULT = ("presence", "count", "lstm", "count-vector", "timing", "values", "length")
@@ -99,15 +100,29 @@ def learn(
     clean: bool,
     rule: Threshold | None,
     seed: int,
+    anomalous: Bools | None = None,
+    texts: Sequence[str] = (),
     progress: Callable[[str], None] = lambda _: None,
 ) -> Learned:
     """Learn from units: fit each view without a third of them and score that third; decide; refit on everything.
 
     A unit is scored by a model that did not see it, though it may have seen others just like it: what is common is
-    normal. Folds are random (seeded), for contiguous ones were measured to calibrate worse on short logs.
+    normal. Folds are random (seeded), for contiguous ones were measured to calibrate worse on short logs. Known
+    anomalies are shown to detectors that learn from labels, and to nothing else.
+
+    Args:
+        units: SEQUENCES, n of them.
+        views: makes unfitted detectors by name.
+        clean: the units that are not known to be anomalous are declared normal.
+        rule: how to find the threshold; see ``Decision.fit``.
+        seed: of the folds.
+        anomalous: true for a known anomaly, shape (n,); None where there are no labels.
+        texts: of the templates by code, where there are texts.
+        progress: called with a few words.
 
     Raises:
         NotEnoughDataError: there are fewer than LEAST_UNITS units.
+        OptionError: a detector needs labels, and there are none.
     """
     if units.height < LEAST_UNITS:
         many = "unit" if units.height == 1 else "units"
@@ -118,11 +133,22 @@ def learn(
         )
     names, absent = _usable(views(), units)
 
-    def fresh() -> dict[str, Detector]:
-        return {name: detector for name, detector in views().items() if name in names}
+    taught = [name for name, detector in views().items() if detector.supervised and name in names]
+    if taught and (anomalous is None or anomalous.all() or not anomalous.any()):
+        lack = "there are none" if anomalous is None else "all units have the same"
+        raise OptionError(f"learns from labels, and {lack}", where=f"detector {taught[0]}", hint="--labels CSV")
 
-    seen = _Distinct(units)
+    def fresh() -> dict[str, Detector]:
+        made = {name: detector for name, detector in views().items() if name in names}
+        for detector in made.values():
+            detector.texts = texts
+        return made
+
+    seen = _Distinct(units, anomalous)
     fold = np.random.Generator(np.random.PCG64(seed)).permutation(units.height) % _FOLDS
+    if anomalous is not None:
+        # Known anomalies are few: they are dealt out by themselves, so that every fold holds its share of them.
+        fold[anomalous] = np.arange(anomalous.sum()) % _FOLDS
     out = {name: np.zeros(units.height) for name in names}
     check = None
     for k in range(_FOLDS):
@@ -134,8 +160,15 @@ def learn(
         if k == 0 and "lstm" in fitted:
             scorers = {name: d.anomaly_score for name, d in fitted.items() if not d.needs}
             scorers["ngram"] = seen.fit(DETECTORS["ngram"](), ~held).anomaly_score
-            check = swap_check(units["templates"].gather(np.flatnonzero(held)), scorers, seed)
-    decision = Decision.fit(out, seen.data.weight, clean=clean, rule=rule)
+            check = swap_check(units["templates"].gather(np.flatnonzero(held & ~seen.anomalous)), scorers, seed)
+    normal = ~seen.anomalous
+    decision = Decision.fit(
+        {name: scores[normal] for name, scores in out.items()},
+        seen.data.weight[normal],
+        clean=clean,
+        rule=rule,
+        taught={name: out[name][seen.anomalous] for name in taught},
+    )
     progress("learning from everything")
     everything = np.ones(units.height, dtype=bool)
     refitted = {name: seen.fit(detector, everything) for name, detector in fresh().items()}
@@ -145,21 +178,29 @@ def learn(
 class _Distinct:
     """Units and the distinct sequences among them, for detectors that look at sequences alone."""
 
-    def __init__(self, units: pl.DataFrame) -> None:
+    def __init__(self, units: pl.DataFrame, anomalous: Bools | None = None) -> None:
         self.units = units
+        self.anomalous = np.zeros(units.height, dtype=bool) if anomalous is None else anomalous
         self.data = Ragged.of(units)
         self.first, self.index = self.data.distinct
         self.sequences = units.select("templates")[self.first]
 
-    def fit(self, detector: Detector, rows: NDArray[np.bool_]) -> Detector:
+    def fit(self, detector: Detector, rows: Bools) -> Detector:
         """Fit on some of the units; on distinct sequences with their weights, where templates are all it reads."""
+        if detector.supervised:
+            parts = [self._weighed(detector, rows & side) for side in (~self.anomalous, self.anomalous)]
+            label = np.repeat([False, True], [part.height for part in parts])
+            return detector.fit(pl.concat(parts), pl.Series("label", label))
+        return detector.fit(self._weighed(detector, rows & ~self.anomalous))
+
+    def _weighed(self, detector: Detector, rows: Bools) -> pl.DataFrame:
         if detector.needs:
-            return detector.fit(self.units.filter(rows))
+            return self.units.filter(rows)
         weight = np.bincount(self.index, weights=self.data.weight * rows, minlength=len(self.first))
         seen = np.flatnonzero(weight > 0)
-        return detector.fit(self.sequences[seen].with_columns(weight=pl.Series(weight[seen], dtype=pl.Float64)))
+        return self.sequences[seen].with_columns(weight=pl.Series(weight[seen], dtype=pl.Float64))
 
-    def score(self, detector: Detector, rows: NDArray[np.bool_]) -> Floats:
+    def score(self, detector: Detector, rows: Bools) -> Floats:
         """Return the raw scores of some of the units, shape (rows that are true,)."""
         if detector.needs:
             return detector.anomaly_score(self.units.filter(rows)).to_numpy()
@@ -187,8 +228,13 @@ def _usable(views: Mapping[str, Detector], units: pl.DataFrame) -> tuple[list[st
     return [name for name in views if name not in absent], absent
 
 
-def score_views(views: Mapping[str, Detector], units: pl.DataFrame) -> dict[str, Floats]:
-    """Return each view's raw score of each unit, shape (n,); every distinct sequence is scored once."""
+def score_views(views: Mapping[str, Detector], units: pl.DataFrame, texts: Sequence[str] = ()) -> dict[str, Floats]:
+    """Return each view's raw score of each unit, shape (n,); every distinct sequence is scored once.
+
+    ``texts`` are the templates' by code, as far as they are known now.
+    """
+    for detector in views.values():
+        detector.texts = texts
     seen = _Distinct(units)
     everything = np.ones(units.height, dtype=bool)
     return {name: seen.score(detector, everything) for name, detector in views.items()}

@@ -78,13 +78,14 @@ class Pipeline:
         self._training: tuple[Intake, pl.DataFrame] | None = None
         make_views(self.detectors, self.params, seed)  # wrong names are said before anything is read
 
-    def fit(self, data: Data, labels: Labels | None = None) -> Self:
+    def fit(self, data: Data, labels: Labels | pl.Series | None = None) -> Self:
         """Learn from logs.
 
         Args:
             data: paths, folders or globs; ``Lines`` or a list of lines; a Polars or pandas frame of events; or
                 sequences of ids, see ``Intake``.
-            labels: units known to be anomalous are left out.
+            labels: which units are known to be anomalous: detectors that learn from labels use them, all others leave
+                these units out. For sequences of ids also a Boolean series, true for an anomaly.
 
         Raises:
             UserError: the data cannot be read, or there is too little of it.
@@ -100,25 +101,27 @@ class Pipeline:
         else:
             units, self.catalog = learn_units(intake, self.grouping, self.sources)
             self.grouping = self.grouping.with_idle(units)
-        known = 0
+        anomalous = None
         if labels is not None:
-            anomalous = truth(labels, units, intake)
-            known = int(anomalous.sum())
-            units = units.filter(~anomalous)
+            known = labels if isinstance(labels, pl.Series) else truth(labels, units, intake)
+            anomalous = known.to_numpy().astype(bool)
         self.learned = learn(
             units,
             lambda: make_views(self.detectors, self.params, self.seed),
             clean=self.clean,
             rule=self.rule,
             seed=self.seed,
+            anomalous=anomalous,
+            texts=self._texts,
             progress=self.progress,
         )
+        normal = units if anomalous is None else units.filter(~anomalous)
         self.summary = {
             "events": intake.events,
-            "units": units.height,
-            "weight": float(units["weight"].sum()) if "weight" in units.columns else float(units.height),
+            "units": normal.height,
+            "weight": float(normal["weight"].sum()) if "weight" in units.columns else float(normal.height),
             "templates": len(self.catalog.texts),
-            "known_anomalies": known,
+            "known_anomalies": 0 if anomalous is None else int(anomalous.sum()),
             "alert_share": self.learned.decision.alert_share,
             "order_check": self.learned.order_check,
             "absent": self.learned.absent,
@@ -169,7 +172,12 @@ class Pipeline:
             parts = [intake.sequences(catalog)]
             return self._run(intake, [(p, score_views(views, p)) for p in parts], labels)
         units = intake.units(grouping, catalog.match, self.sources)
-        return self._run(intake, ((part, score_views(views, part)) for part in units), labels)
+        return self._run(intake, ((part, score_views(views, part, self._texts)) for part in units), labels)
+
+    @property
+    def _texts(self) -> Sequence[str]:
+        """The templates' texts by code; empty where ids stand in for them, for a name says nothing."""
+        return self.catalog.texts if isinstance(self.catalog, Catalog) else ()
 
     def _run(self, intake: Intake, parts: Any, labels: Labels | None = None) -> Run:
         """Fuse and decide over units with raw scores, keeping the events only of the strangest."""

@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from offbeat.decide.calibrate import Calibration
-from offbeat.decide.threshold import Knee, Threshold
+from offbeat.decide.threshold import Knee, Threshold, best_line
 
 Floats = NDArray[np.float64]
 
@@ -65,6 +65,7 @@ class Decision:
         *,
         clean: bool = False,
         rule: Threshold | None = None,
+        taught: Mapping[str, Floats] | None = None,
     ) -> Self:
         """Learn from out-of-fold raw scores by view, each array of shape (n,).
 
@@ -73,12 +74,18 @@ class Decision:
             weight: units each row stands for, shape (n,).
             clean: the training data is declared free of anomalies.
             rule: how to find the threshold on the fused score; None finds a knee on the anchor.
+            taught: by each view that learned from labels, the raw out-of-fold scores of the known anomalies. Such a
+                view is the anchor, and its line is where the F1 of these against the others is largest.
         """
         made = cls({view: Calibration.fit(s, weight) for view, s in scores.items()})
-        made.anchor = next((v for v in (ANCHOR, *scores) if v in scores and v != TIE_BREAKER), TIE_BREAKER)
+        taught = taught or {}
+        made.anchor = next((v for v in (*taught, ANCHOR, *scores) if v in scores and v != TIE_BREAKER), TIE_BREAKER)
         knee = Knee(0.0005, CLEAN_SHARE) if clean else Knee()
         surprise = made.calibrations[made.anchor](scores[made.anchor])
-        made.line = knee.fit(surprise, weight)
+        if made.anchor in taught:
+            made.line = best_line(surprise, weight, made.calibrations[made.anchor](taught[made.anchor]))
+        else:
+            made.line = knee.fit(surprise, weight)
         if made.line > surprise.max():
             # Nothing in training is set apart: the line lies where all that was seen ends.
             made.line = float(np.log(weight.sum() + 1))

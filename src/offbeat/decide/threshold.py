@@ -92,6 +92,22 @@ class Share:
         return float(fits.min()) if len(fits) else float(np.nextafter(values[0], np.inf))
 
 
+def best_line(normal: Floats, weight: Floats, anomalous: Floats) -> float:
+    """Return the threshold with the largest F1 on labelled training scores: the middle of the step that it lies in.
+
+    Args:
+        normal: out-of-fold scores of normal units, shape (n,), each standing for ``weight`` units.
+        weight: shape (n,).
+        anomalous: out-of-fold scores of known anomalies, shape (m,).
+    """
+    values, index = np.unique(np.concatenate([normal, anomalous]), return_inverse=True)
+    false = np.bincount(index[: len(normal)], weights=weight, minlength=len(values))[::-1].cumsum()
+    true = np.bincount(index[len(normal) :], minlength=len(values))[::-1].cumsum()
+    best = int(np.argmax(2 * true / (true + false + len(anomalous))))
+    values = values[::-1]
+    return float((values[best] + values[min(best + 1, len(values) - 1)]) / 2)
+
+
 def _shares(scores: Floats, weight: Floats) -> tuple[Floats, Floats]:
     """Return distinct scores in descending order, and the share of units at each or higher."""
     values, index = np.unique(scores, return_inverse=True)

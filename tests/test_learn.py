@@ -1,0 +1,89 @@
+"""Labels while learning: what they teach, and whom."""
+
+import numpy as np
+import polars as pl
+import pytest
+from samples import sequences
+
+from offbeat.decide.decision import Decision
+from offbeat.decide.threshold import best_line
+from offbeat.detect import DETECTORS, Detector
+from offbeat.errors import OptionError
+from offbeat.learn import learn
+from offbeat.pipeline import Pipeline
+
+
+class Taught(DETECTORS["presence"]):  # type: ignore[misc,valid-type]
+    """A presence view that claims to need labels, and remembers what it was shown."""
+
+    name = "taught"
+    supervised = True
+    shown: list[tuple[int, int]] = []  # noqa: RUF012 - the tests empty it
+
+    def _fit(self, data, y):
+        """Remember the weights of both classes, and learn from the normal ones."""
+        assert y is not None
+        Taught.shown.append((int(data.weight[~y].sum()), int(data.weight[y].sum())))
+        super()._fit(data.take(np.flatnonzero(~y)), None)
+
+
+def fit(views, anomalous, units=None):
+    """Learn from the usual sequences."""
+    units = sequences() if units is None else units
+    return learn(units, views, clean=False, rule=None, seed=0, anomalous=anomalous)
+
+
+def test_known_anomalies_reach_only_detectors_that_learn_from_labels():
+    """Every fold shows a supervised detector its share of both classes, and the others normal units only."""
+    Taught.shown = []
+    anomalous = np.zeros(120, dtype=bool)
+    anomalous[:9] = True
+
+    def views() -> dict[str, Detector]:
+        return {"taught": Taught(), "presence": DETECTORS["presence"]()}
+
+    learned = fit(views, anomalous)
+    assert [odd for _, odd in Taught.shown] == [6, 6, 6, 9]
+    assert sum(usual for usual, _ in Taught.shown[:3]) == 2 * 111
+    assert learned.views["presence"].sequences_seen_ <= 111
+    assert learned.decision.anchor == "taught"
+
+
+@pytest.mark.parametrize("anomalous", [None, np.zeros(120, dtype=bool), np.ones(120, dtype=bool)])
+def test_a_supervised_detector_without_labels_is_refused(anomalous):
+    """Without labels, or with one class only, one sentence says what is missing."""
+    with pytest.raises(OptionError, match="learns from labels"):
+        fit(lambda: {"taught": Taught()}, anomalous)
+
+
+def test_the_line_of_a_taught_view_has_the_largest_f1():
+    """Among all thresholds none has a larger F1 on the labelled scores than the one chosen."""
+    rng = np.random.default_rng(3)
+    normal, odd, weight = rng.normal(0, 1, 300), rng.normal(2, 1, 40), rng.integers(1, 4, 300).astype(float)
+
+    def f1(line):
+        true = (odd >= line).sum()
+        return 2 * true / (true + weight[normal >= line].sum() + len(odd))
+
+    line = best_line(normal, weight, odd)
+    assert f1(line) == max(f1(x) for x in np.concatenate([normal, odd]))
+
+
+def test_a_taught_view_decides_by_its_labels():
+    """The decision's line separates the classes that the taught view separates."""
+    rng = np.random.default_rng(5)
+    normal, odd = rng.normal(0, 1, 400), rng.normal(9, 1, 30)
+    scores = {"presence": rng.normal(0, 1, 400), "taught": normal}
+    decision = Decision.fit(scores, np.ones(400), taught={"taught": odd})
+    flagged = decision({"presence": np.zeros(30), "taught": odd}) >= decision.threshold
+    assert flagged.all()
+    assert decision.share(decision(scores)) < 0.02
+
+
+def test_labels_of_sequences_may_be_a_series():
+    """Sequences of ids take a Boolean series as labels; its anomalies are counted and left out."""
+    lists = [["a", "b"]] * 30 + [["a", "z"]] * 2
+    made = Pipeline(detectors=["presence"]).fit(lists, pl.Series([False] * 30 + [True] * 2))
+    assert made.summary["known_anomalies"] == 2
+    assert made.summary["units"] == 30
+    assert bool(made.score([["a", "z"]]).scores["is_anomaly"][0])
