@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from offbeat.detect.base import Detector, State, order_evidence
+from offbeat.detect.neural import open_network
 from offbeat.detect.ragged import Floats, Ragged, run_sum, segment_argmax, segment_max
 
 #: Tokens the network knows beside the templates; nets.next_event writes them, and scoring must agree.
@@ -31,6 +32,7 @@ class LSTM(Detector):
         span: consecutive events whose regrets are summed.
         epochs, patience, learning_rate, batch_tokens, tokens: limits of training, see ``nets.next_event.Plan``.
         seed: of everything random.
+        checkpoint: a folder to resume an interrupted training from; none where empty.
     """
 
     name: ClassVar[str] = "lstm"
@@ -49,6 +51,7 @@ class LSTM(Detector):
         batch_tokens: int = 2048,
         tokens: int = 1_500_000,
         seed: int = 0,
+        checkpoint: str = "",
     ) -> None:
         self.embedding = embedding
         self.hidden = hidden
@@ -59,6 +62,7 @@ class LSTM(Detector):
         self.batch_tokens = batch_tokens
         self.tokens = tokens
         self.seed = seed
+        self.checkpoint = checkpoint
         self.progress: Callable[[int, int, float], None] | None = None
 
     def _fit(self, data: Ragged, y: np.ndarray[Any, np.dtype[np.bool_]] | None) -> None:
@@ -70,7 +74,9 @@ class LSTM(Detector):
         weight = np.bincount(index, weights=data.weight, minlength=len(first)).astype(np.float64)
         plan = Plan(**{k: v for k, v in self.get_params().items() if k in Plan.__dataclass_fields__})
         self.vocabulary_ = data.size + FIRST
-        net, self.history_ = train(kept.ids, kept.offsets, weight, self.vocabulary_, plan, self.progress)
+        net, self.history_ = train(
+            kept.ids, kept.offsets, weight, self.vocabulary_, plan, self.progress, self.checkpoint
+        )
         self.onnx_ = next_event_graph(net)
         self._session: Any = None
 
@@ -126,12 +132,7 @@ class LSTM(Detector):
 
     def _open(self) -> Any:
         if self._session is None:
-            import onnxruntime as ort
-
-            options = ort.SessionOptions()
-            options.intra_op_num_threads = 1
-            options.inter_op_num_threads = 1
-            self._session = ort.InferenceSession(self.onnx_, options, providers=["CPUExecutionProvider"])
+            self._session = open_network(self.onnx_)
         return self._session
 
     def _score(self, data: Ragged) -> Floats:

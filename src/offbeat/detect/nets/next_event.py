@@ -6,9 +6,7 @@ The network: embedding -> LSTM -> linear -> softmax over the vocabulary, as the 
 
 from __future__ import annotations
 
-import copy
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,12 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from offbeat.detect.nets.trainer import PASSES, Batch, Limits, Progress, hold_back, seeded
+from offbeat.detect.nets.trainer import train as fit
+
 Tokens = NDArray[np.int64]
 
 END, START, UNKNOWN, FIRST = 0, 1, 2, 3
 
-#: The budget of events allows at least so many passes; a larger log is sampled in each.
-_PASSES = 12
 #: At least so many steps a pass, of at least so many events.
 _STEPS, _LEAST_BATCH = 48, 64
 
@@ -102,32 +101,33 @@ def batches(pieces: list[Chunk], tokens: int, rng: np.random.Generator | None) -
         yield groups[g]
 
 
-def _loss(net: NextEvent, group: list[Chunk]) -> tuple[torch.Tensor, float]:
-    """Return the weighted sum of the cross-entropies of a batch, and the sum of the weights."""
+def _padded(group: list[Chunk]) -> Batch:
+    """Return pieces as one batch: events read and to predict (-1 for none) of shape (pieces, time), and weights."""
     longest = max(len(c.read) for c in group)
     read = np.zeros((len(group), longest), dtype=np.int64)
     predict = np.full((len(group), longest), -1, dtype=np.int64)
     for i, c in enumerate(group):
         read[i, : len(c.read)] = c.read
         predict[i, : len(c.predict)] = c.predict
-    logits = net(torch.from_numpy(read))
+    weight = np.array([c.weight for c in group], dtype=np.float32)
+    events = sum(len(c.read) for c in group)
+    return Batch((read, predict, weight), sum(c.weight * len(c.read) for c in group), events)
+
+
+def _loss(net: nn.Module, read: torch.Tensor, predict: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Return the weighted sum of the cross-entropies of a batch."""
     each = nn.functional.cross_entropy(
-        logits.flatten(0, 1), torch.from_numpy(predict).flatten(), ignore_index=-1, reduction="none"
-    ).view(len(group), longest)
-    weight = torch.tensor([c.weight for c in group])
-    return (each.sum(dim=1) * weight).sum(), float(sum(c.weight * len(c.read) for c in group))
+        net(read).flatten(0, 1), predict.flatten(), ignore_index=-1, reduction="none"
+    ).view(predict.shape)
+    return (each.sum(dim=1) * weight).sum()
 
 
 def _split(
     ids: Tokens, offsets: Tokens, weight: NDArray[np.float64], plan: Plan, rng: np.random.Generator
 ) -> tuple[list[Chunk], list[Chunk]]:
-    """Hold units back at random for validation: a common sequence is in both parts, in proportion."""
-    copies = np.maximum(np.round(weight), 1).astype(np.int64)
-    held = rng.binomial(copies, plan.validation)
-    scale = 1 / weight.mean()
-    learn = chunks(ids, offsets, weight * (1 - held / copies) * scale, plan.chunk)
-    check = chunks(ids, offsets, weight * (held / copies) * scale, plan.chunk)
-    learn, check = ([c for c in part if c.weight > 0] for part in (learn, check))
+    """Hold units back at random for validation."""
+    parts = hold_back(weight, plan.validation, rng)
+    learn, check = ([c for c in chunks(ids, offsets, w, plan.chunk) if c.weight > 0] for w in parts)
     # With too little to hold back, validating on what was learned is better than on nothing.
     return learn or check, check or learn
 
@@ -144,9 +144,10 @@ def train(
     weight: NDArray[np.float64],
     vocabulary: int,
     plan: Plan,
-    progress: Callable[[int, int, float], None] | None = None,
+    progress: Progress | None = None,
+    checkpoint: str = "",
 ) -> tuple[NextEvent, list[tuple[float, float]]]:
-    """Train on sequences with Adam, a validation split and early stopping; seeded.
+    """Train on sequences; see ``nets.trainer``.
 
     Args:
         ids: template codes end to end, int64 of shape (events,).
@@ -155,49 +156,31 @@ def train(
         vocabulary: number of tokens, the special ones included.
         plan: sizes and limits.
         progress: called after each pass with the pass, the most there can be, and the validation loss.
+        checkpoint: a folder to resume from, see ``nets.trainer.train``; none where empty.
 
     Returns:
         The network with the best validation loss, and (training, validation) loss in nats an event for each pass.
     """
-    torch.set_num_threads(1)
-    generator = np.random.Generator(np.random.PCG64(plan.seed))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(plan.seed)
+    rng = np.random.Generator(np.random.PCG64(plan.seed))
+    with seeded(plan.seed):
         net = NextEvent(vocabulary, plan.embedding, plan.hidden)
-    learn, check = _split(ids, offsets, weight, plan, generator)
-    check = _some(check, plan.tokens // _PASSES // 4)
+    learn, check = _split(ids, offsets, weight, plan, rng)
+    check = _some(check, plan.tokens // PASSES // 4)
     # A small log still gets enough steps a pass to learn from.
     size = min(plan.batch_tokens, max(_LEAST_BATCH, sum(len(c.read) for c in learn) // _STEPS))
-    optimiser = torch.optim.Adam(net.parameters(), lr=plan.learning_rate)
-    schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, factor=0.5, patience=1)
-    best, best_state, since, spent = math.inf, copy.deepcopy(net.state_dict()), 0, 0
-    history: list[tuple[float, float]] = []
-    for epoch in range(plan.epochs):
-        total = norm = 0.0
-        before = spent
-        for group in batches(learn, size, generator):
-            # A pass over a large log is cut short, so that it validates often enough to stop in time.
-            if spent - before >= plan.tokens // _PASSES:
-                break
-            optimiser.zero_grad()
-            loss, mass = _loss(net, group)
-            (loss / mass).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            optimiser.step()
-            total, norm = total + loss.item(), norm + mass
-            spent += sum(len(c.read) for c in group)
-        with torch.no_grad():
-            parts = [_loss(net, group) for group in batches(check, plan.batch_tokens, None)]
-        valid = sum(p[0].item() for p in parts) / sum(p[1] for p in parts)
-        history.append((total / norm, valid))
-        schedule.step(valid)
-        if progress:
-            progress(epoch + 1, plan.epochs, valid)
-        if valid < best - 1e-4:
-            best, best_state, since = valid, copy.deepcopy(net.state_dict()), 0
-        else:
-            since += 1
-        if since >= plan.patience or spent >= plan.tokens:
-            break
-    net.load_state_dict(best_state)
-    return net, history
+    limits = Limits(
+        epochs=plan.epochs,
+        patience=plan.patience,
+        learning_rate=plan.learning_rate,
+        validation=plan.validation,
+        work=plan.tokens,
+        seed=plan.seed,
+    )
+
+    def learn_batches(rng: np.random.Generator | None) -> Iterator[Batch]:
+        return (_padded(group) for group in batches(learn, size, rng))
+
+    def check_batches(rng: np.random.Generator | None) -> Iterator[Batch]:
+        return (_padded(group) for group in batches(check, plan.batch_tokens, rng))
+
+    return net, fit(net, learn_batches, check_batches, _loss, limits, rng, progress, checkpoint)

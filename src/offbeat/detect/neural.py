@@ -1,0 +1,69 @@
+"""What detectors share that score with a network: trained in PyTorch, scored in ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from offbeat.detect.base import Detector, State
+
+
+def open_network(network: bytes) -> Any:
+    """Return an ONNX Runtime session of a serialised model, on one thread of the CPU."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    # Two threads on two busy cores were measured 40 times slower than one.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    return ort.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+
+
+class Neural(Detector):
+    """A detector that scores with networks: holds them as ONNX, runs them, saves them.
+
+    ``_fit`` sets ``networks_`` (ONNX bytes by name) and ``history_`` (training and validation loss of each pass). What
+    else a detector learns goes into ``_learned`` and is taken back by ``_take``.
+    """
+
+    trains_with: ClassVar[tuple[str, ...]] = ("torch", "onnx")
+    #: Told of each pass of training: the pass, the most there can be, the validation loss.
+    progress: Callable[[int, int, float], None] | None = None
+
+    networks_: dict[str, bytes]
+    history_: list[tuple[float, float]]
+
+    def _run(self, outputs: Sequence[str], inputs: Mapping[str, NDArray[Any]], name: str = "network") -> list[Any]:
+        """Run a network; returns the named outputs as arrays."""
+        opened: dict[str, tuple[bytes, Any]] = self.__dict__.setdefault("_opened", {})
+        network = self.networks_[name]
+        if name not in opened or opened[name][0] is not network:
+            opened[name] = network, open_network(network)
+        found = opened[name][1].run(list(outputs), dict(inputs))
+        return [np.asarray(one) for one in found]
+
+    def _learned(self) -> State:
+        """Return what scoring needs beside the networks."""
+        return State()
+
+    def _take(self, state: State) -> None:
+        """Take back what ``_learned`` returned."""
+
+    def state(self) -> State:
+        """Return the networks as ONNX, the losses of their training, and what else was learned."""
+        learned = self._learned()
+        losses = pl.DataFrame(self.history_, schema={"training": pl.Float64, "validation": pl.Float64}, orient="row")
+        values = learned.values | {"sequences_seen": self.sequences_seen_}
+        return State(values, learned.frames | {"losses": losses}, dict(self.networks_))
+
+    def restore(self, state: State) -> Self:
+        """Take up a saved state; needs neither torch nor onnx."""
+        self._restored(state.values)
+        self.history_ = state.frames["losses"].rows()
+        self.networks_ = dict(state.onnx)
+        self._take(state)
+        return self
