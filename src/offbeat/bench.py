@@ -11,13 +11,14 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from offbeat.codes import Sources
 from offbeat.detect import DETECTORS, Ragged
 from offbeat.errors import InputError, OptionError
 from offbeat.evaluate.labels import Labels
 from offbeat.evaluate.metrics import measure
 from offbeat.evaluate.order import ALTERATIONS, alter, recall_at
 from offbeat.evaluate.protocols import Split, load
-from offbeat.intake import Intake, Options, Sources, learn_units
+from offbeat.intake import Intake, Options, learn_units
 from offbeat.learn import DEFAULT, score_views
 from offbeat.pipeline import Pipeline, truth
 

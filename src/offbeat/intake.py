@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
 import polars as pl
 
+from offbeat.codes import Ids, Sources, as_lists, lists_beside
 from offbeat.detect.bursts import address_field, addresses
 from offbeat.detect.values import main_values, value_field
 from offbeat.errors import InputError, NotEnoughDataError, OptionError
@@ -98,43 +99,6 @@ class Grouping:
         return cls(key, values["window"], values["idle"], values["reason"])
 
 
-class Sources:
-    """Names of sources as small codes; 0 is unknown."""
-
-    def __init__(self, names: Iterable[str] = ()) -> None:
-        self.names: list[str | None] = [None, *names]
-        self._codes: dict[str | None, int] = {name: i for i, name in enumerate(self.names)}
-
-    def encode(self, values: pl.Series) -> pl.Series:
-        """Return a UInt32 code a value, growing the table."""
-        kinds = values.unique(maintain_order=True)
-        for name in kinds:
-            if name not in self._codes:
-                self._codes[name] = len(self.names)
-                self.names.append(name)
-        new = pl.Series([self._codes[name] for name in kinds], dtype=pl.UInt32)
-        return values.replace_strict(kinds, new, return_dtype=pl.UInt32)
-
-
-class Ids:
-    """Template ids handed in by the user, standing in for a catalog: the text of an id is its name."""
-
-    def __init__(self, names: Iterable[str] = (), known: int | None = None) -> None:
-        self.texts = list(names)
-        self.known = len(self.texts) if known is None else known
-        self._codes = {name: i for i, name in enumerate(self.texts)}
-
-    def encode(self, flat: pl.Series) -> pl.Series:
-        """Return a UInt32 code an id, growing the table."""
-        kinds = flat.unique(maintain_order=True)
-        for name in kinds.cast(pl.String):
-            if name not in self._codes:
-                self._codes[name] = len(self.texts)
-                self.texts.append(name)
-        new = pl.Series([self._codes[name] for name in kinds.cast(pl.String)], dtype=pl.UInt32)
-        return flat.replace_strict(kinds, new, return_dtype=pl.UInt32)
-
-
 Data = Any
 """Paths, lines, frames of events, or sequences of ids; see ``Intake``."""
 
@@ -144,8 +108,9 @@ class Intake:
     """One input, opened.
 
     ``data`` may be a path, folder, glob or ``-``, or several; ``Lines``; a list of lines; a Polars or pandas frame of
-    events (``events_from_frame``); a Polars frame with a column ``templates`` of lists (ids with optional ``key``,
-    ``start``, ``end`` and ``weight``); or a list of lists of ids.
+    events (``events_from_frame``); a Polars frame with a column ``templates`` of lists (ids, or the templates' texts,
+    with optional ``key``, ``start``, ``end``, ``open_at_end`` and ``weight``, and for the views that read them further
+    lists as long as those: ``timestamps``, ``levels``, ``sources`` by name, ``values``); or a list of lists of ids.
     """
 
     data: Data
@@ -297,8 +262,13 @@ class Intake:
             )
         yield grouper.flush()
 
-    def sequences(self, ids: Ids) -> pl.DataFrame:
-        """Return sequences of ids as SEQUENCES, growing ``ids``."""
+    def sequences(self, ids: Ids, sources: Sources | None = None) -> pl.DataFrame:
+        """Return sequences of ids as SEQUENCES with the lists that came with them, growing ``ids`` and ``sources``.
+
+        Raises:
+            InputError: a list is not as long as the ids it goes with.
+            NotEnoughDataError: there is no sequence.
+        """
         assert self._sequences is not None  # noqa: S101 - callers ask is_ids first
         given = self._sequences
         n = given.height
@@ -306,14 +276,14 @@ class Intake:
             raise NotEnoughDataError("there is no sequence", where="input")
         flat = given["templates"].explode(empty_as_null=False)
         lengths = given["templates"].list.len().fill_null(0).to_numpy()
-        owner = pl.Series("i", np.repeat(np.arange(n), lengths), dtype=pl.UInt32)
-        lists = pl.DataFrame({"i": owner, "templates": ids.encode(flat)}).group_by("i", maintain_order=True).all()
-        made = pl.DataFrame({"i": pl.Series(range(n), dtype=pl.UInt32)}).join(lists, on="i", how="left")
+        codes = ids.encode(flat)
+        made = pl.DataFrame({"i": pl.Series(range(n), dtype=pl.UInt32), "templates": as_lists(codes, lengths)})
         self.events = int(lengths.sum())
         start = given["start"].cast(TIME) if "start" in given.columns else pl.repeat(None, n, dtype=TIME, eager=True)
-        events = lists.explode("templates").select(template="templates", line=pl.col("i") + 1)
+        owner = pl.Series("i", np.repeat(np.arange(n), lengths), dtype=pl.UInt32)
         zero = {"level": pl.lit(0, pl.UInt8), "file": pl.lit(0, pl.UInt16)}
-        self.tally.add(events.with_columns(start.gather(owner).alias("timestamp"), **zero))
+        events = pl.DataFrame({"template": codes, "line": owner + 1, "timestamp": start.gather(owner)})
+        self.tally.add(events.with_columns(**zero))
         number = pl.col("i").cast(pl.String)
         columns = {
             "key": number,
@@ -321,16 +291,20 @@ class Intake:
             "end": pl.lit(None, SEQUENCES["end"]),
             "open_at_end": pl.lit(False),
         }
-        kept = {c: given[c] for c in ("key", "start", "end", "weight") if c in given.columns}
+        kept = {c: given[c] for c in ("key", "start", "end", "open_at_end", "weight") if c in given.columns}
         return made.with_columns(
-            templates=pl.col("templates").fill_null(pl.lit([], pl.List(pl.UInt32))),
             file=pl.lit(0, pl.UInt16),
             first_line=pl.col("i") + 1,
             last_line=pl.col("i") + 1,
             events=pl.Series(lengths, dtype=pl.UInt32),
             **{c: kept[c].cast(SEQUENCES.get(c, pl.Float64())) if c in kept else e for c, e in columns.items()},
             **({"weight": kept["weight"].cast(pl.Float64)} if "weight" in kept else {}),
-        ).select(pl.col("key").fill_null(number), *list(SEQUENCES)[1:], *(["weight"] if "weight" in kept else []))
+        ).select(
+            pl.col("key").fill_null(number),
+            *list(SEQUENCES)[1:],
+            *(["weight"] if "weight" in kept else []),
+            *lists_beside(given, lengths, Sources() if sources is None else sources),
+        )
 
 
 def learn_units(intake: Intake, grouping: Grouping, sources: Sources) -> tuple[pl.DataFrame, Catalog]:
@@ -341,9 +315,7 @@ def learn_units(intake: Intake, grouping: Grouping, sources: Sources) -> tuple[p
     intake.tally.rename(miner.templates)
     intake.watch.rename(miner.templates)
     flat = miner.templates(units["templates"].explode(empty_as_null=False))
-    owner = pl.Series("i", np.repeat(np.arange(units.height), units["events"].to_numpy()), dtype=pl.UInt32)
-    lists = pl.DataFrame({"i": owner, "templates": flat}).group_by("i", maintain_order=True).all()
-    return units.with_columns(lists["templates"]), catalog
+    return units.with_columns(as_lists(flat, units["events"].to_numpy()).alias("templates")), catalog
 
 
 def _microseconds(text: str) -> int:

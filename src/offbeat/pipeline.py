@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Self
 import polars as pl
 
 from offbeat import bundle
+from offbeat.codes import Ids, Sources
 from offbeat.decide import Decision, Threshold, check_drift, parse_threshold
 from offbeat.detect import DETECTORS, Detector, Ragged, State
 from offbeat.detect.bursts import Bursts
 from offbeat.errors import InputError, ModelError, OffbeatError
 from offbeat.group.sessions import POSITION_BITS
-from offbeat.intake import Data, Grouping, Ids, Intake, Options, Sources, learn_units
+from offbeat.intake import Data, Grouping, Intake, Options, learn_units
 from offbeat.learn import DEFAULT, Learned, learn, make_views, score_views
 from offbeat.mine import Catalog
 from offbeat.run import KEPT, Run, unit_columns
@@ -95,7 +96,7 @@ class Pipeline:
         self.grouping = intake.grouping()
         if intake.is_ids:
             ids = Ids()
-            units = intake.sequences(ids)
+            units = intake.sequences(ids, self.sources)
             ids.known = len(ids.texts)
             self.catalog = ids
         else:
@@ -169,15 +170,17 @@ class Pipeline:
         if grouping is None or catalog is None or intake.is_ids != isinstance(catalog, Ids):
             raise OffbeatError("learned from logs, asked about ids, or the other way round", where="Pipeline.score")
         if isinstance(catalog, Ids):
-            parts = [intake.sequences(catalog)]
-            return self._run(intake, [(p, score_views(views, p)) for p in parts], labels)
+            parts = [intake.sequences(catalog, self.sources)]
+            return self._run(intake, [(p, score_views(views, p, self._texts)) for p in parts], labels)
         units = intake.units(grouping, catalog.match, self.sources)
         return self._run(intake, ((part, score_views(views, part, self._texts)) for part in units), labels)
 
     @property
     def _texts(self) -> Sequence[str]:
-        """The templates' texts by code; empty where ids stand in for them, for a name says nothing."""
-        return self.catalog.texts if isinstance(self.catalog, Catalog) else ()
+        """The templates' texts by code; empty where ids stand in for them, unless the ids are the texts."""
+        if isinstance(self.catalog, Ids):
+            return self.catalog.texts if self.catalog.meaningful else ()
+        return () if self.catalog is None else self.catalog.texts
 
     def _run(self, intake: Intake, parts: Any, labels: Labels | None = None) -> Run:
         """Fuse and decide over units with raw scores, keeping the events only of the strangest."""
