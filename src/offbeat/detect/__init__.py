@@ -3,8 +3,11 @@
 from offbeat.detect.base import Detector, State
 from offbeat.detect.count import Count
 from offbeat.detect.count_vector import CountVector
+from offbeat.detect.end import End
+from offbeat.detect.isolation_forest import IsolationForest
 from offbeat.detect.length import Length
 from offbeat.detect.lstm import LSTM
+from offbeat.detect.new_template import NewTemplate
 from offbeat.detect.ngram import NGram
 from offbeat.detect.presence import Presence
 from offbeat.detect.ragged import Ragged
@@ -20,6 +23,9 @@ DETECTORS: dict[str, type[Detector]] = {
         LSTM,
         CountVector,
         NGram,
+        End,
+        NewTemplate,
+        IsolationForest,
         Length,
         Timing,
         Values,
@@ -32,8 +38,11 @@ __all__ = [
     "Count",
     "CountVector",
     "Detector",
+    "End",
+    "IsolationForest",
     "Length",
     "NGram",
+    "NewTemplate",
     "Presence",
     "Ragged",
     "State",

@@ -103,6 +103,10 @@ def sentence(facts: Facts) -> tuple[str, str]:
             expected = " or ".join(likely[:2]) or "something more usual"
             chance = f"{max(facts.share, 1e-9):.2g}"
             return f"{t} comes {where}, where {expected} is expected; its probability is {chance}.", expected
+        case "end":
+            after = f"after {t}" if facts.template else "before its first event"
+            chance = "never" if facts.share <= 0 else f"with probability {max(facts.share, 1e-9):.2g}"
+            return f"The {unit} ends {after}; it does so {chance}.", f"a further event {after}"
         case "mix":
             usual = f"in the nearest usual {unit} it comes {times(facts.usual) if facts.usual else 'not at all'}"
             return f"{t} occurs {times(facts.seen)}; {usual}.", usual

@@ -1,0 +1,214 @@
+"""Count vectors: what the detectors of the textbooks compute on, and how they say which template made a score."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import numpy as np
+import polars as pl
+
+from offbeat.detect.base import Detector
+from offbeat.detect.ragged import Floats, Ints, Ragged, segment_argmax
+
+#: Rows made dense at a time, to bound memory.
+BLOCK: Final = 4096
+
+
+def representatives(data: Ragged, most: int, seed: int) -> tuple[Ragged, Ints]:
+    """Return distinct sequences and how often each counts, at most ``most`` in all.
+
+    Where the units are no more than that, each distinct sequence counts as often as there are units of it; of more, a
+    systematic sample is drawn in proportion to weight (Madow and Madow, 1944). Neither depends on the order of rows.
+
+    Args:
+        data: n sequences with their weights.
+        most: how many units may be kept.
+        seed: where the sample begins.
+
+    Returns:
+        d distinct sequences, and an int64 array of shape (d,) of counts of one or more.
+    """
+    first, index = data.distinct
+    weight = np.bincount(index, weights=data.weight, minlength=len(first))
+    order = np.lexsort(data.hashes[first].T)
+    mass = np.cumsum(weight[order])
+    n = int(min(max(round(mass[-1]), 1), most))
+    ticks = (np.arange(n) + np.random.Generator(np.random.PCG64(seed)).random()) * (mass[-1] / n)
+    times = np.bincount(np.searchsorted(mass, ticks, side="right").clip(max=len(mass) - 1), minlength=len(mass))
+    drawn = np.flatnonzero(times)
+    return data.take(first[order[drawn]]), times[drawn]
+
+
+def distinct_rows(matrix: Floats, weight: Floats) -> tuple[Floats, Floats]:
+    """Return the distinct rows of a matrix, sorted, and the sum of their weights."""
+    rows, index = np.unique(matrix, axis=0, return_inverse=True)
+    return rows, np.bincount(index.ravel(), weights=weight, minlength=len(rows)).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which template is counted in which column, and what is usual of it.
+
+    Columns: one for each of the k templates that most units hold; then one for all others that training held; last one
+    for those that it did not. A matrix of counts thus has ``width`` = k + 2 columns.
+
+    Attributes:
+        codes: every template that training holds, increasing, shape (t,).
+        own: whether it has a column of its own, shape (t,).
+        held: share of training units that hold it, shape (t,).
+        usual: its most frequent count, zero included, shape (t,).
+        share: share of training units with that count, shape (t,).
+        length: the median number of events of a unit.
+    """
+
+    codes: Ints
+    own: np.ndarray[Any, np.dtype[np.bool_]]
+    held: Floats
+    usual: Floats
+    share: Floats
+    length: float
+
+    @classmethod
+    def fit(cls, data: Ragged, most: int) -> Self:
+        """Learn from sequences; at most ``most`` templates get a column of their own."""
+        rows, met, counts = data.cells
+        total = float(data.weight.sum())
+        units = np.bincount(met, weights=data.weight[rows], minlength=data.size)
+        codes = np.flatnonzero(units)
+        own = np.zeros(data.size, dtype=bool)
+        own[np.argsort(-units, kind="stable")[:most]] = True
+        table = pl.DataFrame({"code": met, "count": counts, "w": data.weight[rows]}).group_by("code", "count").sum()
+        absent = pl.DataFrame({"code": codes, "count": np.zeros(len(codes), np.int64), "w": total - units[codes]})
+        # Of counts that as many units have, the smallest is called usual.
+        modes = pl.concat([table, absent]).sort("code", "w", "count", descending=[False, True, False])
+        modes = modes.group_by("code", maintain_order=True).first()
+        order = np.argsort(data.lengths, kind="stable")
+        middle = int(np.searchsorted(np.cumsum(data.weight[order]), total / 2))
+        return cls(
+            codes,
+            own[codes],
+            units[codes] / total,
+            modes["count"].to_numpy().astype(np.float64),
+            modes["w"].to_numpy() / total,
+            float(data.lengths[order[min(middle, len(order) - 1)]]),
+        )
+
+    @property
+    def width(self) -> int:
+        """Columns of a matrix of counts."""
+        return int(self.own.sum()) + 2
+
+    @property
+    def usual_counts(self) -> Floats:
+        """The usual count in each column, shape (width,)."""
+        return np.concatenate((self.usual[self.own], [0.0, 0.0]))
+
+    def places(self, codes: Ints) -> Ints:
+        """Return the column of each template code."""
+        column = np.where(self.own, np.cumsum(self.own) - 1, self.width - 2)
+        at = np.searchsorted(self.codes, codes).clip(max=max(len(self.codes) - 1, 0))
+        known = self.codes[at] == codes if len(self.codes) else np.zeros(len(codes), dtype=bool)
+        return np.where(known, column[at] if len(column) else 0, self.width - 1)
+
+    def counts(self, data: Ragged) -> Floats:
+        """Return how often each template occurs in each sequence, shape (n, width)."""
+        rows, codes, counts = data.cells
+        out = np.zeros((len(data), self.width))
+        np.add.at(out, (rows, self.places(codes)), counts)
+        return out
+
+    def blocks(self, data: Ragged) -> Iterator[tuple[slice, Floats]]:
+        """Yield the counts of a few thousand sequences at a time, with where they stand."""
+        for at in range(0, len(data), BLOCK):
+            part = slice(at, min(at + BLOCK, len(data)))
+            yield part, self.counts(data.take(np.arange(part.start, part.stop)))
+
+    def evidence(self, data: Ragged, column: Ints) -> dict[str, Any]:
+        """Return the columns of EVIDENCE for the column that made each sequence's score.
+
+        Args:
+            data: n sequences.
+            column: for each the column to blame, shape (n,); -1 blames its rarest template, or its length if empty.
+        """
+        rows, met, counts = data.cells
+        places = self.places(met)
+        at = np.searchsorted(self.codes, met).clip(max=max(len(self.codes) - 1, 0))
+        rarity = np.where(places == self.width - 1, 1.0, 1.0 - self.held[at]) if len(self.codes) else np.ones(len(met))
+        # The template of that column that is there, if any; columns that many share name the one least held.
+        wanted = (places == column[rows]) | (column[rows] < 0)
+        cell = segment_argmax(np.where(wanted, rarity, -1.0), rows, len(data))
+        here = (cell >= 0) & np.append(wanted, False)[cell]
+        kept = np.append(self.codes[self.own], [-1, -1])
+        code = np.where(here, np.append(met, -1)[cell], kept[np.where(column < 0, -1, column)])
+        known = np.searchsorted(self.codes, code).clip(max=max(len(self.codes) - 1, 0))
+        new = here & (np.append(places, -1)[cell] == self.width - 1)
+        held, usual, share = (_take(x, known) for x in (self.held, self.usual, self.share))
+        kind = np.select([new, here, code >= 0], ["new pattern", "count", "missing event"], "length")
+        return {
+            "kind": kind,
+            "template": _some(code, code >= 0),
+            "event": _some(np.append(data.first_places, 0)[cell], here),
+            "seen": np.where(here, np.append(counts, 0)[cell], np.where(code < 0, data.lengths, 0)).astype(float),
+            "usual": np.select([new, code >= 0], [np.zeros(len(data)), usual], self.length),
+            "share": np.select([new, here, code >= 0], [np.zeros(len(data)), share, held], 1.0),
+        }
+
+    def frame(self) -> pl.DataFrame:
+        """Return what to save, beside ``length``."""
+        names = {"template": self.codes, "own": self.own, "held": self.held, "usual": self.usual, "share": self.share}
+        return pl.DataFrame(names)
+
+    @classmethod
+    def restore(cls, frame: pl.DataFrame, length: float) -> Self:
+        """Take up what was saved."""
+        codes, own, held, usual, share = (frame[name].to_numpy() for name in frame.columns)
+        return cls(codes, own, held, usual, share, float(length))
+
+
+def _take(values: Floats, at: Ints) -> Floats:
+    return values[at] if len(values) else np.zeros(len(at))
+
+
+def _some(values: Ints, known: np.ndarray[Any, np.dtype[np.bool_]]) -> pl.Series:
+    """Return values as UInt32, null where they are not known."""
+    return pl.Series(np.where(known, values, 0)).cast(pl.UInt32).set(pl.Series(~known), None)
+
+
+class ByVector(Detector):
+    """Scores a sequence by its count vector alone; blames the template whose usual count would lower the score most."""
+
+    columns_: Columns
+
+    @abstractmethod
+    def _of_counts(self, counts: Floats) -> Floats:
+        """Return the score of each row of counts; shape (n, width) to (n,)."""
+
+    def _score(self, data: Ragged) -> Floats:
+        out = np.zeros(len(data))
+        for part, counts in self.columns_.blocks(data):
+            out[part] = self._of_counts(counts)
+        return out
+
+    def _to_blame(self, counts: Floats) -> Ints:
+        """Return the column that made the score of each row; shape (n, width) to (n,); -1 where none did."""
+        usual = self.columns_.usual_counts
+        score = self._of_counts(counts)
+        rows, columns = np.nonzero(counts != usual)
+        drop = np.zeros(len(rows))
+        for at in range(0, len(rows), BLOCK):
+            part = slice(at, at + BLOCK)
+            changed = counts[rows[part]]
+            changed[np.arange(len(changed)), columns[part]] = usual[columns[part]]
+            drop[part] = score[rows[part]] - self._of_counts(changed)
+        # Rounded, so that equals stay equal however the product was summed.
+        worst = segment_argmax(drop.round(9), rows, len(counts))
+        return np.where(worst >= 0, np.append(columns, -1)[worst], -1)
+
+    def _evidence(self, data: Ragged) -> dict[str, Any]:
+        column = np.full(len(data), -1, dtype=np.int64)
+        for part, counts in self.columns_.blocks(data):
+            column[part] = self._to_blame(counts)
+        return self.columns_.evidence(data, column)
