@@ -2,6 +2,7 @@
 
 import random
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import polars as pl
 
@@ -46,6 +47,12 @@ def sequences(n: int = 120, seed: int = 0) -> pl.DataFrame:
             one.append(8)
         lists.append(one)
     return frame(lists)
+
+
+def labels(X: pl.DataFrame) -> pl.Series:
+    """Return labels for what :func:`sequences` makes: a sequence is anomalous if it repeats an event, or holds 8."""
+    odd = [8 in one or any(a == b for a, b in pairwise(one)) for one in X["templates"].to_list()]
+    return pl.Series("label", odd, dtype=pl.Boolean)
 
 
 def frame(lists: list[list[int]], weight: list[float] | None = None) -> pl.DataFrame:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from samples import QUICK, frame, sequences
+from samples import QUICK, frame, labels, sequences
 from sklearn.base import clone
 
 import offbeat.detect
@@ -35,16 +35,32 @@ def make(kind, **params):
     return kind(**({k: v for k, v in QUICK.items() if k in known} | params))
 
 
-@pytest.fixture(scope="module", params=EXPORTED, ids=lambda kind: kind.__name__)
-def kind(request):
-    """Each exported detector."""
+CASES = [(kind, False) for kind in EXPORTED if not kind.supervised]
+CASES += [(kind, True) for kind in EXPORTED if kind.supervised or kind.takes_labels]
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: case[0].__name__ + "-labelled" * case[1])
+def case(request):
+    """Each exported detector, with labels where it learns from them, and without where it can do without."""
     return request.param
 
 
 @pytest.fixture(scope="module")
-def fitted(kind):
+def kind(case):
+    """Each exported detector."""
+    return case[0]
+
+
+@pytest.fixture(scope="module")
+def teach(case):
+    """Fit it on sequences, with their labels where it is to have them."""
+    return lambda made, X: made.fit(X, labels(X)) if case[1] else made.fit(X)
+
+
+@pytest.fixture(scope="module")
+def fitted(kind, teach):
     """It, fitted on the usual sequences."""
-    return make(kind).fit(sequences())
+    return teach(make(kind), sequences())
 
 
 def test_every_exported_detector_is_listed_under_its_name():
@@ -59,6 +75,7 @@ def test_it_says_what_it_is(kind):
     assert " " not in kind.name
     assert kind.unit in ("event", "unit", "bucket")
     assert isinstance(kind.supervised, bool)
+    assert isinstance(kind.takes_labels, bool)
     assert kind.source
     assert kind.looks_at
     assert inspect.getdoc(kind)
@@ -94,32 +111,32 @@ def test_unknown_parameters_are_refused(kind):
         assert name in caught.value.hint
 
 
-def test_numbers_that_cannot_be_are_refused(kind):
+def test_numbers_that_cannot_be_are_refused(kind, teach):
     """A number at which nothing can be learned is refused before learning, with the parameter's name."""
     for name, default in kind().get_params().items():
         if isinstance(default, bool) or not isinstance(default, int | float):
             continue
         for value in (-1, math.nan, math.inf, *([0] if default > 0 else [])):
             with pytest.raises(OptionError, match=name):
-                make(kind, **{name: value}).fit(sequences())
+                teach(make(kind, **{name: value}), sequences())
 
 
-def test_fitting_returns_itself_and_marks_what_it_learned(kind):
+def test_fitting_returns_itself_and_marks_what_it_learned(kind, teach):
     """Fit returns self, changes no parameter, and what it adds in public ends in an underscore."""
     made = make(kind)
     before, params = set(vars(made)), made.get_params()
-    assert made.fit(sequences()) is made
+    assert teach(made, sequences()) is made
     assert made.get_params() == params
     added = {name for name in vars(made) if not name.startswith("_")} - before
     assert added
     assert all(name.endswith("_") for name in added), added
 
 
-def test_input_is_left_alone(kind):
+def test_input_is_left_alone(kind, teach):
     """Neither fit nor score changes the frame handed in."""
     given = sequences()
     copy = given.clone()
-    make(kind).fit(given).anomaly_score(given)
+    teach(make(kind), given).anomaly_score(given)
     assert_frame_equal(given, copy)
 
 
@@ -143,23 +160,37 @@ def test_nothing_asked_nothing_said(fitted):
 
 def test_nothing_to_learn_from_is_said(kind):
     """Fitting on no sequence raises one of offbeat's errors that names the detector."""
-    with pytest.raises(OffbeatError, match=kind.name):
+    with pytest.raises(OffbeatError, match=f"{kind.name}.* no sequence"):
         make(kind).fit(sequences().clear())
 
 
+def test_what_labels_it_lacks_is_said(kind):
+    """Too few labels, and for a detector that needs them none or one class only, are said in one sentence."""
+    X = sequences()
+    same = pl.Series([False] * X.height)
+    with pytest.raises(OffbeatError, match=f"{kind.name}.*119 labels for 120 sequences"):
+        make(kind).fit(X, same[1:])
+    if kind.supervised:
+        for y, lack in ((None, "there are none"), (same, "all are the same"), (~same, "all are the same")):
+            with pytest.raises(OptionError, match=f"{kind.name}.*learns from labels, and {lack}"):
+                make(kind).fit(X, y)
+
+
 @pytest.mark.parametrize("lists", [[[0, 1, 2]], [[0]], [[]], [[], [0, 1]]], ids=str)
-def test_little_is_enough_to_fit(kind, lists):
-    """One sequence, of one event or of none, can be learned from, scored, and explained."""
-    made = make(kind).fit(frame(lists))
+def test_little_is_enough_to_fit(kind, case, lists):
+    """One sequence, of one event or of none, can be learned from, scored, and explained; with labels, one of each."""
+    X, y = (frame([*lists, [5]]), pl.Series([False] * len(lists) + [True])) if case[1] else (frame(lists), None)
+    made = make(kind).fit(X, y)
     asked = frame([[0, 1, 2], [], [NEW]])
     assert made.anomaly_score(asked).is_finite().all()
     check(made.evidence(asked), EVIDENCE, "evidence")
 
 
-def test_the_same_seed_gives_the_same_scores(kind, fitted):
-    """Learning twice from the same sequences gives byte-identical scores."""
-    asked = sequences(80, seed=1)
-    again = make(kind).fit(sequences()).anomaly_score(asked)
+def test_the_same_seed_gives_the_same_scores(kind, case, fitted):
+    """Learning twice gives byte-identical scores; labels change nothing for a detector that does not use them."""
+    X, asked = sequences(), sequences(80, seed=1)
+    y = labels(X) if case[1] or not kind.takes_labels else None
+    again = make(kind).fit(X, y).anomaly_score(asked)
     assert again.to_numpy().tobytes() == fitted.anomaly_score(asked).to_numpy().tobytes()
 
 
@@ -181,14 +212,14 @@ def test_scores_do_not_depend_on_the_order_of_rows(fitted):
     )
 
 
-def test_a_weight_stands_for_repeated_rows(kind):
+def test_a_weight_stands_for_repeated_rows(kind, teach):
     """Learning from distinct rows with weights equals learning from all rows."""
     many = sequences()
     lists = many["templates"].to_list()
     distinct = [list(one) for one in dict.fromkeys(map(tuple, lists))]
     weighted = frame(distinct, [float(lists.count(one)) for one in distinct])
     asked = sequences(80, seed=4)
-    one, other = (make(kind).fit(x).anomaly_score(asked).to_numpy() for x in (many, weighted))
+    one, other = (teach(make(kind), x).anomaly_score(asked).to_numpy() for x in (many, weighted))
     np.testing.assert_allclose(one, other, rtol=1e-9)
 
 
@@ -267,12 +298,12 @@ def test_evidence_does_not_depend_on_how_rows_are_cut(fitted):
     assert_frame_equal(parts, fitted.evidence(asked), check_exact=False, rel_tol=1e-4)
 
 
-def test_flags_work_either_way(kind):
+def test_flags_work_either_way(kind, teach):
     """Every parameter that is true or false is run at both values."""
     for name, default in kind().get_params().items():
         if isinstance(default, bool):
             for value in (True, False):
-                made = make(kind, **{name: value}).fit(sequences())
+                made = teach(make(kind, **{name: value}), sequences())
                 assert made.anomaly_score(sequences(20, seed=9)).is_finite().all()
 
 

@@ -28,7 +28,7 @@ def test_the_forest_shortens_the_path_of_what_is_new():
     learned = IsolationForest().fit(frame([[0]] * 30 + [[0, 0]] * 30))
     usual, new = learned.anomaly_score(frame([[0], [0, 7]]))
     # The single column is cut once, which leaves half of the units; the path goes on from there by c(n).
-    path = learned.path_lengths(np.log1p(np.array([[1.0, 0.0]])))
+    path = learned.trees_.leaves(np.log1p(np.array([[1.0, 0.0]])))
     assert usual == pytest.approx(2 ** (-path.mean() / learned.usual_path_))
     assert new == pytest.approx(2 ** (-((1 - 0.5**path) / 0.5).mean() / learned.usual_path_))
 

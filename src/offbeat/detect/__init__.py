@@ -3,6 +3,7 @@
 from offbeat.detect.base import Detector, State
 from offbeat.detect.count import Count
 from offbeat.detect.count_vector import CountVector
+from offbeat.detect.decision_tree import DecisionTree
 from offbeat.detect.end import End
 from offbeat.detect.isolation_forest import IsolationForest
 from offbeat.detect.length import Length
@@ -26,6 +27,7 @@ DETECTORS: dict[str, type[Detector]] = {
         End,
         NewTemplate,
         IsolationForest,
+        DecisionTree,
         Length,
         Timing,
         Values,
@@ -37,6 +39,7 @@ __all__ = [
     "LSTM",
     "Count",
     "CountVector",
+    "DecisionTree",
     "Detector",
     "End",
     "IsolationForest",

@@ -47,6 +47,8 @@ class Detector(ABC):
     trains_with: ClassVar[tuple[str, ...]] = ()
     #: Whether ``fit`` needs labels.
     supervised: ClassVar[bool] = False
+    #: Whether ``fit`` learns from labels where there are any, though it can do without.
+    takes_labels: ClassVar[bool] = False
     #: The text of each template by its code, for detectors that read meaning; set before ``fit`` and before scoring by
     #: whoever holds the catalog. Empty where only ids are known: such a detector then learns meaning from company kept.
     texts: Sequence[str] = ()
@@ -101,16 +103,27 @@ class Detector(ABC):
             y: Boolean series, true for an anomalous row; only supervised detectors use it.
 
         Raises:
-            OptionError: a parameter has a value that cannot be used.
-            OffbeatError: there is no sequence.
+            OptionError: a parameter has a value that cannot be used, or labels are needed and there are none, or all
+                are the same.
+            OffbeatError: there is no sequence, or not one label a sequence.
         """
         self.check_params()
         data = Ragged.of(X, self.needs)
         if len(data) == 0:
             raise OffbeatError("there is no sequence to learn from", where=f"detector {self.name}")
+        self._check_labels(len(data), y)
         self.sequences_seen_ = len(data)
         self._fit(data, None if y is None else y.to_numpy().astype(bool))
         return self
+
+    def _check_labels(self, n: int, y: pl.Series | None) -> None:
+        where = f"detector {self.name}"
+        if y is not None and len(y) != n:
+            raise OffbeatError(f"{len(y)} labels for {n} sequences", where=where)
+        if self.supervised and (y is None or y.n_unique() < 2):
+            lack = "there are none" if y is None else "all are the same"
+            hint = "normal and anomalous sequences are needed; other detectors learn without labels"
+            raise OptionError(f"learns from labels, and {lack}", where=where, hint=hint)
 
     def anomaly_score(self, X: pl.DataFrame) -> pl.Series:
         """Return one finite Float64 a row of ``X``, higher is stranger."""

@@ -48,6 +48,18 @@ def distinct_rows(matrix: Floats, weight: Floats) -> tuple[Floats, Floats]:
     return rows, np.bincount(index.ravel(), weights=weight, minlength=len(rows)).astype(np.float64)
 
 
+def labelled_rows(matrix: Floats, y: Any, weight: Floats) -> tuple[Floats, Any, Floats]:
+    """Return the distinct rows of a matrix by label, sorted, their labels and the sum of their weights.
+
+    Args:
+        matrix: of shape (n, columns).
+        y: whether each row is anomalous, shape (n,).
+        weight: of each row, shape (n,).
+    """
+    rows, sums = distinct_rows(np.column_stack((y, matrix)), weight)
+    return rows[:, 1:], rows[:, 0] > 0, sums
+
+
 @dataclass(frozen=True)
 class Columns:
     """Which template is counted in which column, and what is usual of it.
