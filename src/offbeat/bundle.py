@@ -21,6 +21,7 @@ _MAIN: Final = "model.json"
 #: What a folder holds; a model is not taken for a run.
 MODEL: Final = "offbeat model"
 RUN: Final = "offbeat run"
+BENCH: Final = "offbeat benchmark"
 
 
 def write(
@@ -37,7 +38,7 @@ def write(
         values: plain values for model.json.
         frames: tables by name, written as ``NAME.parquet``.
         others: further files by their full names, as ``network.onnx``.
-        what: MODEL or RUN.
+        what: MODEL, RUN or BENCH.
 
     Raises:
         OptionError: the path is a file, or a folder that offbeat did not write.
@@ -50,20 +51,42 @@ def write(
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
             new = Path(folder) / "new"
             new.mkdir()
-            hashes = {}
             for name, frame in frames.items():
                 frame.write_parquet(new / f"{name}.parquet", compression="zstd")
             for name, data in others.items():
                 (new / name).write_bytes(data)
-            for file in sorted(new.iterdir()):
-                hashes[file.name] = _hash(file.read_bytes())
-            body = {"what": what, "version": VERSION, "files": hashes, "values": dict(values)}
-            body["hash"] = _hash(orjson.dumps(body, option=orjson.OPT_SORT_KEYS))
-            text = orjson.dumps(body, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
-            (new / _MAIN).write_bytes(text + b"\n")
+            (new / _MAIN).write_bytes(_main(new, values, what))
             _swap(new, path, Path(folder) / "old")
     except OSError as problem:
         raise ModelError(f"cannot be written: {problem.strerror}", where=str(path)) from None
+
+
+def _main(folder: Path, values: Mapping[str, Any], what: str) -> bytes:
+    """Return what model.json says of a folder whose files are there."""
+    files = [file for file in sorted(folder.iterdir()) if file.is_file() and file.name != _MAIN]
+    hashes = {file.name: _hash(file.read_bytes()) for file in files}
+    body = {"what": what, "version": VERSION, "files": hashes, "values": dict(values)}
+    body["hash"] = _hash(orjson.dumps(body, option=orjson.OPT_SORT_KEYS))
+    return orjson.dumps(body, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
+
+
+def open_folder(path: str | Path, what: str) -> Path:
+    """Return a folder to work in over several runs: one of that kind as it is, or an empty one in the place of another.
+
+    Raises:
+        OptionError: the path is a file, or a folder that offbeat did not write.
+        ModelError: the folder cannot be written.
+    """
+    path = Path(path)
+    refuse_foreign(path)
+    if not _is_ours(path / _MAIN, (what,)):
+        write(path, {}, {}, {}, what=what)
+    return path
+
+
+def seal(path: Path, values: Mapping[str, Any], what: str) -> None:
+    """Bring model.json of a folder that ``open_folder`` gave up to date with the files in it; folders do not count."""
+    replace_file(path / _MAIN, _main(path, values, what))
 
 
 def _swap(new: Path, path: Path, aside: Path) -> None:
@@ -90,9 +113,9 @@ def refuse_foreign(path: Path) -> None:
         raise OptionError("is a file; a folder is written here", where=str(path), hint="name another path")
 
 
-def _is_ours(main: Path) -> bool:
+def _is_ours(main: Path, kinds: tuple[str, ...] = (MODEL, RUN, BENCH)) -> bool:
     try:
-        return orjson.loads(main.read_bytes())["what"] in (MODEL, RUN)
+        return orjson.loads(main.read_bytes())["what"] in kinds
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

@@ -113,7 +113,7 @@ class Pipeline:
             rule=self.rule,
             seed=self.seed,
             anomalous=anomalous,
-            texts=self._texts,
+            texts=self.texts,
             progress=self.progress,
         )
         normal = units if anomalous is None else units.filter(~anomalous)
@@ -171,12 +171,12 @@ class Pipeline:
             raise OffbeatError("learned from logs, asked about ids, or the other way round", where="Pipeline.score")
         if isinstance(catalog, Ids):
             parts = [intake.sequences(catalog, self.sources)]
-            return self._run(intake, [(p, score_views(views, p, self._texts)) for p in parts], labels)
+            return self._run(intake, [(p, score_views(views, p, self.texts)) for p in parts], labels)
         units = intake.units(grouping, catalog.match, self.sources)
-        return self._run(intake, ((part, score_views(views, part, self._texts)) for part in units), labels)
+        return self._run(intake, ((part, score_views(views, part, self.texts)) for part in units), labels)
 
     @property
-    def _texts(self) -> Sequence[str]:
+    def texts(self) -> Sequence[str]:
         """The templates' texts by code; empty where ids stand in for them, unless the ids are the texts."""
         if isinstance(self.catalog, Ids):
             return self.catalog.texts if self.catalog.meaningful else ()

@@ -2,33 +2,59 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from offbeat.cli.options import Format, Idle, Json, Seed, SessionBy, Window, Zone, done, out, progress, read_labels, say
+from offbeat.cli.options import (
+    Format,
+    Idle,
+    Json,
+    Params,
+    Seed,
+    SessionBy,
+    Window,
+    Zone,
+    done,
+    out,
+    parameters,
+    progress,
+    read_labels,
+    say,
+)
 
 if TYPE_CHECKING:
     import polars as pl
 
     from offbeat.evaluate.protocols import Split
+    from offbeat.intake import Options
 
 app = typer.Typer()
 
 
 @app.command()
 def bench(
-    what: Annotated[list[str], typer.Argument(help="A protocol (T1-clean, T1-free, T2, T3-clean, T3-free), or files.")],
+    what: Annotated[
+        list[str],
+        typer.Argument(help="A protocol (T1-clean, T1-free, T1-sup, T2, T2-sup, T3-clean, T3-free), or files."),
+    ],
     data: Annotated[str | None, typer.Option("--data", help="The folder that holds the protocol's data.")] = None,
     labels: Annotated[
         str | None, typer.Option("--labels", help="Of your own files: CSV key,label or line,label.")
     ] = None,
     detectors_: Annotated[str | None, typer.Option("--detectors", help="a,b or all; offbeat is the whole.")] = None,
+    param: Params = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Repeat so often whatever has chance in it.")] = 5,
     seed: Seed = 0,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes at a time, of one thread each.")] = 2,
+    timeout: Annotated[str, typer.Option("--timeout", help="Give up on a detector after so long.")] = "15m",
+    perturb: Annotated[
+        bool, typer.Option("--perturb", help="Also on lines reworded, dropped, doubled, reordered (5, 10, 20 %).")
+    ] = False,
     order: Annotated[bool, typer.Option("--order", help="Instead: which view notices altered sequences.")] = False,
     output: Annotated[
-        str | None, typer.Option("-o", "--output", help="Write results.parquet and report.md there.")
+        str | None, typer.Option("-o", "--output", help="Write results and reports there; continues what is there.")
     ] = None,
     format_: Format = None,
     session_by: SessionBy = None,
@@ -39,33 +65,48 @@ def bench(
 ) -> None:
     """Measure detectors: offbeat bench T1-free --data DIR --detectors all, or offbeat bench FILES --labels CSV."""
     from offbeat import bench as b
-    from offbeat.errors import OptionError
-    from offbeat.evaluate.protocols import PROTOCOLS
+    from offbeat import bundle
     from offbeat.intake import Options
 
-    names = b.known_detectors(detectors_)
-    if len(what) == 1 and what[0] in PROTOCOLS:
-        split = b.get_split(what[0], data)
-    elif labels is None:
-        known = ", ".join(PROTOCOLS)
-        raise OptionError(
-            f"{what[0]!r} is no protocol", where="bench", hint=f"{known}; or your own files with --labels"
-        )
-    else:
-        split = b.own_split(what, read_labels(labels), Options(format_, session_by, window, idle, tz))
+    tasks = b.make_tasks(b.known_detectors(detectors_), range(seed, seed + seeds), parameters(param), perturb)
+    limit = b.seconds(timeout, "--timeout")
+    if output:
+        bundle.refuse_foreign(Path(output))
+    split = _split(what, data, labels, Options(format_, session_by, window, idle, tz))
+    if detectors_ not in (None, "all"):
+        b.check_labels(tasks, split)
+    show = progress() or (lambda _: None)
     if order:
-        found = b.run_order(split, range(seed, seed + seeds), progress() or (lambda _: None))
+        found = b.run_order(split, range(seed, seed + seeds), show)
         done()
         for line in orjson_lines(found) if json else b.order_lines(found):
             out(line)
         return
-    results = b.run_bench(split, names, range(seed, seed + seeds), progress() or (lambda _: None))
-    done()
-    summary = b.summarise(results)
-    if output:
-        _write(output, split, results, summary)
+    with b.workplace(output) as folder:
+        results = b.run_tasks(split, tasks, folder / "parts", jobs=jobs, timeout=limit, progress=show)
+        done()
+        table = b.collect(tasks, results)
+        summary = b.summarise(table)
+        if output:
+            b.write_results(folder, split, tasks, results, table)
+            say(f"written to {output}")
     for line in orjson_lines(summary) if json else b.table(summary):
         out(line)
+
+
+def _split(what: list[str], data: str | None, labels: str | None, options: Options) -> Split:
+    """Return the units of a protocol or of files."""
+    from offbeat import bench as b
+    from offbeat.errors import OptionError
+    from offbeat.evaluate.protocols import PROTOCOLS
+
+    if len(what) == 1 and what[0] in PROTOCOLS:
+        return b.get_split(what[0], data)
+    if labels is None:
+        known = ", ".join(PROTOCOLS)
+        hint = f"{known}; or your own files with --labels"
+        raise OptionError(f"{what[0]!r} is no protocol", where="bench", hint=hint)
+    return b.own_split(what, read_labels(labels), options)
 
 
 def orjson_lines(frame: pl.DataFrame) -> list[str]:
@@ -73,19 +114,6 @@ def orjson_lines(frame: pl.DataFrame) -> list[str]:
     import orjson
 
     return [orjson.dumps(row).decode() for row in frame.iter_rows(named=True)]
-
-
-def _write(path: str, split: Split, results: pl.DataFrame, summary: pl.DataFrame) -> None:
-    """Write every result and a report to a folder, in one step."""
-    from offbeat import bench as b
-    from offbeat import bundle
-
-    counts = f"{split.train.height:,} {split.unit}s to learn from, {split.test.height:,} to judge"
-    anomalies = f"{int(split.test['label'].sum()):,} of them anomalous"
-    text = [f"# {split.name}", "", f"{counts}, {anomalies}.", "", *b.table(summary)]
-    report = ("\n".join(text) + "\n").encode()
-    bundle.write(path, {"protocol": split.name}, {"results": results}, {"report.md": report}, what=bundle.RUN)
-    say(f"written to {path}")
 
 
 @app.command()

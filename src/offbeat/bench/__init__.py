@@ -1,0 +1,87 @@
+"""Measure detectors on a protocol, or on the user's own labelled files, reproducibly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from offbeat.bench.measuring import (
+    METRICS,
+    WHOLE,
+    WITHOUT,
+    Outcome,
+    Task,
+    as_frame,
+    check_labels,
+    order_table,
+    run_order,
+    run_task,
+)
+from offbeat.bench.output import seconds, workplace, write_results
+from offbeat.bench.splits import get_split, own_split, read_units, split_hash
+from offbeat.bench.summary import known_detectors, make_tasks, order_lines, perturbed, summarise, table
+from offbeat.bench.workers import run_tasks
+from offbeat.errors import OffbeatError
+from offbeat.evaluate.protocols import Split
+
+__all__ = [
+    "METRICS",
+    "WHOLE",
+    "WITHOUT",
+    "Outcome",
+    "Task",
+    "as_frame",
+    "check_labels",
+    "collect",
+    "get_split",
+    "known_detectors",
+    "make_tasks",
+    "order_lines",
+    "order_table",
+    "own_split",
+    "perturbed",
+    "read_units",
+    "run_bench",
+    "run_order",
+    "run_task",
+    "run_tasks",
+    "seconds",
+    "split_hash",
+    "summarise",
+    "table",
+    "workplace",
+    "write_results",
+]
+
+
+def run_bench(
+    split: Split,
+    detectors: Iterable[str],
+    seeds: Iterable[int],
+    progress: Callable[[str], None] = lambda _: None,
+) -> pl.DataFrame:
+    """Measure within this process: one row a detector, seed and way of counting; a failure is a row with its reason.
+
+    Detectors without chance in them run once. ``run_tasks`` does the same in several processes, and can be resumed.
+    """
+    results = []
+    tasks = make_tasks(detectors, list(seeds))
+    for task in tasks:
+        progress(f"{split.name}: {task.detector}, seed {task.seed}")
+        try:
+            results.append({"status": "ok", "rows": run_task(split, task).rows})
+        except OffbeatError as problem:
+            results.append({"status": "failed", "reason": str(problem), "rows": []})
+    return collect(tasks, results)
+
+
+def collect(tasks: Sequence[Task], results: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """Return the results of tasks as one table; what failed is a row with its reason."""
+    rows: list[dict[str, Any]] = []
+    for task, result in zip(tasks, results, strict=True):
+        common = {"detector": task.detector, "seed": task.seed, "status": result["status"], "counted": "all"}
+        measured = result["rows"] or [{"reason": result["reason"]}]
+        rows += [common | {k: v for k, v in row.items() if k != "params"} for row in measured]
+    return as_frame(rows)

@@ -1,0 +1,240 @@
+"""One detector with one seed on one split: fit, score and measure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from offbeat.detect import DETECTORS, Ragged
+from offbeat.errors import OptionError
+from offbeat.evaluate.delay import first_alarms, incidents_of
+from offbeat.evaluate.metrics import measure
+from offbeat.evaluate.order import ALTERATIONS, alter, recall_at
+from offbeat.evaluate.perturb import PERTURBATIONS, SHARES, perturb
+from offbeat.evaluate.protocols import Split
+from offbeat.intake import Intake, Options
+from offbeat.learn import DEFAULT, score_views
+from offbeat.pipeline import Pipeline
+from offbeat.run import Run
+
+#: All default views together, fused; and the same without the LSTM, which says what that adds.
+WHOLE: Final = "offbeat"
+WITHOUT: Final = "offbeat-without-lstm"
+#: What a row of results holds besides the detector, the seed and how often a sequence counts.
+METRICS: Final = ("precision", "recall", "f1", "accuracy", "fpr", "ap", "auc", "mcc", "alerts_per_1000", "best_f1")
+_ALTERED: Final = 0.02
+
+
+@dataclass(frozen=True)
+class Task:
+    """One detector, or the whole, with one seed on one split.
+
+    Attributes:
+        detector: a name, WHOLE or WITHOUT.
+        seed: of everything random.
+        params: parameters of detectors by ``name`` or ``detector.name``; those of other detectors are passed over.
+        perturb: also score the test part reworded, dropped, doubled and reordered.
+    """
+
+    detector: str
+    seed: int
+    params: Mapping[str, Any] = field(default_factory=dict)
+    perturb: bool = False
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The views to fit."""
+        if self.detector in (WHOLE, WITHOUT):
+            return tuple(name for name in DEFAULT if self.detector == WHOLE or name != "lstm")
+        return (self.detector,)
+
+    @property
+    def random(self) -> bool:
+        """Whether the seed makes a difference beyond how training is cut for calibration."""
+        return any("seed" in DETECTORS[name]().get_params() for name in self.views)
+
+    @property
+    def supervised(self) -> bool:
+        """Whether it learns from labels."""
+        return any(DETECTORS[name].supervised for name in self.views)
+
+    @property
+    def own_params(self) -> dict[str, Any]:
+        """The parameters that one of its views has."""
+        out = {}
+        for full, value in self.params.items():
+            of, _, name = full.rpartition(".")
+            if any(of in ("", view) and name in DETECTORS[view]().get_params() for view in self.views):
+                out[full] = value
+        return out
+
+
+@dataclass
+class Outcome:
+    """What came of a task.
+
+    Attributes:
+        rows: results, a row for each way of counting and for each perturbation.
+        scores: ``score`` and ``is_anomaly`` of each test unit, in their order.
+    """
+
+    rows: list[dict[str, Any]]
+    scores: pl.DataFrame
+
+
+def run_task(split: Split, task: Task) -> Outcome:
+    """Fit, score and measure; rows for all units, with duplicate sequences counted once, and of perturbed units.
+
+    Raises:
+        OptionError: the detector learns from labels and the split hides them.
+    """
+    check_labels([task], split)
+    known = split.train["label"] if split.labels == "known" or (task.supervised and split.labels != "hidden") else None
+    began = time.perf_counter()
+    pipeline = Pipeline(detectors=task.views, params=task.own_params, clean=split.clean, seed=task.seed)
+    pipeline.fit(_seen(split.train), known)
+    fitted = time.perf_counter()
+    run = pipeline.score(_seen(split.test))
+    scored = time.perf_counter()
+    common = {
+        "detector": task.detector,
+        "seed": task.seed,
+        "fit_seconds": round(fitted - began, 2),
+        "score_seconds": round(scored - fitted, 2),
+        "threshold": run.threshold,
+        "stated_share": pipeline.fitted.decision.alert_share,
+        "recalibrated": run.drift is not None,
+        "swapped": _swapped(pipeline, split, task.seed),
+        "views": ", ".join(pipeline.fitted.views),
+        "absent": "; ".join(f"{view}: {why}" for view, why in pipeline.fitted.absent.items()),
+        "params": {f"{view}.{k}": v for view, d in pipeline.fitted.views.items() for k, v in d.get_params().items()},
+    }
+    rows = _measured(split, pipeline, run)
+    if task.perturb:
+        rows += _perturbed(split, pipeline, task.seed)
+    return Outcome([common | row for row in rows], run.scores.select("score", "is_anomaly"))
+
+
+def check_labels(tasks: Iterable[Task], split: Split) -> None:
+    """Raise OptionError where a task needs labels that the split does not give, or that are all alike."""
+    for task in tasks:
+        if task.supervised and split.labels == "hidden":
+            raise _no_labels(task.detector, split)
+        if task.supervised and split.train["label"].n_unique() < 2:
+            only = "anomalies" if split.train["label"].all() else "normal units"
+            raise OptionError(
+                f"learns from labels, and the training part holds only {only}",
+                where=f"detector {task.detector}",
+                hint="leave it out, or use files whose first half holds both",
+            )
+
+
+def _no_labels(detector: str, split: Split) -> OptionError:
+    return OptionError(
+        f"learns from labels, and {split.name} hides them while learning",
+        where=f"detector {detector}",
+        hint="T1-sup, T2-sup or T5, or your own files with --labels",
+    )
+
+
+def _seen(units: pl.DataFrame) -> pl.DataFrame:
+    """Leave out what nobody knows while learning and scoring."""
+    return units.drop("label", "incident", strict=False)
+
+
+def _measured(split: Split, pipeline: Pipeline, run: Run) -> list[dict[str, Any]]:
+    """Return the figures of all units, and with duplicate sequences counted once."""
+    test, s = split.test, run.scores
+    y, score, flagged = test["label"].to_numpy(), s["score"].to_numpy(), s["is_anomaly"].to_numpy()
+    weight = s["weight"].to_numpy() if "weight" in s.columns else None
+    distinct = Ragged.of(_codes(pipeline, test)).hashes[:, 0]
+    every: dict[str, Any] = {"counted": "all"} | measure(y, score, flagged, weight).as_dict()
+    if split.ordered:
+        incident = test["incident"] if "incident" in test.columns else incidents_of(y)
+        found = first_alarms(incident, flagged, test["start"] if "start" in test.columns else None)
+        every |= {"incidents": found.incidents, "incidents_found": found.found, "delay_units": found.units,
+                  "delay_seconds": found.seconds}  # fmt: skip
+    return [every, {"counted": "distinct"} | measure(y, score, flagged, distinct=distinct).as_dict()]
+
+
+def _perturbed(split: Split, pipeline: Pipeline, seed: int) -> list[dict[str, Any]]:
+    """Return the figures of the test part altered in each way, at each share."""
+    rows = []
+    for how in PERTURBATIONS:
+        for share in SHARES:
+            altered = perturb(split.test, how, share, seed)
+            s = pipeline.score(_seen(altered)).scores
+            weight = s["weight"].to_numpy() if "weight" in s.columns else None
+            found = measure(altered["label"].to_numpy(), s["score"].to_numpy(), s["is_anomaly"].to_numpy(), weight)
+            row: dict[str, Any] = {"counted": "all", "perturbed": how, "share": share}
+            rows.append(row | found.as_dict())
+    return rows
+
+
+def _codes(pipeline: Pipeline, frame: pl.DataFrame) -> pl.DataFrame:
+    return Intake(_seen(frame), Options()).sequences(pipeline.ids, pipeline.sources)
+
+
+def order_table(pipeline: Pipeline, split: Split, seed: int) -> list[dict[str, Any]]:
+    """Return which view notices which change: the recall at 2 % false positives, a row for each alteration.
+
+    2 % of the normal test units are altered; ``channels`` are the views that see single changes, under one budget.
+    Views that read more than templates are left out, for an altered sequence has no times.
+    """
+    normal = _codes(pipeline, split.test.filter(~pl.col("label")))
+    decision = pipeline.fitted.decision
+    views = {name: detector for name, detector in pipeline.fitted.views.items() if not detector.needs}
+    rows = []
+    for how in ALTERATIONS:
+        sequences, altered = alter(normal["templates"], _ALTERED, seed, how)
+        raw = score_views(views, normal.with_columns(templates=sequences))
+        row: dict[str, Any] = {"altered": how, "seed": seed}
+        row |= {view: recall_at(s, altered) for view, s in raw.items()}
+        rows.append(row | {"channels": recall_at(decision.channels(raw), altered)})
+    return rows
+
+
+def _swapped(pipeline: Pipeline, split: Split, seed: int) -> float | None:
+    """Return the recall of swapped neighbours in 2 % of the normal test units, at 2 % false positives.
+
+    Asked of the order channel where there is one, else of the detector itself; None where there is nothing to swap.
+    """
+    normal = _codes(pipeline, split.test.filter(~pl.col("label")))
+    swapped, altered = alter(normal["templates"], _ALTERED, seed)
+    if not altered.any():
+        return None
+    views = pipeline.fitted.views
+    view = "lstm" if "lstm" in views else next(iter(views))
+    raw = score_views({view: views[view]}, normal.with_columns(templates=swapped), pipeline.texts)
+    return recall_at(raw[view], altered)
+
+
+def run_order(split: Split, seeds: Iterable[int], progress: Callable[[str], None] = lambda _: None) -> pl.DataFrame:
+    """Return the order table of the whole, the mean over seeds, one row an alteration."""
+    rows = []
+    known = split.train["label"] if split.labels == "known" else None
+    for seed in seeds:
+        progress(f"{split.name}: alterations, seed {seed}")
+        pipeline = Pipeline(clean=split.clean, seed=seed).fit(_seen(split.train), known)
+        rows += order_table(pipeline, split, seed)
+    return pl.DataFrame(rows).drop("seed").group_by("altered", maintain_order=True).mean()
+
+
+def as_frame(rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
+    """Return rows of results as a table; what a row lacks is null."""
+    kinds = {"perturbed": pl.String, "share": pl.Float64, "reason": pl.String, "delay_seconds": pl.Float64,
+             "delay_units": pl.Float64, "swapped": pl.Float64, "peak_mb": pl.Float64}  # fmt: skip
+    kinds |= dict.fromkeys(METRICS, pl.Float64)
+    rows = [kinds_first(row, kinds) for row in rows]
+    return pl.DataFrame(rows, infer_schema_length=None, schema_overrides=kinds)
+
+
+def kinds_first(row: Mapping[str, Any], kinds: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with every column that a table of results has, and no number that is none."""
+    plain = {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in row.items()}
+    return plain | {name: None for name in kinds if name not in plain}

@@ -1,0 +1,95 @@
+"""The folder of a benchmark: results as they come, then the tables and reports made of them."""
+
+from __future__ import annotations
+
+import io
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from offbeat import bundle
+from offbeat.bench.keys import machine, program_hash, versions
+from offbeat.bench.measuring import Task
+from offbeat.bench.report import markdown
+from offbeat.bench.splits import split_hash
+from offbeat.errors import OptionError
+from offbeat.evaluate.protocols import Split
+
+_SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds(text: str, option: str) -> float:
+    """Read a stretch of time such as 90s, 15m or 2h; raises OptionError where it is none."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)", text.strip())
+    if not found or float(found[1]) == 0:
+        raise OptionError(f"{text!r} is no stretch of time", where=option, hint="90s, 15m or 2h")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+@contextmanager
+def workplace(output: str | None) -> Iterator[Path]:
+    """Give the folder to work in: the user's, with what is there already, or one that is gone afterwards.
+
+    Raises:
+        OptionError: it is a file, or a folder that offbeat did not write.
+    """
+    if output is not None:
+        yield bundle.open_folder(output, bundle.BENCH)
+        return
+    with tempfile.TemporaryDirectory(prefix="offbeat-bench-") as place:
+        yield Path(place)
+
+
+def write_results(
+    folder: Path, split: Split, tasks: Sequence[Task], results: Sequence[Mapping[str, Any]], table: pl.DataFrame
+) -> None:
+    """Write results.parquet and report.md, and what it all depends on to model.json."""
+    buffer = io.BytesIO()
+    table.write_parquet(buffer, compression="zstd")
+    bundle.replace_file(folder / "results.parquet", buffer.getvalue())
+    about = about_run(split, tasks, results)
+    bundle.replace_file(folder / "report.md", markdown(split, table, about).encode())
+    bundle.seal(folder, about, bundle.BENCH)
+
+
+def about_run(split: Split, tasks: Sequence[Task], results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what figures depend on, in plain values."""
+    params = {task.detector: result["rows"][0]["params"] for task, result in zip(tasks, results, strict=True)
+              if result["rows"]}  # fmt: skip
+    for of in params.values():
+        # What differs from seed to seed is told by the seeds.
+        for name in [name for name in of if name.endswith(".seed")]:
+            del of[name]
+    return {
+        "name": split.name,
+        "unit": split.unit,
+        "labels": split.labels,
+        "clean": split.clean,
+        "data_hash": split_hash(split),
+        "program_hash": program_hash(),
+        "versions": versions(),
+        "machine": machine(),
+        "seeds": sorted({task.seed for task in tasks}),
+        "params": params,
+        "parts": {part: _counts(frame) for part in ("train", "valid", "test")
+                  if (frame := getattr(split, part)) is not None},
+    }  # fmt: skip
+
+
+def _counts(frame: pl.DataFrame) -> dict[str, Any]:
+    first, last = (frame[c].min() if c in frame.columns else None for c in ("start", "start"))
+    last = frame["start"].max() if "start" in frame.columns else None
+    weight = frame["weight"] if "weight" in frame.columns else pl.repeat(1.0, frame.height, eager=True)
+    return {
+        "rows": frame.height,
+        "units": float(weight.sum()),
+        "anomalies": int(frame["label"].sum()),
+        "events": int(frame["templates"].list.len().sum()),
+        "first": None if first is None else str(first),
+        "last": None if last is None else str(last),
+    }

@@ -1,0 +1,64 @@
+"""The process that measures one task: python -m offbeat.bench.worker JOB. Its result is a folder, written in one step.
+
+The job is a JSON file: ``split`` (a folder of ``store_split``), ``out`` (the result's folder), and the task's fields.
+"""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+
+def main(path: str) -> None:
+    """Do a job and write ``result.json`` and, where it came to that, ``scores.parquet``."""
+    job = orjson.loads(Path(path).read_bytes())
+    from offbeat.bench.measuring import Task, run_task
+    from offbeat.bench.splits import restore_split
+    from offbeat.errors import OffbeatError
+
+    task = Task(job["detector"], job["seed"], job["params"], job["perturb"])
+    result: dict[str, Any] = {"rows": []}
+    scores = None
+    try:
+        done = run_task(restore_split(Path(job["split"])), task)
+        result |= {"status": "ok", "rows": [row | {"peak_mb": peak_memory()} for row in done.rows]}
+        scores = done.scores
+    except OffbeatError as problem:
+        result |= {"status": "failed", "reason": str(problem)}
+    except Exception as problem:
+        # A detector's own mistake must not end the benchmark: it becomes a row, and the others go on.
+        text = " ".join(str(problem).split())[:200]
+        result |= {"status": "failed", "reason": f"{type(problem).__name__}: {text}"}
+    out = Path(job["out"])
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as place:
+        new = Path(place) / "new"
+        new.mkdir()
+        if scores is not None:
+            scores.write_parquet(new / "scores.parquet", compression="zstd")
+        (new / "result.json").write_bytes(orjson.dumps(result))
+        if out.exists():
+            shutil.rmtree(out)
+        new.rename(out)
+
+
+def peak_memory() -> float:
+    """Return the most memory that this process held, in MB."""
+    try:
+        # ru_maxrss is inherited over exec on Linux and may be the parent's; this is the process's own.
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return round(int(line.split()[1]) / 1024, 1)
+    except OSError:
+        pass
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(most / (2**20 if sys.platform == "darwin" else 1024), 1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

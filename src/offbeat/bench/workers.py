@@ -1,0 +1,173 @@
+"""Measure many tasks in processes of one thread each: resumable, and no failure ends more than its own row."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import polars as pl
+
+from offbeat.bench.keys import task_key
+from offbeat.bench.measuring import Task
+from offbeat.bench.splits import split_hash, store_split
+from offbeat.detect import DETECTORS
+from offbeat.evaluate.protocols import Split
+
+#: One thread a process, set before anything is imported: two on two busy cores were measured 40 times slower.
+_ONE_THREAD: Final = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "POLARS_MAX_THREADS"), "1"
+)
+#: Seconds between looks at the running processes.
+_LOOK: Final = 0.05
+
+
+@dataclass
+class Running:
+    """A task that is being measured."""
+
+    task: Task
+    out: Path
+    process: subprocess.Popen[bytes]
+    began: float
+
+    @property
+    def job(self) -> Path:
+        """What it was told."""
+        return self.out.with_name(f"{self.out.name}.job.json")
+
+    @property
+    def words(self) -> Path:
+        """What it says on stderr."""
+        return self.out.with_name(f"{self.out.name}.stderr")
+
+
+def run_tasks(
+    split: Split,
+    tasks: Sequence[Task],
+    folder: Path,
+    *,
+    jobs: int = 2,
+    timeout: float | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> list[dict[str, Any]]:
+    """Measure tasks that have no result yet; returns each task's result, in their order.
+
+    A result is ``status`` (ok or failed), ``rows``, ``reason`` where it failed, and ``folder``, which holds
+    ``scores.parquet`` where it did not.
+
+    Args:
+        split: what to measure on.
+        tasks: what to measure.
+        folder: where results are kept, each under a name that stands for everything it depends on.
+        jobs: processes at a time.
+        timeout: seconds a task may take; None for any time. Failed tasks are tried again in the next run.
+        progress: called with a few words.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    digest = split_hash(split)
+    units = folder / f"units-{digest}"
+    store_split(split, units)
+    places = {id(task): folder / task_key(digest, task) for task in tasks}
+    waiting = [task for task in tasks if _read(places[id(task)]).get("status") != "ok"]
+    # Long tasks first, so that no core is idle at the end: networks and the whole, which holds one.
+    waiting.sort(key=lambda task: not any(DETECTORS[name].trains_with for name in task.views))
+    done, total = len(tasks) - len(waiting), len(tasks)
+    running: list[Running] = []
+    lost: dict[int, str] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                task = waiting.pop(0)
+                running.append(_start(task, units, places[id(task)]))
+            names = ", ".join(f"{one.task.detector} ({one.task.seed})" for one in running)
+            progress(f"{split.name}: {done} of {total} done, measuring {names}")
+            ended = _next_end(running, timeout, lost)
+            running = [one for one in running if one not in ended]
+            done += len(ended)
+    finally:
+        for one in running:
+            _stop(one)
+    return [_read(places[id(task)], lost.get(id(task))) | {"folder": places[id(task)]} for task in tasks]
+
+
+def _start(task: Task, units: Path, out: Path) -> Running:
+    values = {"split": str(units), "out": str(out), "detector": task.detector, "seed": task.seed,
+              "params": task.own_params, "perturb": task.perturb}  # fmt: skip
+    job = out.with_name(f"{out.name}.job.json")
+    job.write_bytes(orjson.dumps(values))
+    with out.with_name(f"{out.name}.stderr").open("wb") as words:
+        process = subprocess.Popen(  # noqa: S603 - our own module, with a path that we made
+            [sys.executable, "-m", "offbeat.bench.worker", str(job)],
+            env=os.environ | _ONE_THREAD,
+            stdout=subprocess.DEVNULL,
+            stderr=words,
+            # A group of its own: an interrupt reaches this process, which then ends its children in order.
+            start_new_session=True,
+        )
+    return Running(task, out, process, time.monotonic())
+
+
+def _next_end(running: Sequence[Running], timeout: float | None, lost: dict[int, str]) -> list[Running]:
+    """Wait until something has ended, or run out of time; say in ``lost`` why a process left no result."""
+    while True:
+        ended = []
+        for one in running:
+            code = one.process.poll()
+            if code is not None:
+                if code != 0:
+                    lost[id(one.task)] = _death(code, _last_words(one))
+                _stop(one)
+                ended.append(one)
+            elif timeout is not None and time.monotonic() - one.began > timeout:
+                _stop(one)
+                lost[id(one.task)] = f"took longer than {timeout:,.0f} s (--timeout)"
+                ended.append(one)
+        if ended:
+            return ended
+        time.sleep(_LOOK)
+
+
+def _last_words(one: Running) -> str:
+    lines = one.words.read_text(errors="replace").strip().splitlines()
+    return lines[-1][:200] if lines else ""
+
+
+def _death(code: int, words: str) -> str:
+    if code < 0:
+        name = signal.Signals(-code).name if -code in signal.valid_signals() else str(-code)
+        return f"its process was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+    return f"its process ended with code {code}" + (f": {words}" if words else "")
+
+
+def _stop(one: Running) -> None:
+    """End a process and whatever it started, and clear away what was beside its result."""
+    with suppress(ProcessLookupError):
+        os.killpg(one.process.pid, signal.SIGKILL)
+    one.process.wait()
+    one.job.unlink(missing_ok=True)
+    one.words.unlink(missing_ok=True)
+    for left in one.out.parent.glob(f".{one.out.name}.*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _read(folder: Path, lost: str | None = None) -> dict[str, Any]:
+    """Return a result; what is not there, or not whole, has failed."""
+    if lost is not None:
+        return {"status": "failed", "reason": lost, "rows": []}
+    try:
+        found: dict[str, Any] = orjson.loads((folder / "result.json").read_bytes())
+        if found["status"] == "ok":
+            pl.read_parquet_schema(folder / "scores.parquet")
+        return found
+    except (OSError, ValueError, KeyError, pl.exceptions.PolarsError):
+        return {"status": "failed", "reason": "left no result", "rows": []}
