@@ -14,7 +14,7 @@ import polars as pl
 
 from offbeat.budget import Budget
 from offbeat.decide import Decision, Drift, contributions
-from offbeat.decide.incidents import SEVERITIES, finding_id, join_alarms, severity
+from offbeat.decide.incidents import SEVERITIES, finding_id, join_alarms, join_strays, severity
 from offbeat.detect import LSTM, Detector
 from offbeat.errors import OptionError
 from offbeat.explain import Facts, sentence
@@ -185,7 +185,8 @@ class Run:
             excess = float(group["score"][0]) / max(self.threshold, 1.0)
             groups.append((*severity(excess, group.height, level), group))
         groups.sort(key=lambda g: (-SEVERITIES.index(g[0]), g[2]["p_value"][0], -g[2]["score"][0], g[2]["unit"][0]))
-        return groups
+        together = join_strays([(grade, group) for grade, _, group in groups])
+        return [(*groups[some[0]][:2], pl.concat([groups[i][2] for i in some])) for some in together]
 
     def _alarms(self) -> pl.DataFrame:
         """Return the flagged units, one row each, with the evidence of the view that makes the score."""
@@ -215,9 +216,13 @@ class Run:
     def _finding(self, grade: str, why: str, group: pl.DataFrame, lines: list[Line], sources: list[str]) -> Finding:
         worst = group.row(0, named=True)
         reason, expected = sentence(self._facts(worst))
-        if group.height > 1:
-            reason = f"{reason[:-1]} ({group.height:,} {self.unit}s)."
         codes = dict.fromkeys(c for c in group["template"] if c is not None)
+        if group.height > 1:
+            others = len(codes) - 1
+            also = (
+                f"; {others} more {'pattern is' if others == 1 else 'patterns are'} strange in them" if others else ""
+            )
+            reason = f"{reason[:-1]} ({group.height:,} {self.unit}s{also})."
         where = iso(worst["start"]) or ""
         raw = self.scores[worst["unit"]]
         shares = self.decision.surprise({view: raw[view].to_numpy() for view in self.views})

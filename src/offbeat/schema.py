@@ -80,3 +80,11 @@ def check(frame: pl.DataFrame, schema: Mapping[str, pl.DataType], what: str) -> 
         if frame.schema[name] != dtype:
             raise OffbeatError(f"column {name!r} of {what} is {frame.schema[name]}, expected {dtype}", where="schema")
     return frame
+
+
+def owned(texts: pl.Series) -> pl.Series:
+    """Return the same texts with memory of their own.
+
+    Polars' strings are views: a few keys cut out of lines and kept would hold all those lines.
+    """
+    return pl.Series(texts.name, texts.to_list(), dtype=pl.String)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from offbeat.decide.incidents import SEVERITIES, finding_id, join_alarms, severity
+from offbeat.decide.incidents import SEVERITIES, finding_id, join_alarms, join_strays, severity
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -113,3 +113,27 @@ def test_the_same_finding_has_the_same_id():
     assert finding_id("a", "b", "c", "d") == finding_id("a", "b", "c", "d")
     assert finding_id("a", "bc", "", "d") != finding_id("a", "b", "c", "d")
     assert len(finding_id("", "", "", "")) == 12
+
+
+def group(grade: str, kind: str, hours: float | None, units: int = 1) -> tuple[str, pl.DataFrame]:
+    """Return an incident: its severity and its alarms."""
+    return grade, alarms(*((i, f"k{hours}{i}", hours, kind, 1) for i in range(units)))
+
+
+def test_strays_of_a_day_are_told_together():
+    """What is new or rare in a unit or two, and not severe, joins within a day; all else stays by itself."""
+    groups = [
+        group("high", "new pattern", 1),
+        group("low", "new pattern", 30),
+        group("low", "rare pattern", 2),
+        group("low", "order", 2),
+        group("low", "rare pattern", 3, units=9),
+        group("low", "new pattern", 8, units=2),
+        group("low", "new pattern", 90),
+    ]
+    assert join_strays(groups) == [[0], [1, 2, 5], [3], [4], [6]]
+
+
+def test_strays_without_times_are_told_together():
+    """Where there are no times, all strays are near one another."""
+    assert join_strays([group("low", "new pattern", None), group("low", "rare pattern", None)]) == [[0, 1]]

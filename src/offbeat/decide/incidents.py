@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -12,6 +13,10 @@ import polars as pl
 SAME_REASON: Final = timedelta(hours=24)
 #: Alarms of one session key belong together when no more than this lies between them.
 SAME_KEY: Final = timedelta(minutes=30)
+
+#: Kinds that say something is new or seldom, and the most units that such an incident may hold to be a stray one.
+_NOVEL: Final = ("new pattern", "rare pattern")
+_STRAY: Final = 3
 
 SEVERITIES: Final = ("low", "medium", "high", "critical")
 
@@ -59,6 +64,37 @@ def join_alarms(alarms: pl.DataFrame, windows: bool) -> pl.Series:
     roots = [root(i) for i in range(n)]
     number = {r: k for k, r in enumerate(dict.fromkeys(roots))}
     return pl.Series("incident", [number[r] for r in roots], dtype=pl.UInt32)
+
+
+def join_strays(groups: Sequence[tuple[str, pl.DataFrame]]) -> list[list[int]]:
+    """Say which incidents are told together: each busy log has something new now and then, in a session or two.
+
+    Incidents of low severity and few units that are about a new or rare pattern join when no more than a day lies
+    between them. What is severe, or comes in numbers, stays by itself.
+
+    Args:
+        groups: severity and alarms of each incident, the first row its strangest.
+
+    Returns:
+        Positions in ``groups``, the strangest of each joined incident first; all in the order of ``groups``.
+    """
+
+    def is_stray(grade: str, group: pl.DataFrame) -> bool:
+        return grade == SEVERITIES[0] and group.height <= _STRAY and group["kind"][0] in _NOVEL
+
+    strays = [i for i, group in enumerate(groups) if is_stray(*group)]
+    joined = {i: [i] for i in range(len(groups)) if i not in set(strays)}
+    found: list[int] = []
+    reach = None
+    for i in sorted(strays, key=lambda i: (groups[i][1]["start"].min() is not None, groups[i][1]["start"].min())):
+        start, end = groups[i][1]["start"].min(), groups[i][1]["end"].max()
+        if found and (reach is None or start - reach <= SAME_REASON):
+            found.append(i)
+        else:
+            found = [i]
+        joined[found[0]] = found
+        reach = end if reach is None else max(reach, end)
+    return sorted((sorted(members) for members in joined.values()), key=lambda members: members[0])
 
 
 def severity(excess: float, units: int, level: int) -> tuple[str, str]:

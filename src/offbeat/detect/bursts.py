@@ -13,7 +13,7 @@ from typing import Final
 
 import polars as pl
 
-from offbeat.schema import TIME
+from offbeat.schema import TIME, owned
 
 #: What ``Bursts.alarms`` returns, one row a burst.
 BURSTS: Final = {
@@ -102,7 +102,7 @@ class Bursts:
         key = ["template", "value"]
         single = single.sort(*key, "start", "place").with_columns(events=pl.lit(1, pl.UInt32))
         found = _merged(single.with_columns(places=pl.concat_list("place"), last="place").drop("place"), PAUSES[0])
-        self._fresh.append(found)
+        self._fresh.append(found.with_columns(owned(found["value"])))
         self._waiting += found.height
         # Merging costs as much as all runs, so it waits until as many are new.
         if self._waiting >= max(min(_WAITING, self.most), 0 if self._runs is None else self._runs.height):

@@ -15,7 +15,9 @@ from offbeat.detect.ragged import Floats, Ragged, run_sum, segment_argmax, segme
 #: Tokens the network knows beside the templates; nets.next_event writes them, and scoring must agree.
 END, START, UNKNOWN, FIRST = 0, 1, 2, 3
 _BATCH = 256
+#: Steps at once, at most, and fewer where a step's probabilities of all templates take more than 4 MB together.
 _STEP = 512
+_CELLS = 1 << 20
 
 
 class LSTM(Detector):
@@ -102,8 +104,9 @@ class LSTM(Detector):
             predict = np.where(inside, codes, END)
             read = np.concatenate([np.full((1, len(which)), START), predict[:-1]])
             out, best = np.empty(predict.shape, np.float32), np.empty(predict.shape, np.float32)
-            for step in range(0, longest, _STEP):
-                part = slice(step, step + _STEP)
+            steps = min(_STEP, max(1, _CELLS // (len(which) * self.vocabulary_)))
+            for step in range(0, longest, steps):
+                part = slice(step, step + steps)
                 feed = {"read": read[part], "predict": predict[part], "h0": h, "c0": c}
                 out[part], best[part], h, c = session.run(["log_p", "best", "h", "c"], feed)
             of_event[source[inside]] = out[inside]

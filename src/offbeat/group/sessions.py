@@ -7,7 +7,7 @@ from typing import Final
 
 import polars as pl
 
-from offbeat.schema import SEQUENCES, TIME
+from offbeat.schema import SEQUENCES, TIME, owned
 
 #: Position of an event: file index shifted left by this many bits, plus the line.
 POSITION_BITS: Final = 40
@@ -85,7 +85,8 @@ class Sessions:
         rows = rows.explode("key").drop_nulls("key")
         # Millions of events share few keys: each waits with a hash of its key, the texts are kept once.
         names = rows.select(pl.col("key").hash(), name="key").unique("key")
-        self._names = pl.concat([self._names, names]).unique("key")
+        names = names.join(self._names, on="key", how="anti")
+        self._names = pl.concat([self._names, names.with_columns(owned(names["name"]))])
         rows = rows.with_columns(pl.col("key").hash())
         self._pending.append(rows)
         self._waiting += rows.height
