@@ -9,6 +9,8 @@ from typing import Final
 
 import polars as pl
 
+from offbeat.schema import TIME
+
 #: Alarms for the same reason belong together when no more than this lies between them.
 SAME_REASON: Final = timedelta(hours=24)
 #: Alarms of one session key belong together when no more than this lies between them.
@@ -84,16 +86,15 @@ def join_strays(groups: Sequence[tuple[str, pl.DataFrame]]) -> list[list[int]]:
 
     strays = [i for i, group in enumerate(groups) if is_stray(*group)]
     joined = {i: [i] for i in range(len(groups)) if i not in set(strays)}
-    found: list[int] = []
-    reach = None
-    for i in sorted(strays, key=lambda i: (groups[i][1]["start"].min() is not None, groups[i][1]["start"].min())):
-        start, end = groups[i][1]["start"].min(), groups[i][1]["end"].max()
-        if found and (reach is None or start - reach <= SAME_REASON):
-            found.append(i)
-        else:
-            found = [i]
-        joined[found[0]] = found
-        reach = end if reach is None else max(reach, end)
+    spans = pl.DataFrame(
+        [(i, groups[i][1]["start"].min(), groups[i][1]["end"].max()) for i in strays],
+        schema={"i": pl.UInt32, "start": TIME, "end": TIME},
+        orient="row",
+    ).sort("start", "i")
+    apart = pl.col("start") - pl.col("end").cum_max().shift(1) > SAME_REASON
+    for members in spans.group_by(apart.fill_null(False).cum_sum()).agg("i")["i"]:
+        together = members.to_list()
+        joined[min(together)] = together
     return sorted((sorted(members) for members in joined.values()), key=lambda members: members[0])
 
 
