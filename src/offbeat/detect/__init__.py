@@ -1,6 +1,7 @@
 """SEQUENCES -> SCORES: one module a detector. Exporting a detector here is registering it."""
 
 from offbeat.detect.base import Detector, State
+from offbeat.detect.cnn import CNN
 from offbeat.detect.count import Count
 from offbeat.detect.count_vector import CountVector
 from offbeat.detect.decision_tree import DecisionTree
@@ -8,6 +9,7 @@ from offbeat.detect.end import End
 from offbeat.detect.isolation_forest import IsolationForest
 from offbeat.detect.length import Length
 from offbeat.detect.lstm import LSTM
+from offbeat.detect.lstm_classifier import LSTMClassifier
 from offbeat.detect.new_template import NewTemplate
 from offbeat.detect.ngram import NGram
 from offbeat.detect.presence import Presence
@@ -31,10 +33,13 @@ DETECTORS: dict[str, type[Detector]] = {
         Length,
         Timing,
         Values,
+        LSTMClassifier,
+        CNN,
     )
 }
 
 __all__ = [
+    "CNN",
     "DETECTORS",
     "LSTM",
     "Count",
@@ -43,6 +48,7 @@ __all__ = [
     "Detector",
     "End",
     "IsolationForest",
+    "LSTMClassifier",
     "Length",
     "NGram",
     "NewTemplate",
