@@ -87,3 +87,22 @@ def test_labels_of_sequences_may_be_a_series():
     assert made.summary["known_anomalies"] == 2
     assert made.summary["units"] == 30
     assert bool(made.score([["a", "z"]]).scores["is_anomaly"][0])
+
+
+def test_a_view_that_can_do_without_labels_learns_from_them():
+    """The nearest neighbour tells known anomalies apart with labels, and learns without."""
+    lists = [["a", "b"]] * 40 + [["a", "b", "b"]] * 10
+    label = pl.Series([False] * 40 + [True] * 10)
+    with_labels = Pipeline(detectors=["nearest-neighbour"]).fit(lists, label).score([["a", "b", "b"], ["a", "b"]])
+    assert with_labels.scores["is_anomaly"].to_list() == [True, False]
+    without = Pipeline(detectors=["nearest-neighbour"]).fit(lists).score([["a", "b", "b"]])
+    assert without.scores["nearest-neighbour"].to_list() == [0.0]
+
+
+def test_a_view_with_a_memory_sees_all_units_in_order():
+    """The moving average is not given merged sequences: a level that lasts is usual for it."""
+    lists = [["a"]] * 30 + [["a", "a"]] * 30
+    run = Pipeline(detectors=["presence", "moving-average"]).fit(lists).score([["a"] * 6] * 40)
+    scores = run.scores["moving-average"].to_numpy()
+    assert scores[0] > 1
+    assert scores[-1] < 1e-9

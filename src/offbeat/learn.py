@@ -133,10 +133,13 @@ def learn(
         )
     names, absent = _usable(views(), units)
 
-    taught = [name for name, detector in views().items() if detector.supervised and name in names]
-    if taught and (anomalous is None or anomalous.all() or not anomalous.any()):
+    labelled = anomalous is not None and anomalous.any() and not anomalous.all()
+    needy = [name for name, detector in views().items() if detector.supervised and name in names]
+    if needy and not labelled:
         lack = "there are none" if anomalous is None else "all units have the same"
-        raise OptionError(f"learns from labels, and {lack}", where=f"detector {taught[0]}", hint="--labels CSV")
+        raise OptionError(f"learns from labels, and {lack}", where=f"detector {needy[0]}", hint="--labels CSV")
+    willing = [name for name, detector in views().items() if detector.takes_labels and name in names]
+    taught = needy + willing if labelled else []
 
     def fresh() -> dict[str, Detector]:
         made = {name: detector for name, detector in views().items() if name in names}
@@ -187,7 +190,7 @@ class _Distinct:
 
     def fit(self, detector: Detector, rows: Bools) -> Detector:
         """Fit on some of the units; on distinct sequences with their weights, where templates are all it reads."""
-        if detector.supervised:
+        if detector.supervised or (detector.takes_labels and (rows & self.anomalous).any()):
             parts = [self._weighed(detector, rows & side) for side in (~self.anomalous, self.anomalous)]
             label = np.repeat([False, True], [part.height for part in parts])
             return detector.fit(pl.concat(parts), pl.Series("label", label))
@@ -202,7 +205,7 @@ class _Distinct:
 
     def score(self, detector: Detector, rows: Bools) -> Floats:
         """Return the raw scores of some of the units, shape (rows that are true,)."""
-        if detector.needs:
+        if detector.needs or detector.memory:
             return detector.anomaly_score(self.units.filter(rows)).to_numpy()
         asked, index = np.unique(self.index[rows], return_inverse=True)
         return np.asarray(detector.anomaly_score(self.sequences[asked]).to_numpy()[index])

@@ -1,7 +1,6 @@
 """SEQUENCES -> SCORES: one module a detector. Exporting a detector here is registering it."""
 
 from offbeat.detect.base import Detector, State
-from offbeat.detect.cnn import CNN
 from offbeat.detect.count import Count
 from offbeat.detect.count_vector import CountVector
 from offbeat.detect.decision_tree import DecisionTree
@@ -9,13 +8,18 @@ from offbeat.detect.end import End
 from offbeat.detect.isolation_forest import IsolationForest
 from offbeat.detect.length import Length
 from offbeat.detect.lstm import LSTM
-from offbeat.detect.lstm_classifier import LSTMClassifier
+from offbeat.detect.moving_average import MovingAverage
+from offbeat.detect.nearest_neighbour import NearestNeighbour
 from offbeat.detect.new_template import NewTemplate
 from offbeat.detect.ngram import NGram
+from offbeat.detect.one_class_svm import OneClassSVM
+from offbeat.detect.pca import PCA
 from offbeat.detect.presence import Presence
 from offbeat.detect.ragged import Ragged
+from offbeat.detect.svm import SVM
 from offbeat.detect.timing import Timing
 from offbeat.detect.values import Values
+from offbeat.detect.zscore import ZScore
 
 #: Detectors by the names used on the command line.
 DETECTORS: dict[str, type[Detector]] = {
@@ -29,32 +33,40 @@ DETECTORS: dict[str, type[Detector]] = {
         End,
         NewTemplate,
         IsolationForest,
+        PCA,
+        ZScore,
+        MovingAverage,
+        OneClassSVM,
+        NearestNeighbour,
         DecisionTree,
+        SVM,
         Length,
         Timing,
         Values,
-        LSTMClassifier,
-        CNN,
     )
 }
 
 __all__ = [
-    "CNN",
     "DETECTORS",
     "LSTM",
+    "PCA",
+    "SVM",
     "Count",
     "CountVector",
     "DecisionTree",
     "Detector",
     "End",
     "IsolationForest",
-    "LSTMClassifier",
     "Length",
+    "MovingAverage",
     "NGram",
+    "NearestNeighbour",
     "NewTemplate",
+    "OneClassSVM",
     "Presence",
     "Ragged",
     "State",
     "Timing",
     "Values",
+    "ZScore",
 ]

@@ -138,7 +138,12 @@ class Detector(ABC):
     def _distinct(self, data: Ragged) -> tuple[Ints, Ints]:
         """Logs repeat: each distinct sequence is scored once and mapped back, unless more than its templates counts."""
         each = np.arange(len(data))
-        return (each, each) if self.needs else data.distinct
+        return (each, each) if self.needs or self.memory else data.distinct
+
+    @property
+    def memory(self) -> int:
+        """How many rows before a row its score depends on; rows are then in the order of time. Mostly none."""
+        return 0
 
     def evidence(self, X: pl.DataFrame) -> pl.DataFrame:
         """Return an EVIDENCE frame, one row a row of ``X``: what made its score."""

@@ -5,16 +5,13 @@ from __future__ import annotations
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import polars as pl
 
-from offbeat.detect.base import Detector, State
-from offbeat.detect.ragged import Floats, Ints, Ragged, segment_argmax
-
-#: Rows compared with the training vectors at a time, to bound memory.
-_BLOCK = 4096
+from offbeat.detect.base import State
+from offbeat.detect.ragged import Floats, Ragged
+from offbeat.detect.vectors import ByVector, Columns, distinct_rows, matrix_frame, matrix_of, nearest
 
 
-class CountVector(Detector):
+class CountVector(ByVector):
     """Score a sequence by the distance of its count vector to the nearest one of training.
 
     Vectors hold ``ln(1 + count)`` of each template; the distance is Euclidean. On training data without anomalies few
@@ -34,82 +31,40 @@ class CountVector(Detector):
         self.vectors = vectors
         self.templates = templates
 
-    def _vectors(self, data: Ragged) -> Floats:
+    def _vectors(self, counts: Floats) -> Floats:
         """Return ``ln(1 + count)`` of the kept templates and, last, of all others; shape (n, kept + 1)."""
-        rows, codes, counts = data.cells
-        place = np.full(max(data.size, int(self.codes_.max(initial=-1)) + 1), len(self.codes_))
-        place[self.codes_] = np.arange(len(self.codes_))
-        out = np.zeros((len(data), len(self.codes_) + 1))
-        np.add.at(out, (rows, place[codes]), counts)
-        return np.log1p(out)
+        return np.asarray(np.log1p(np.column_stack((counts[:, :-2], counts[:, -2:].sum(axis=1)))))
 
     def _fit(self, data: Ragged, y: np.ndarray[Any, np.dtype[np.bool_]] | None) -> None:
-        rows, codes, _ = data.cells
-        units = np.bincount(codes, weights=data.weight[rows], minlength=data.size)
-        self.codes_: Ints = np.sort(np.argsort(-units, kind="stable")[: self.templates])
-        distinct, index = np.unique(self._vectors(data), axis=0, return_inverse=True)
-        weight = np.bincount(index.ravel(), weights=data.weight)
+        self.columns_ = Columns.fit(data, self.templates)
+        distinct, weight = distinct_rows(self._vectors(self.columns_.counts(data)), data.weight)
         self.vectors_ = distinct[np.sort(np.argsort(-weight, kind="stable")[: self.vectors])]
 
-    def _nearest(self, data: Ragged) -> tuple[Floats, Ints, Floats]:
-        """Return each row's distance to the nearest training vector, that vector's place, and the row's own vector."""
-        asked = self._vectors(data)
-        norms = (self.vectors_**2).sum(axis=1)
-        distance, place = np.zeros(len(asked)), np.zeros(len(asked), dtype=np.int64)
-        for at in range(0, len(asked), _BLOCK):
-            block = asked[at : at + _BLOCK]
-            squared = norms - 2 * block @ self.vectors_.T
-            place[at : at + _BLOCK] = squared.argmin(axis=1)
-        # The product loses digits where vectors are equal, so the distance itself is taken from the difference.
-        for at in range(0, len(asked), _BLOCK):
-            part = slice(at, at + _BLOCK)
-            distance[part] = np.sqrt(((asked[part] - self.vectors_[place[part]]) ** 2).sum(axis=1))
-        return distance, place, asked
-
-    def _score(self, data: Ragged) -> Floats:
-        return self._nearest(data)[0]
+    def _of_counts(self, counts: Floats) -> Floats:
+        return nearest(self._vectors(counts), self.vectors_)[0]
 
     def _evidence(self, data: Ragged) -> dict[str, Any]:
-        _, place, asked = self._nearest(data)
-        usual = np.expm1(self.vectors_[place])
-        seen = np.expm1(asked)
-        far = np.abs(asked - self.vectors_[place])
-        # The last column stands for many templates; it is named only where nothing else differs.
-        worst = far[:, :-1].argmax(axis=1) if far.shape[1] > 1 else np.zeros(len(asked), dtype=np.int64)
-        each = np.arange(len(asked))
-        codes = self.codes_[worst] if len(self.codes_) else np.zeros(len(asked), dtype=np.int64)
-        own = far[each, -1] > far[each, worst]
-        rows, met, counts = data.cells
-        other = ~np.isin(met, self.codes_)
-        cell = segment_argmax(np.where(other, counts, -1.0), rows, len(data))
-        codes = np.where(own & (cell >= 0), met[cell] if len(met) else 0, codes)
-        count = np.where(own & (cell >= 0), counts[cell] if len(met) else 0, np.rint(seen[each, worst]))
-        first = pl.DataFrame({"row": rows, "template": met, "event": data.first_places})
-        asked_for = pl.DataFrame({"row": each, "template": codes})
-        event = asked_for.join(first, on=["row", "template"], how="left", maintain_order="left")["event"]
-        return {
-            "kind": pl.select(
-                pl.when(event.is_null()).then(pl.lit("missing event")).otherwise(pl.lit("mix"))
-            ).to_series(),
-            "template": codes.astype(np.uint32),
-            "event": event.cast(pl.UInt32),
-            "seen": np.where(event.is_null().to_numpy(), 0.0, count.astype(float)),
-            "usual": np.where(own, 0.0, np.rint(usual[each, worst])),
-            "share": np.zeros(len(asked)),
-        }
+        column, usual = np.zeros(len(data), dtype=np.int64), np.zeros(len(data))
+        for part, counts in self.columns_.blocks(data):
+            asked = self._vectors(counts)
+            near = self.vectors_[nearest(asked, self.vectors_)[1]]
+            far = np.abs(asked - near)
+            worst = far.argmax(axis=1)
+            usual[part] = np.expm1(near[np.arange(len(near)), worst])
+            # The last column stands for many templates: for new ones before others.
+            worst = np.where((worst == far.shape[1] - 1) & (counts[:, -1] > 0), worst + 1, worst)
+            column[part] = np.where(far.max(axis=1) > 0, worst, -1)
+        return self.columns_.against(data, column, usual)
 
     def state(self) -> State:
         """Return the training vectors and the templates that span them."""
-        rows, columns = np.nonzero(self.vectors_)
-        cells = pl.DataFrame({"vector": rows, "column": columns, "value": self.vectors_[rows, columns]})
-        values = {"sequences_seen": self.sequences_seen_, "shape": [int(n) for n in self.vectors_.shape]}
-        return State(values, {"vectors": cells, "templates": pl.DataFrame({"template": self.codes_})})
+        shape = [int(n) for n in self.vectors_.shape]
+        values = {"length": self.columns_.length, "shape": shape, "sequences_seen": self.sequences_seen_}
+        return State(values, {"vectors": matrix_frame(self.vectors_), "templates": self.columns_.frame()})
 
     def restore(self, state: State) -> Self:
         """Take up a saved state."""
         self._restored(state.values)
-        self.codes_ = state.frames["templates"]["template"].to_numpy()
-        self.vectors_ = np.zeros(tuple(state.values["shape"]))
-        cells = state.frames["vectors"]
-        self.vectors_[cells["vector"].to_numpy(), cells["column"].to_numpy()] = cells["value"].to_numpy()
+        self.columns_ = Columns.restore(state.frames["templates"], state.values["length"])
+        self.vectors_ = matrix_of(state.frames["vectors"], *state.values["shape"])
         return self

@@ -32,12 +32,10 @@ def representatives(data: Ragged, most: int, seed: int) -> tuple[Ragged, Ints]:
         d distinct sequences, and an int64 array of shape (d,) of counts of one or more.
     """
     first, index = data.distinct
-    weight = np.bincount(index, weights=data.weight, minlength=len(first))
+    weight = np.bincount(index, weights=data.weight, minlength=len(first)).astype(np.float64)
     order = np.lexsort(data.hashes[first].T)
-    mass = np.cumsum(weight[order])
-    n = int(min(max(round(mass[-1]), 1), most))
-    ticks = (np.arange(n) + np.random.Generator(np.random.PCG64(seed)).random()) * (mass[-1] / n)
-    times = np.bincount(np.searchsorted(mass, ticks, side="right").clip(max=len(mass) - 1), minlength=len(mass))
+    n = int(min(max(round(weight.sum()), 1), most))
+    times = _drawn(weight[order], n, seed)
     drawn = np.flatnonzero(times)
     return data.take(first[order[drawn]]), times[drawn]
 
@@ -58,6 +56,45 @@ def labelled_rows(matrix: Floats, y: Any, weight: Floats) -> tuple[Floats, Any, 
     """
     rows, sums = distinct_rows(np.column_stack((y, matrix)), weight)
     return rows[:, 1:], rows[:, 0] > 0, sums
+
+
+def thinned(weight: Floats, label: Any, most: int, seed: int) -> tuple[Ints, Floats]:
+    """Return which rows to learn from, at most ``most`` of either label, and the weight each then stands for.
+
+    All of them where there are no more; else a systematic sample in proportion to weight.
+
+    Args:
+        weight: of each distinct row, shape (n,).
+        label: of each row, Boolean of shape (n,).
+        most: rows of a label that may be kept.
+        seed: where the sample begins.
+    """
+    kept, mass = [], []
+    for side in (np.flatnonzero(~label), np.flatnonzero(label)):
+        stands_for = weight[side]
+        if len(side) > most:
+            stands_for = _drawn(stands_for, most, seed) * (stands_for.sum() / most)
+        kept.append(side[stands_for > 0])
+        mass.append(stands_for[stands_for > 0])
+    return np.concatenate(kept), np.concatenate(mass)
+
+
+def _drawn(weight: Floats, n: int, seed: int) -> Ints:
+    """Return how often each of some rows is drawn in a systematic sample of ``n`` in proportion to weight."""
+    mass = np.cumsum(weight)
+    ticks = (np.arange(n) + np.random.Generator(np.random.PCG64(seed)).random()) * (mass[-1] / n)
+    return np.bincount(np.searchsorted(mass, ticks, side="right").clip(max=len(mass) - 1), minlength=len(mass))
+
+
+def nearest(asked: Floats, vectors: Floats) -> tuple[Floats, Ints]:
+    """Return the Euclidean distance of each row of ``asked`` to the nearest of ``vectors``, and that one's place."""
+    norms = (vectors**2).sum(axis=1)
+    place = np.zeros(len(asked), dtype=np.int64)
+    step = max(1, 2**23 // max(len(vectors), 1))
+    for at in range(0, len(asked), step):
+        place[at : at + step] = (norms - 2 * asked[at : at + step] @ vectors.T).argmin(axis=1)
+    # The product loses digits where vectors are equal, so the distance itself is taken from the difference.
+    return np.sqrt(((asked - vectors[place]) ** 2).sum(axis=1)), place
 
 
 @dataclass(frozen=True)
@@ -143,17 +180,17 @@ class Columns:
 
         Args:
             data: n sequences.
-            column: for each the column to blame, shape (n,); -1 blames its rarest template, or its length if empty.
+            column: for each the column to blame, shape (n,); ``width`` blames its length, -1 its rarest template.
         """
         rows, met, counts = data.cells
         places = self.places(met)
         at = np.searchsorted(self.codes, met).clip(max=max(len(self.codes) - 1, 0))
-        rarity = np.where(places == self.width - 1, 1.0, 1.0 - self.held[at]) if len(self.codes) else np.ones(len(met))
+        rarity = np.where(places == self.width - 1, 1.0, 1.0 - _take(self.held, at))
         # The template of that column that is there, if any; columns that many share name the one least held.
         wanted = (places == column[rows]) | (column[rows] < 0)
         cell = segment_argmax(np.where(wanted, rarity, -1.0), rows, len(data))
         here = (cell >= 0) & np.append(wanted, False)[cell]
-        kept = np.append(self.codes[self.own], [-1, -1])
+        kept = np.append(self.codes[self.own], [-1, -1, -1])
         code = np.where(here, np.append(met, -1)[cell], kept[np.where(column < 0, -1, column)])
         known = np.searchsorted(self.codes, code).clip(max=max(len(self.codes) - 1, 0))
         new = here & (np.append(places, -1)[cell] == self.width - 1)
@@ -161,12 +198,26 @@ class Columns:
         kind = np.select([new, here, code >= 0], ["new pattern", "count", "missing event"], "length")
         return {
             "kind": kind,
-            "template": _some(code, code >= 0),
-            "event": _some(np.append(data.first_places, 0)[cell], here),
+            "template": some(code, code >= 0),
+            "event": some(np.append(data.first_places, 0)[cell], here),
             "seen": np.where(here, np.append(counts, 0)[cell], np.where(code < 0, data.lengths, 0)).astype(float),
             "usual": np.select([new, code >= 0], [np.zeros(len(data)), usual], self.length),
             "share": np.select([new, here, code >= 0], [np.zeros(len(data)), share, held], 1.0),
         }
+
+    def against(self, data: Ragged, column: Ints, usual: Floats) -> dict[str, Any]:
+        """Return the columns of EVIDENCE where counts were compared with those of another unit.
+
+        Args:
+            data: n sequences.
+            column: as for :meth:`evidence`.
+            usual: the count in that column of what each was compared with, shape (n,).
+        """
+        found = self.evidence(data, column)
+        compared = (found["kind"] == "count") & (column >= 0)
+        found["kind"] = np.where(compared, "mix", found["kind"])
+        found["usual"] = np.where(compared, usual.round(), found["usual"])
+        return found
 
     def frame(self) -> pl.DataFrame:
         """Return what to save, beside ``length``."""
@@ -184,9 +235,44 @@ def _take(values: Floats, at: Ints) -> Floats:
     return values[at] if len(values) else np.zeros(len(at))
 
 
-def _some(values: Ints, known: np.ndarray[Any, np.dtype[np.bool_]]) -> pl.Series:
-    """Return values as UInt32, null where they are not known."""
+def some(values: Ints, known: np.ndarray[Any, np.dtype[np.bool_]]) -> pl.Series:
+    """Return values of EVIDENCE as UInt32, null where they are not known."""
     return pl.Series(np.where(known, values, 0)).cast(pl.UInt32).set(pl.Series(~known), None)
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """Weighs counts by how few units hold a template: TF-IDF as loglizer has it, ``count * ln(units / units with it)``.
+
+    Attributes:
+        idf: of each column, shape (width,); what no or hardly any unit holds counts as held by half a unit.
+    """
+
+    idf: Floats
+
+    @classmethod
+    def fit(cls, columns: Columns, total: float) -> Self:
+        """Learn from what share of ``total`` units holds each template."""
+        others = columns.held[~columns.own]
+        held = np.concatenate((columns.held[columns.own], [others.max(initial=0.0), 0.0]))
+        return cls(np.log(1.0 / np.maximum(held, 0.5 / max(total, 1.0))))
+
+    def __call__(self, counts: Floats) -> Floats:
+        """Return weighted counts, shape (n, width)."""
+        return counts * self.idf
+
+
+def matrix_frame(matrix: Floats) -> pl.DataFrame:
+    """Return the cells of a matrix that are not zero, to save it."""
+    rows, columns = np.nonzero(matrix)
+    return pl.DataFrame({"row": rows, "column": columns, "value": matrix[rows, columns]})
+
+
+def matrix_of(frame: pl.DataFrame, rows: int, columns: int) -> Floats:
+    """Take up what :func:`matrix_frame` gave."""
+    out = np.zeros((rows, columns))
+    out[frame["row"].to_numpy(), frame["column"].to_numpy()] = frame["value"].to_numpy()
+    return out
 
 
 class ByVector(Detector):
