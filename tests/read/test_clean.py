@@ -142,6 +142,12 @@ def test_broken_bytes_are_repaired_and_counted(tmp_path):
     assert adds_up(logs, frame)
 
 
+def test_text_that_begins_like_an_archive_is_text(tmp_path):
+    """Two characters that also begin zlib streams are no reason to take the text behind them for one."""
+    _, frame = read(write(tmp_path, "x^2 grows\n" + "y grows\n" * 3), ["message"])
+    assert frame["message"].to_list() == ["x^2 grows", *["y grows"] * 3]
+
+
 def test_long_lines_are_cut_and_counted(tmp_path):
     """A line over 64 KiB is cut; its neighbours are untouched."""
     text = "2023-01-29 16:42:09 INFO a\n2023-01-29 16:42:10 INFO " + "x" * 100_000 + "\n2023-01-29 16:42:11 INFO b\n"

@@ -254,6 +254,17 @@ def test_csv(tmp_path):
     assert adds_up(logs, frame)
 
 
+def test_a_stray_quote_costs_its_line(tmp_path):
+    """A quote that nobody closes keeps no other row from being read, nor does one that closes too late."""
+    rows = [f"2023-01-29T16:42:{second:02},INFO,row {second}" for second in range(10)]
+    rows[2] += '"'
+    rows[6] = '2023-01-29T16:42:06,INFO,"row 6'
+    logs, frame = read(write(tmp_path, "time,level,message\n" + "\n".join(rows) + "\n"))
+    read_well = frame.filter(pl.col("timestamp").is_not_null())
+    assert read_well["message"].to_list() == [f"row {second}" + '"' * (second == 2) for second in range(10)]
+    assert adds_up(logs, frame)
+
+
 def test_w3c(tmp_path):
     """W3C extended tables name their columns in a comment."""
     text = (
@@ -295,6 +306,36 @@ def test_many_columns_and_deep_nesting(tmp_path):
 def test_synthesised_message_is_stable():
     """Keys keep the record's order; time, level and source are left out."""
     assert synthesise({"b": 2, "time": "x", "a": {"c": None, "d": "e f"}, "level": "INFO"}) == 'b=2 a.d="e f"'
+
+
+ODD = [
+    '{"time":"2023-01-29T16:42:09Z","level":"INFO","message":"text","service":"a"}',
+    '{"time":1675010529.5,"level":30,"message":1.0,"service":7}',
+    '{"time":"1675010529","level":"30","message":"1e5","service":"true"}',
+    '{"time":null,"level":"","message":"no level","service":null}',
+    '{"message":{"a":1.0},"msg":"nested","time":"2023-01-29T16:42:09Z","level":["x"],"service":"b"}',
+    '{"message":[104,105],"time":"2023-01-29T16:42:09Z","level":"INFO","service":"b"}',
+    r'{"time":"2023-01-29T16:42:09Z","level":"INFO","message":"half \ud83d","service":"c"}',
+    r'{"time":"2023-01-29T16:42:09Z","level":"INFO","message":"a \ud83d\ude00 \\ud83d","service":"c"}',
+    r'{"time":"2023-01-29T16:42:09Z","level":"INFO","message":"other","service":"\ude00"}',
+    '{"time":"2023-01-29T16:42:09Z","level":"INFO","message":"cut o',
+    "not a record",
+]
+
+
+@pytest.mark.parametrize("odd", [None, *range(1, len(ODD))])
+def test_a_record_is_read_by_itself(odd, tmp_path):
+    """The quick and the general way give the same, whatever stands beside a record, and however many columns."""
+    head = [ODD[0]] * 400  # what is found out about the file goes by these
+    texts = head + (ODD if odd is None else [ODD[odd], ODD[0]])
+    path = write(tmp_path, "\n".join(texts) + "\n")
+    columns = ["timestamp", "level", "source", "message"]
+    _, quick = read(path, columns)
+    _, general = read(path, [*columns, "fields"])
+    assert quick.equals(general.drop("fields"))
+    if odd is None:
+        assert "half \ufffd" in quick["message"].to_list()
+        assert "a 😀 \\ud83d" in quick["message"].to_list()
 
 
 @needs_data

@@ -6,7 +6,6 @@ fields. Request lines that are no HTTP (scanners send TLS or shell code) are kep
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 import polars as pl
@@ -26,7 +25,6 @@ _LENIENT: Final = (
 )
 _TAIL: Final = r'(?: "(?P<referer>[^"]*)" "(?P<agent>[^"]*)"?)?'
 _LENIENT_TAIL: Final = rf'(?: "(?P<referer>{_QUOTED}|.*?)" "(?P<agent>{_QUOTED})"?)?'
-_STARTS: Final = re.compile(rb'"?[^ \n]{1,256} [^\[\n]{1,256}\[[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:')
 _REQUEST: Final = r"^(?P<method>[A-Z][A-Z_-]{1,20}) (?P<path>.*?)(?: (?P<protocol>HTTP/[0-9.]+))? *$"
 _PARTS: Final = ("method", "path", "protocol")
 
@@ -56,11 +54,6 @@ def _derive(groups: pl.DataFrame, want: Want) -> pl.DataFrame:
 
 class _Access(TextLayout):
     """A text layout whose fields include the parts of the request line, in the usual order."""
-
-    @property
-    def starts(self) -> re.Pattern[bytes]:
-        """Client, user and time are enough to know where a request begins."""
-        return _STARTS
 
     @property
     def field_names(self) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -15,12 +14,10 @@ from offbeat.read.streams import Utf8
 #: little more and hold more memory.
 SIZE: Final = 6 << 20
 MAX_LINES: Final = 262_144
-#: Longer lines are cut while they stream in, so that one endless line cannot fill the memory.
+#: Longer lines are cut while they stream in, so that one endless line cannot fill the memory; longer events too.
 LINE_CAP: Final = 16 << 20
 KEPT_OF_LONG: Final = 64 * 1024
-_LOOK_BACK: Final = 1 << 20
-_HEADER: Final = 1024  # no header is longer, and Python's expressions may take long over long lines
-_WINDOW: Final = 64 * 1024
+_WINDOWS: Final = (64 << 10, 1 << 20)
 _FIRST: Final = 256 * 1024  # a small first block shows first results soon
 
 
@@ -56,56 +53,6 @@ class Block:
     cut: bool = False
 
 
-def at_newline(data: bytes, *, whole: bool = True) -> int:
-    """Cut behind the last newline."""
-    return data.rfind(b"\n") + 1
-
-
-def at_event(starts: re.Pattern[bytes]) -> Cut:
-    """Cut before the last line that begins an event, so that what follows it stays with it."""
-
-    def cut(data: bytes, *, whole: bool = True) -> int:
-        end = stop = data.rfind(b"\n") + 1
-        low = max(0, end - _LOOK_BACK)
-        while stop > low:
-            at = data.rfind(b"\n", low, stop - 1) + 1
-            # The line alone, as the layout will see it: a header's expression may say where the line ends.
-            if at > low and starts.match(data[at : min(stop - 1, at + _HEADER)].removesuffix(b"\r")):
-                return at
-            stop = at
-        return end if whole else 0
-
-    return cut
-
-
-def after_event(ends: re.Pattern[bytes]) -> Cut:
-    """Cut behind the last line that ends an event, for formats that write one in several pieces."""
-
-    def cut(data: bytes, *, whole: bool = True) -> int:
-        end = data.rfind(b"\n") + 1
-        low = max(0, end - _LOOK_BACK)
-        stop = end
-        while stop > low:
-            at = data.rfind(b"\n", low, stop - 1) + 1
-            if ends.search(data[at:stop]) and (whole or at > 0):
-                return stop
-            stop = at
-        return end if whole else 0
-
-    return cut
-
-
-def at_even_quotes(data: bytes, *, whole: bool = True) -> int:
-    """Cut behind the last newline that stands outside double quotes, for CSV."""
-    if not whole:
-        return 0
-    text = np.frombuffer(data, np.uint8)
-    quotes = np.flatnonzero(text == 34)
-    newlines = np.flatnonzero(text == 10)
-    even = newlines[np.searchsorted(quotes, newlines) % 2 == 0]
-    return int(even[-1]) + 1 if len(even) else data.rfind(b"\n") + 1
-
-
 def blocks(stream: Utf8, file: int, cut: Cut, size: int = SIZE) -> Iterator[Block]:
     """Cut a stream into blocks of about ``size`` bytes and at most 262,144 lines.
 
@@ -120,11 +67,13 @@ def blocks(stream: Utf8, file: int, cut: Cut, size: int = SIZE) -> Iterator[Bloc
         return
     raw, wanted = stream.stream.read_at, _FIRST
     while offset + wanted < total:
-        stop = offset + wanted
-        start = max(offset, stop - _WINDOW)
-        at = cut(raw(start, stop - start), whole=False)
-        end = start + at
-        if at == 0 or end <= offset:
+        stop, end = offset + wanted, offset
+        for window in _WINDOWS:
+            start = max(offset, stop - window)
+            if at := cut(raw(start, stop - start), whole=False):
+                end = start + at
+                break
+        if end <= offset:
             stream.seek(offset)
             yield from _stream_blocks(stream, file, cut, size, line, offset, b"")
             return
@@ -141,10 +90,10 @@ def blocks(stream: Utf8, file: int, cut: Cut, size: int = SIZE) -> Iterator[Bloc
 def _stream_blocks(
     stream: Utf8, file: int, cut: Cut, size: int, line: int, offset: int, carry: bytes
 ) -> Iterator[Block]:
-    """The same for streams that only go forward, and for lines longer than usual."""
+    """The same for streams that only go forward, and for events longer than usual."""
     wanted = _FIRST
     while True:
-        parts, have, end = [carry], len(carry), 0
+        parts, have = [carry], len(carry)
         while have < wanted and (piece := stream.read()):
             parts.append(piece)
             have += len(piece)
@@ -161,10 +110,12 @@ def _stream_blocks(
         else:
             data = b"".join([*parts, last])
             end = cut(data)
+            if not end and len(data) >= LINE_CAP:
+                end = data.rfind(b"\n") + 1
             data, carry = data[:end], data[end:]
         if not data:
             if len(carry) < LINE_CAP:
-                wanted = len(carry) + size
+                wanted = min(len(carry) + max(size, len(carry)), LINE_CAP)
                 continue
             kept, carry, dropped = _cut_long(carry, stream)
             yield Block(file, line, offset, kept, 1, cut=True)

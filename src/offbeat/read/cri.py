@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 import polars as pl
 
-from offbeat.read import blocks
-from offbeat.read.json_records import PARTIAL
-from offbeat.read.layout import Context, TextLayout, Want
+from offbeat.read.layout import PARTIAL, Context, TextLayout, Want
 
 
 class _Cri(TextLayout):
     """A text layout whose lines may be pieces of an event, and may carry the application's own header."""
 
-    @property
-    def cut(self) -> blocks.Cut:
-        """Cut behind a line that is not to be continued."""
-        return blocks.after_event(re.compile(rb" std(?:out|err) F"))
-
     def parse(self, lines: pl.Series, want: Want, context: Context) -> pl.DataFrame:
         """As :meth:`TextLayout.parse`, with the pieces marked."""
-        partial = lines.str.contains(r"^\S+ std(?:out|err) P")
         more = Want(want.columns | {"message"}, want.fields) if context.inner else want
         frame = super().parse(lines, more, context)
+        partial = frame["placed"] & lines.str.contains(r"^\S+ std(?:out|err) P")
         if context.inner is not None:
             inner = context.inner.parse(frame["message"], Want(want.columns & {"level", "source", "message"}), context)
             frame = frame.with_columns(

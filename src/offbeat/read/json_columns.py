@@ -1,21 +1,24 @@
 """JSON lines whose records keep time, level, source and message as text at the top: read without Python objects.
 
-Four to five times faster than dictionaries. Lines that are different in any way are left to the general reader, so the
-result is the same.
+Four to five times faster than dictionaries. Lines that are different in any way are left to the general reader, each by
+itself, so the result is the same whatever lines stand beside it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
+import orjson
 import polars as pl
 
 from offbeat.read import levels, times
 from offbeat.read.layout import Context, Want
 from offbeat.read.records import NAMES, Record, finish, roles_of
 
+#: Text that may have been a number or a truth value: the decoder gives all as text, and in its own way.
+_NOT_TEXT: Final = r"^(?:-?[0-9][0-9.eE+-]*|true|false)$"
 _ROLES: Final = {"timestamp": "time", "level": "level", "source": "source", "message": "message"}
 
 
@@ -37,6 +40,7 @@ def keys_of(records: Sequence[Record]) -> dict[str, str] | None:
                 len(path) > 1
                 or path[0] in levels.KEYS
                 or not isinstance(record[path[0]], str)
+                or re.match(_NOT_TEXT, record[path[0]])
                 or found.setdefault(role, path[0]) != path[0]
             ):
                 return None
@@ -62,21 +66,44 @@ def parse(lines: pl.Series, want: Want, context: Context) -> tuple[pl.DataFrame,
         return None
     roles = _wanted(want, keys, context)
     names = {keys[role] for role in roles if role in keys}
+    if not names:
+        return None
     schema = {name: pl.String() for name in sorted({*names, *want.fields})}
     whole = lines.str.starts_with("{") & lines.str.ends_with("}")
-    try:
-        decoded = pl.select(pl.when(whole).then(lines)).to_series().str.json_decode(pl.Struct(schema)).struct.unnest()
-    except pl.exceptions.ComputeError:
+    decoded = _decode(lines, whole, pl.Struct(schema))
+    if decoded is None:
+        whole = whole & pl.Series([_flat(line, schema) for line in lines.to_list()], dtype=pl.Boolean)
+        decoded = _decode(lines, whole, pl.Struct(schema))
+    if decoded is None:
         return None
     odd = ~whole
     for name in names:
-        odd = odd | decoded[name].is_null() | (decoded[name] == "")
+        texts = decoded[name]
+        odd = odd | texts.is_null() | (texts == "") | texts.str.contains(_NOT_TEXT)
+        odd = odd | texts.str.contains("\0", literal=True)  # how the decoder writes half a surrogate pair
     for role in roles:
         if role not in keys:
             odd = odd | lines.str.contains(_MENTION[role])
-    if odd.sum() > len(lines) // 2:
-        return None
+    odd = odd.fill_null(True)
     return finish(~odd, _columns(decoded, keys, want, context), want, context), odd
+
+
+def _decode(lines: pl.Series, whole: pl.Series, dtype: pl.Struct) -> pl.DataFrame | None:
+    """The wanted keys of the whole lines as text; None where one of them cannot be decoded."""
+    chosen = lines if whole.all() else pl.select(pl.when(whole).then(lines)).to_series()
+    try:
+        return chosen.str.json_decode(dtype).struct.unnest()
+    except pl.exceptions.ComputeError:
+        return None
+
+
+def _flat(line: str, names: Collection[str]) -> bool:
+    """Whether a line is a record in which none of the names holds records or lists, which the decoder refuses."""
+    try:
+        record = orjson.loads(line)
+    except ValueError:
+        return False
+    return isinstance(record, dict) and not any(isinstance(record.get(name), dict | list) for name in names)
 
 
 def _mentions() -> Mapping[str, str]:

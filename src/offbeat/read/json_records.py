@@ -13,13 +13,14 @@ from typing import Any, Final
 import orjson
 import polars as pl
 
-from offbeat.read import blocks, json_columns, levels
-from offbeat.read.layout import Context, Want
+from offbeat.read import json_columns, levels
+from offbeat.read.layout import HEADER, JOINED, PARTIAL, Context, Want, everywhere
 from offbeat.read.records import Record, to_frame
 
-JOINED: Final = 1  # the line belongs to the event before it and adds no text
-HEADER: Final = 2  # the line is no event
-PARTIAL: Final = 3  # the event goes on in the next row
+#: Escaped halves of surrogate pairs: JavaScript and Java cut texts in between, and no decoder takes the record then.
+_HALVES: Final = re.compile(
+    r"(?P<right>\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+)
 
 
 class JsonLines:
@@ -30,8 +31,11 @@ class JsonLines:
     rank = 9
     multiline = False
     timed = True
-    starts = re.compile(rb"\s*\{")
-    cut = staticmethod(blocks.at_event(re.compile(rb"\s*\{")))
+    sequential = False
+
+    def fresh(self, lines: pl.Series, context: Context) -> pl.Series:
+        """Everywhere."""
+        return everywhere(lines)
 
     def fits(self, lines: pl.Series) -> pl.Series:
         """Whether each line is a JSON object."""
@@ -57,9 +61,11 @@ class JsonLines:
     def _parse(self, lines: pl.Series, want: Want, context: Context) -> pl.DataFrame:
         records = self.records(lines)
         frame = to_frame(records, want, context)
-        marks = _docker_marks(records)
         frame = _windows_levels(frame, records, want)
-        return frame if marks is None else frame.with_columns(marks)
+        if not context.pieces:
+            return frame
+        marks = [PARTIAL if record is not None and is_piece(record) else 0 for record in records]
+        return frame.with_columns(pl.Series("mark", marks, dtype=pl.UInt8))
 
 
 def load_all(texts: Sequence[str]) -> list[Any]:
@@ -80,21 +86,31 @@ def _load(text: str) -> Any:
     try:
         record = orjson.loads(text)
     except ValueError:  # broken, cut off, or nested deeper than orjson goes
-        return None
+        mended = _HALVES.sub(_mend, text)
+        return _load(mended) if mended != text else None
     return record if record else None
 
 
-def _docker_marks(records: Sequence[Record | None]) -> pl.Series | None:
-    """Docker splits long lines; a piece that does not end in a newline goes on."""
-    first = next((record for record in records if record), None)
-    if first is None or not {"log", "stream", "time"} <= first.keys() or len(first) > 5:
-        return None
-    marks = [
-        PARTIAL if r is not None and isinstance(log := r.get("log"), str) and "stream" in r and log[-1:] != "\n" else 0
-        for r in records
-    ]
-    # A log that was rewritten without its newlines would otherwise be one endless event.
-    return pl.Series("mark", marks, dtype=pl.UInt8) if 0 in marks else None
+def _mend(match: re.Match[str]) -> str:
+    return match[0] if match["right"] else "\\ufffd"
+
+
+def is_docker(record: Record) -> bool:
+    """Whether Docker's json-file driver wrote the record."""
+    return {"log", "stream", "time"} <= record.keys() and len(record) <= 5 and isinstance(record["log"], str)
+
+
+def is_piece(record: Record) -> bool:
+    """Whether the record goes on in the next one: Docker splits long lines, and only the last piece has their end."""
+    return is_docker(record) and record["log"][-1:] != "\n"
+
+
+def in_pieces(records: Sequence[Record]) -> bool:
+    """Whether records that do not end their line go on in the next one.
+
+    A log that was rewritten without its newlines would otherwise be one endless event.
+    """
+    return any(is_docker(record) and not is_piece(record) for record in records)
 
 
 def _named(record: Any) -> Any:
@@ -136,7 +152,7 @@ def _event_data(data: Any) -> dict[str, Any]:
 
 
 def _windows_levels(frame: pl.DataFrame, records: Sequence[Record | None], want: Want) -> pl.DataFrame:
-    if "level" not in want or not any(r is not None and "EventRecordID" in r for r in records[:1000]):
+    if "level" not in want or not any(r is not None and "EventRecordID" in r for r in records):
         return frame
     numbers = [r.get("Level") if r is not None and "EventRecordID" in r else None for r in records]
     level = levels.from_numbers(pl.Series([n if isinstance(n, int) else None for n in numbers]), levels.WINDOWS)
@@ -151,12 +167,18 @@ class JsonDocuments:
     rank = 9
     multiline = False
     timed = True
-    starts = re.compile(rb"\{|\s{1,4}\{\s*$")
-    cut = staticmethod(blocks.after_event(re.compile(rb"^(?:\}|  \}|    \}|\t\}),?\s*$")))
+    sequential = False
+
+    def fresh(self, lines: pl.Series, context: Context) -> pl.Series:
+        """Where a document begins, and behind where one ended until the next begins."""
+        begins = lines.str.starts_with(context.indent + "{")
+        ends = lines.str.starts_with(context.indent + "}")
+        closed = pl.select(pl.when(begins).then(False).when(ends).then(True).forward_fill()).to_series()
+        return begins | closed.shift(1).fill_null(False)
 
     def fits(self, lines: pl.Series) -> pl.Series:
         """Whether each line is part of a document."""
-        frame = self.parse(lines, Want(frozenset()), Context())
+        frame = self.parse(lines, Want(frozenset()), Context(indent=indent_of(lines)))
         return frame["placed"] | (frame["mark"] > 0)
 
     def parse(self, lines: pl.Series, want: Want, context: Context) -> pl.DataFrame:
@@ -164,8 +186,7 @@ class JsonDocuments:
         texts = lines.to_list()
         records: list[Record | None] = [None] * len(texts)
         marks = [0] * len(texts)
-        first = next((text for text in texts if text.strip() and text.strip() not in "[]"), "")
-        indent = first[: len(first) - len(first.lstrip())]
+        indent = context.indent
         row = 0
         while row < len(texts):
             if texts[row].strip() in ("[", "]", "],", ""):
@@ -182,6 +203,12 @@ class JsonDocuments:
             row = end
         frame = to_frame(records, want, context)
         return _windows_levels(frame, records, want).with_columns(pl.Series("mark", marks, dtype=pl.UInt8))
+
+
+def indent_of(lines: pl.Series) -> str:
+    """What stands before the first brace of each document."""
+    first = next((text for text in lines.to_list() if text.strip() and text.strip() not in "[]"), "")
+    return str(first[: len(first) - len(first.lstrip())])
 
 
 def _document_end(texts: Sequence[str], row: int, indent: str) -> int:

@@ -3,7 +3,7 @@
 A text layout is data: one regular expression for the header of a line, with named groups. ``time``, ``level`` and
 ``source`` (and ``message`` where the text does not simply run to the end of the line) become columns of EVENTS; every
 other group is a field. The expression runs in Rust, over all lines of a block at once, and only the groups that were
-asked for are captured. It must also be valid for Python's re, which finds where events begin.
+asked for are captured.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ from offbeat.schema import TIME
 
 #: Columns of EVENTS that a layout fills in; the others follow from where the line stands.
 ROLES: Final = ("timestamp", "level", "source", "message")
+#: What a layout may say of a line, besides whether it reads it; 0 is an event of its own.
+JOINED: Final = 1  # it belongs to the event before it and adds no text
+HEADER: Final = 2  # it is no event
+PARTIAL: Final = 3  # the event goes on in the next line
 _GROUP: Final = re.compile(r"\(\?P<(\w+)>")
 _TIME_GROUP: Final = re.compile(r"\(\?P<time>[^()]*\)")
 _STAMP: Final = re.compile(r"\{(\w[\w-]*)\}")
@@ -58,6 +62,8 @@ class Context:
         stamp: shape of its time stamps, where the layout allows several.
         inner: layout of the header that messages carry inside the record, if any.
         columns: for formats whose columns a header line names.
+        indent: of JSON documents printed over several lines, what stands before their first brace.
+        pieces: a record of Docker that does not end its line goes on in the next one.
         keys: for JSON, the key of each role where all records of the sample keep it in plain text at the top.
     """
 
@@ -65,6 +71,8 @@ class Context:
     stamp: times.Stamp | None = None
     inner: TextLayout | None = None
     columns: tuple[str, ...] = ()
+    indent: str = ""
+    pieces: bool = False
     keys: Mapping[str, str] | None = None
 
 
@@ -166,6 +174,11 @@ class TextLayout:
         """Whether its lines carry a time."""
         return "time" in self.groups
 
+    @property
+    def sequential(self) -> bool:
+        """A line is read by itself."""
+        return False
+
     @cached_property
     def field_names(self) -> tuple[str, ...]:
         """Groups that are fields."""
@@ -173,12 +186,9 @@ class TextLayout:
         own = (name for name in self.groups if name not in roles and not name.startswith("_"))
         return (*own, *self.derived)
 
-    @cached_property
-    def starts(self) -> re.Pattern[bytes]:
-        """Matches the bytes at the beginning of an event."""
-        # Python anchors ^ to the whole text, not to where a match is asked for.
-        pattern = _only(self._regex(""), frozenset()).removeprefix("^")
-        return re.compile(pattern.replace("(?-u:", "(?:").encode())
+    def fresh(self, lines: pl.Series, context: Context) -> pl.Series:
+        """Everywhere: a line is read by itself."""
+        return everywhere(lines)
 
     def fits(self, lines: pl.Series) -> pl.Series:
         """Whether each line has this header: Boolean, shape (n,)."""
@@ -271,6 +281,11 @@ class TextLayout:
         typed = [pl.col(name).cast(pl.Int64, strict=False) if name in self.numbers else pl.col(name) for name in names]
         struct = groups.select(pl.struct(typed).struct.json_encode().alias("fields"), pl.col("head").is_not_null())
         columns["fields"] = struct.select(pl.when("head").then("fields")).to_series()
+
+
+def everywhere(lines: pl.Series) -> pl.Series:
+    """True for every line."""
+    return pl.repeat(True, len(lines), dtype=pl.Boolean, eager=True)
 
 
 def empty(want: Want, n: int) -> pl.DataFrame:

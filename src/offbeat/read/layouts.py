@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final, Protocol
 
 import polars as pl
@@ -38,8 +37,11 @@ class Layout(Protocol):
         """Whether its lines carry a time."""
 
     @property
-    def starts(self) -> re.Pattern[bytes]:
-        """Matches the bytes at the beginning of an event."""
+    def sequential(self) -> bool:
+        """Whether ``fresh`` can only tell where the first line is known to begin a record."""
+
+    def fresh(self, lines: pl.Series, context: Context) -> pl.Series:
+        """Whether no record can be open before each line, whatever stands before them and follows."""
 
     def fits(self, lines: pl.Series) -> pl.Series:
         """Whether it reads each line."""

@@ -16,6 +16,7 @@ import polars as pl
 from offbeat.errors import InputError, OptionError
 from offbeat.read import blocks as cutting
 from offbeat.read import layout, lines, order, streams, times
+from offbeat.read.cuts import EventCut
 from offbeat.read.files import Lines, Source, expand
 from offbeat.read.mask import masker
 from offbeat.read.parse import Parsed, parse_block
@@ -110,6 +111,7 @@ class Logs:
     ) -> None:
         self._sources = [source for source, _ in files]
         self._plans = [plan for _, plan in files]
+        self._cuts = [EventCut(plan) for plan in self._plans]
         self.files: tuple[str, ...] = tuple(source.shown for source in self._sources)
         self.sniffed: tuple[Sniffed, ...] = tuple(plan.sniffed for plan in self._plans)
         self.summary = ReadSummary(notes=list(notes))
@@ -210,7 +212,7 @@ class Logs:
             try:
                 text = streams.Utf8(stream)
                 index: list[tuple[int, int]] = []
-                for block in cutting.blocks(text, file, self._plans[file].cut):
+                for block in cutting.blocks(text, file, self._cuts[file]):
                     index.append((block.line, block.offset))
                     yield block
                 self._index[file] = index
@@ -253,7 +255,7 @@ class Logs:
         try:
             text = streams.Utf8(stream)
             offset = text.skipped
-            for block in cutting.blocks(text, file, self._plans[file].cut):
+            for block in cutting.blocks(text, file, self._cuts[file]):
                 wide = None if text.encoding == "utf-8" else text.encoding
                 start = block.offset if wide is None else offset
                 yield from _pick(block.data, block.line, start, wanted, self._mask, wide)

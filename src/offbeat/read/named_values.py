@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import polars as pl
 
-from offbeat.read import blocks
-from offbeat.read.json_records import HEADER, JOINED
-from offbeat.read.layout import Context, Want
+from offbeat.read.layout import HEADER, JOINED, Context, Want, everywhere
 from offbeat.read.records import NAMES, Record, to_frame
 
 _PAIR: Final = re.compile(r'([A-Za-z_@][\w.@/-]*)=("(?:[^"\\]|\\.)*"|[^\s"]*)(?:\s+|$)')
 _PAIRS: Final = r'^(?:[A-Za-z_@][\w.@/-]*=(?:"(?:[^"\\]|\\.)*"|[^\s"]*)\s*){2,}$'
 _KNOWN: Final = re.compile(r"(?:^|\s)(?:time|ts|t|timestamp|@timestamp|level|lvl|severity|msg|message)=")
+
+#: Lines of a table's row at most; a quote that nobody closes within so many is a stray one.
+_MOST_LINES: Final = 1000
 
 
 class Logfmt:
@@ -27,8 +28,11 @@ class Logfmt:
     rank = 7
     multiline = False
     timed = True
-    starts = re.compile(rb"[A-Za-z_@][\w.@/-]*=")
-    cut = staticmethod(blocks.at_event(re.compile(rb"[A-Za-z_@][\w.@/-]*=")))
+    sequential = False
+
+    def fresh(self, lines: pl.Series, context: Context) -> pl.Series:
+        """Everywhere."""
+        return everywhere(lines)
 
     def fits(self, lines: pl.Series) -> pl.Series:
         """Whether each line is nothing but pairs, a usual name among them."""
@@ -60,8 +64,14 @@ class Table:
     rank = 6
     multiline = False
     timed = True
-    starts = re.compile(rb"")
-    cut = staticmethod(blocks.at_even_quotes)
+    sequential = True
+
+    def fresh(self, lines: pl.Series, context: Context) -> pl.Series:
+        """Where a row begins, before any whose quotes are not closed yet."""
+        separator, *names = context.columns or (",",)
+        ends, waiting = _several_lines(lines.to_list(), separator, len(names))
+        inside = [line for row, end in ends.items() for line in range(row + 1, end + 1)]
+        return everywhere(lines).scatter([*inside, *range(waiting, len(lines))], False)
 
     def fits(self, lines: pl.Series) -> pl.Series:
         """Whether each line has as many values as the header that stands first names."""
@@ -77,9 +87,7 @@ class Table:
         texts = lines.to_list()
         records: list[Record | None] = [None] * len(texts)
         marks = [0] * len(texts)
-        plain = separator == " " or not any('"' in text for text in texts)
-        rows = _simple_rows(texts, separator) if plain else _quoted_rows(texts, separator)
-        for row, span, values in rows:
+        for row, span, values in _rows(texts, separator, len(names)):
             if texts[row].startswith("#") or values == names:
                 marks[row] = HEADER
             elif len(values) == len(names):
@@ -87,30 +95,56 @@ class Table:
             else:
                 continue
             marks[row + 1 : row + span] = [JOINED] * (span - 1)
-        frame = to_frame(_dated(records), want, context)
+        frame = to_frame(_dated(records, names), want, context)
         return frame.with_columns(pl.Series("mark", marks, dtype=pl.UInt8))
 
 
-def _simple_rows(texts: Sequence[str], separator: str) -> list[tuple[int, int, list[str]]]:
-    return [(row, 1, text.split(separator)) for row, text in enumerate(texts)]
+def _rows(texts: Sequence[str], separator: str, width: int) -> Iterator[tuple[int, int, list[str]]]:
+    """Rows of a table: their first line, how many lines they have, and their values."""
+    ends, _ = _several_lines(texts, separator, width)
+    row = 0
+    while row < len(texts):
+        end = ends.get(row, row)
+        quoted = separator != " " and '"' in texts[row]
+        values = _quoted(texts[row : end + 1], separator) if quoted else []
+        yield row, end - row + 1, values or texts[row].split(separator)
+        row = end + 1
 
 
-def _quoted_rows(texts: Sequence[str], separator: str) -> list[tuple[int, int, list[str]]]:
-    """Rows as the csv module reads them; where a stray quote makes it fail, each line by itself."""
-    reader = csv.reader((text + "\n" for text in texts), delimiter=separator)
-    rows, done = [], 0
+def _several_lines(texts: Sequence[str], separator: str, width: int) -> tuple[dict[int, int], int]:
+    """Which lines are a row together: from an odd number of quotes to the next, where the values are as many as wanted.
+
+    So a stray quote costs its line, and not what follows.
+
+    Returns:
+        The last line of each such row by its first; and the first line of a row that may end behind the last line, or
+        how many lines there are.
+    """
+    odd = [row for row, text in enumerate(texts) if '"' in text and text.count('"') % 2] if separator != " " else []
+    ends: dict[int, int] = {}
+    at = 0
+    while at + 1 < len(odd):
+        first, last = odd[at : at + 2]
+        together = last - first < _MOST_LINES and len(_quoted(texts[first : last + 1], separator)) == width
+        if together:
+            ends[first] = last
+        at += 2 if together else 1
+    waiting = at < len(odd) and len(texts) - odd[at] < _MOST_LINES
+    return ends, odd[at] if waiting else len(texts)
+
+
+def _quoted(texts: Sequence[str], separator: str) -> list[str]:
+    """Values of one row, as the csv module reads them; none where it reads several rows, or cannot."""
     try:
-        for values in reader:
-            rows.append((done, reader.line_num - done, values))
-            done = reader.line_num
+        first, *more = csv.reader([text + "\n" for text in texts], delimiter=separator)
     except csv.Error:
-        return rows + [(done + row, 1, text.split(separator)) for row, text in enumerate(texts[done:])]
-    return rows
+        return []
+    return [] if more else first
 
 
-def _dated(records: list[Record | None]) -> list[Record | None]:
+def _dated(records: list[Record | None], names: Sequence[str]) -> list[Record | None]:
     """W3C tables write date and time apart."""
-    if not any(record is not None and "date" in record and "time" in record for record in records[:50]):
+    if not {"date", "time"} <= set(names):
         return records
     return [
         {"timestamp": f"{r['date']} {r['time']}", **r} if r is not None and "date" in r and "time" in r else r
@@ -147,8 +181,11 @@ class JournalExport:
     rank = 8
     multiline = False
     timed = True
-    starts = re.compile(rb"__CURSOR=")
-    cut = staticmethod(blocks.at_event(re.compile(rb"__CURSOR=")))
+    sequential = False
+
+    def fresh(self, lines: pl.Series, context: Context) -> pl.Series:
+        """Behind a blank line, and where a cursor stands."""
+        return lines.str.starts_with("__CURSOR=") | (lines == "").shift(1, fill_value=False)
 
     def fits(self, lines: pl.Series) -> pl.Series:
         """Whether each line is a journal's variable, in a file that has cursors or times of the journal."""

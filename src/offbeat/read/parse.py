@@ -12,8 +12,8 @@ import polars as pl
 from offbeat.read import layout as layouts
 from offbeat.read import lines as text_lines
 from offbeat.read.blocks import Block
-from offbeat.read.json_records import HEADER, JOINED, PARTIAL, JsonDocuments, JsonLines
-from offbeat.read.layout import TextLayout, Want
+from offbeat.read.json_records import JsonDocuments, JsonLines
+from offbeat.read.layout import HEADER, JOINED, PARTIAL, TextLayout, Want
 from offbeat.read.layouts import Layout
 from offbeat.read.sniff import CONTINUATION, Plan
 from offbeat.read.summary import BLANK
@@ -36,7 +36,7 @@ MAX_MESSAGE: Final = 64 * 1024
 class Parsed:
     """A frame of events and what was counted on the way."""
 
-    frame: pl.DataFrame
+    frame: pl.DataFrame = field(default_factory=pl.DataFrame)
     lines: int = 0
     events: int = 0
     bytes: int = 0
@@ -60,23 +60,13 @@ def parse_block(
     Returns:
         The events in order, with ``line`` and ``span`` before the wanted columns.
     """
-    done = Parsed(pl.DataFrame(), lines=block.lines, bytes=len(block.data))
-    lines = text_lines.split(block.data, done.repaired)
+    done = Parsed(lines=block.lines, bytes=len(block.data))
+    lines = prepare(block.data, plan, done.repaired)
     if block.cut:
         done.repaired[ENDLESS] += 1
-    keep = isinstance(plan.layout, JsonLines | JsonDocuments)  # half a record is none
-    if not keep:
-        lines = text_lines.shorten(lines, done.repaired)
     if mask is not None:
         lines = mask(lines)
-    if plan.layout is None and not plan.others:
-        placed = _marked(layouts.plain(lines, want))
-    else:
-        placed, left = _by_own(lines, plan, want)
-        if len(left):
-            if keep:
-                lines = lines.scatter(left, text_lines.shorten(lines.gather(left), done.repaired))
-            placed = _place_rest(placed, left, lines, plan, want, done)
+    placed = place(lines, plan, want, done)
     if "timestamp" in want and plan.layout is not None and plan.layout.timed:
         lost = int((placed["placed"] & placed["timestamp"].is_null()).sum())
         if lost:
@@ -86,26 +76,69 @@ def parse_block(
     )
     if hashed:
         frame = frame.with_columns(lines.hash(7).alias("hash"))
-    if "message" in want and keep:
+    if "message" in want and _whole(plan):
         frame = frame.with_columns(text_lines.shorten(frame["message"], done.repaired).alias("message"))
     done.frame = _events(frame, lines, want, done)
     return done
+
+
+def _whole(plan: Plan) -> bool:
+    """Whether lines are read in full, whatever their length: half a record is none."""
+    return isinstance(plan.layout, JsonLines | JsonDocuments)
+
+
+def prepare(data: bytes, plan: Plan, repaired: Counter[str]) -> pl.Series:
+    """Lines as layouts take them; repairs are added to ``repaired``."""
+    lines = text_lines.split(data, repaired)
+    return lines if _whole(plan) else text_lines.shorten(lines, repaired)
+
+
+def certain(lines: pl.Series, plan: Plan) -> pl.Series:
+    """Lines that begin an event, as far as the file's own layout knows: it reads them and the line before."""
+    own, left = _by_own(lines, plan, Want(frozenset()))
+    if left.is_empty():
+        return begins(own["mark"])
+    known = pl.repeat(True, len(lines), eager=True).scatter(left, False)
+    mark = pl.repeat(0, len(lines), dtype=pl.UInt8, eager=True).scatter(own["row"], own["mark"])
+    return begins(mark) & known & known.shift(1, fill_value=False)
+
+
+def place(lines: pl.Series, plan: Plan, want: Want, done: Parsed) -> pl.DataFrame:
+    """Give each line to the layout that reads it.
+
+    Returns:
+        One row a line: ``placed``, the wanted columns, and ``mark``, what the line is to those beside it.
+    """
+    if plan.layout is None and not plan.others:
+        return _marked(layouts.plain(lines, want))
+    placed, left = _by_own(lines, plan, want)
+    if left.is_empty():
+        return placed
+    if _whole(plan):
+        lines = lines.scatter(left, text_lines.shorten(lines.gather(left), done.repaired))
+    return _place_rest(placed, left, lines, plan, want, done)
+
+
+def begins(mark: pl.Series) -> pl.Series:
+    """Whether each line begins an event, which depends on nothing but itself and the line before."""
+    goes_on = (mark == PARTIAL).shift(1, fill_value=False)
+    return ~mark.is_in([JOINED, CONTINUED, HEADER, BLANK_MARK]) & ~goes_on
 
 
 def _marked(frame: pl.DataFrame) -> pl.DataFrame:
     return frame if "mark" in frame.columns else frame.with_columns(mark=pl.lit(0, pl.UInt8))
 
 
-def _parse_some(layout: Layout, lines: pl.Series, rows: pl.Series, want: Want, plan: Plan) -> pl.DataFrame:
-    """Those of the lines that the layout reads, with ``row``.
+def _parse_some(layout: Layout, lines: pl.Series, rows: pl.Series, want: Want, plan: Plan) -> pl.DataFrame | None:
+    """Those of the lines that the layout reads, with ``row``; None where it reads none.
 
     Cutting a line into columns costs several times what finding out costs that there is nothing to cut.
     """
     if isinstance(layout, TextLayout):
         fits = layout.fits(lines)
+        if not fits.any():
+            return None
         lines, rows = lines.filter(fits), rows.filter(fits)
-        if rows.is_empty():
-            return layouts.empty(want, 0).with_columns(mark=pl.lit(0, pl.UInt8), row=rows)
     frame = _marked(layout.parse(lines, want, plan.context)).with_columns(rows.alias("row"))
     hit = frame["placed"]
     return frame if hit.all() else frame.filter(hit)
@@ -115,15 +148,20 @@ def _by_own(lines: pl.Series, plan: Plan, want: Want) -> tuple[pl.DataFrame, pl.
     """What the file's own layout reads, with ``row`` where that is not all, and the rows that it does not."""
     rows = pl.int_range(len(lines), dtype=pl.UInt32, eager=True)
     if plan.layout is None:
-        return layouts.empty(want, 0).with_columns(mark=pl.lit(0, pl.UInt8), row=rows.head(0)), rows
+        return _none(want), rows
     if isinstance(plan.layout, TextLayout) and plan.sniffed.confidence < _MOSTLY:
-        frame = _parse_some(plan.layout, lines, rows, want, plan)
-        return frame, _without(rows, frame["row"])
+        some = _parse_some(plan.layout, lines, rows, want, plan)
+        return (_none(want), rows) if some is None else (some, _without(rows, some["row"]))
     frame = _marked(plan.layout.parse(lines, want, plan.context))
     ours = frame["placed"] | (frame["mark"] > 0)
     if frame["placed"].all():
         return frame, rows.head(0)
     return frame.with_columns(rows.alias("row")).filter(ours), rows.filter(~ours)
+
+
+def _none(want: Want) -> pl.DataFrame:
+    """No line at all."""
+    return layouts.empty(want, 0).with_columns(mark=pl.lit(0, pl.UInt8), row=pl.lit(0, pl.UInt32))
 
 
 def _without(rows: pl.Series, taken: pl.Series) -> pl.Series:
@@ -157,7 +195,7 @@ def _by_others(rest: pl.Series, rows: pl.Series, free: pl.Series, plan: Plan, wa
         if rest.is_empty():
             break
         frame = _parse_some(other, rest, rows, want, plan)
-        if frame.is_empty():
+        if frame is None or frame.is_empty():
             continue
         parts.append(frame)
         left = ~rows.is_in(frame["row"].implode())
@@ -198,17 +236,16 @@ def _events(frame: pl.DataFrame, lines: pl.Series, want: Want, done: Parsed) -> 
     if not (mark > 0).any():
         return frame.with_columns(span=pl.lit(1, pl.UInt32)).select(columns)
     joins = mark.is_in([JOINED, CONTINUED])
-    goes_on = (mark == PARTIAL).shift(1, fill_value=False)
     skip = mark.is_in([HEADER, BLANK_MARK])
-    begins = ~joins & ~goes_on & ~skip
+    begun = begins(mark)
     # A line that joins where nothing is before it in the block begins an event itself.
-    event = begins.cast(pl.UInt32).cum_sum()
+    event = begun.cast(pl.UInt32).cum_sum()
     orphans = (event == 0) & ~skip
     if orphans.any():
         first = orphans.arg_true()[0]
-        begins = begins | (pl.int_range(len(begins), eager=True) == first)
-        event = begins.cast(pl.UInt32).cum_sum()
-    frame = frame.with_columns(event=event, text=lines, skip=skip, more=joins & ~begins)
+        begun = begun | (pl.int_range(len(begun), eager=True) == first)
+        event = begun.cast(pl.UInt32).cum_sum()
+    frame = frame.with_columns(event=event, text=lines, skip=skip, more=joins & ~begun)
     # Blank lines inside an event belong to it, those behind it do not.
     ends = frame.filter(~pl.col("skip")).group_by("event").agg(pl.col("line").max().alias("last"))
     frame = frame.join(ends, on="event", how="left", maintain_order="left")

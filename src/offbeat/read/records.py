@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -147,23 +147,36 @@ def getter(path: Path) -> Callable[[Record], Any]:
 def roles_of(record: Record) -> dict[str, list[Path]]:
     """The places in this record where each role may be found, the likeliest first."""
     roles: dict[str, list[Path]] = {}
-    for role, names in NAMES.items():
-        paths = []
-        for name in names:
-            if "." not in name and name not in record:
-                continue
-            path = find_path(record, name)
-            if path is None or isinstance(value := getter(path)(record), dict):
-                continue
-            if isinstance(value, list) and role != "message":
-                continue
-            paths.append(path)
-        roles[role] = paths
-    if ("s",) in roles["level"] and not {"c", "ctx"} <= record.keys():  # only MongoDB means the severity
-        roles["level"].remove(("s",))
-    if ("c",) in roles["source"] and "ctx" not in record:
-        roles["source"].remove(("c",))
+    for role in NAMES:
+        paths = (find_path(record, name) for name in names_in(record, role))
+        roles[role] = [path for path in paths if path is not None and _holds(getter(path)(record), role)]
     return roles
+
+
+def names_in(keys: Collection[str], role: str) -> list[str]:
+    """The names that a role may have in a record with these keys at the top, the likeliest first."""
+    names = [name for name in NAMES[role] if name in keys or ("." in name and _leads_in(name, keys))]
+    if role == "level" and "s" in names and not ("c" in keys and "ctx" in keys):  # only MongoDB means the severity
+        names.remove("s")
+    if role == "source" and "c" in names and "ctx" not in keys:
+        names.remove("c")
+    return names
+
+
+def _leads_in(name: str, keys: Collection[str]) -> bool:
+    """Whether a key is the part of ``name`` before one of its dots."""
+    head, dot, rest = name.partition(".")
+    while dot:
+        if head in keys:
+            return True
+        more, dot, rest = rest.partition(".")
+        head = f"{head}.{more}"
+    return False
+
+
+def _holds(value: Any, role: str) -> bool:
+    """Whether a value can be what a role is; a message may be a list, as of bytes."""
+    return not isinstance(value, dict) and (role == "message" or not isinstance(value, list))
 
 
 def to_frame(records: Sequence[Record | None], want: Want, context: Context) -> pl.DataFrame:
@@ -179,12 +192,10 @@ def to_frame(records: Sequence[Record | None], want: Want, context: Context) -> 
     """
     values: dict[str, list[Any]] = {role: [None] * len(records) for role in _roles_wanted(want, context)}
     for rows, members in _by_signature(records):
-        roles = roles_of(members[0])
         for role, column in values.items():
-            paths = roles[role]
-            if not paths:
-                continue
-            found = _pick(members, paths, role)
+            names = names_in(members[0], role)
+            known = (context.keys or {}).get(role)
+            found = _pick(members, sorted(names, key=lambda name: name != known) if known in names else names, role)
             if len(rows) == len(column):
                 values[role] = found
             else:
@@ -217,40 +228,36 @@ def _by_signature(records: Sequence[Record | None]) -> Iterable[tuple[Sequence[i
         yield rows, [records[row] for row in rows]  # type: ignore[misc]
 
 
-def _pick(members: Sequence[Record], paths: Sequence[Path], role: str) -> list[Any]:
-    """The first value that is there, path by path."""
-    if role == "level" and any(path[-1] in levels.KEYS for path in paths):
-        return [_level_text(record, paths) for record in members]
-    if len(paths[0]) == 1:
-        found = list(map(operator.itemgetter(paths[0][0]), members))
-    else:
-        found = list(map(getter(paths[0]), members))
-    for path in paths[1:]:
-        gaps = [row for row, value in enumerate(found) if value is None or value == ""]
+def _pick(members: Sequence[Record], names: Sequence[str], role: str) -> list[Any]:
+    """The first value that is there, name by name; which one depends on nothing but the record and its keys."""
+    found: list[Any] = [None] * len(members)
+    gaps: Sequence[int] = range(len(members))
+    for name in names:
+        values = _named(members, name) if len(gaps) == len(members) else _named([members[row] for row in gaps], name)
+        kinds = set(map(type, values))
+        if not kinds <= {str} or "" in values:
+            values = [value if value != "" and _holds(value, role) else None for value in values]
+        if name in levels.KEYS and role == "level":  # a numeric scale of its own
+            values = [None if value is None else f"{levels.KEYS[name]}{value}" for value in values]
+        if len(gaps) == len(members):
+            found = values
+        else:
+            for row, value in zip(gaps, values, strict=True):
+                found[row] = value
+        if kinds == {str} and None not in values:
+            break
+        gaps = [row for row in gaps if found[row] is None]
         if not gaps:
             break
-        get = getter(path)
-        for row in gaps:
-            value = get(members[row])
-            if value is not None:
-                found[row] = value
-    if dict in set(map(type, found)):  # a record nests what others of its keys hold as text
-        for row, value in enumerate(found):
-            if isinstance(value, dict):
-                own = roles_of(members[row])[role]
-                found[row] = getter(own[0])(members[row]) if own else None
     return found
 
 
-def _level_text(record: Record, paths: Sequence[Path]) -> str | None:
-    """The level by a name, where the key says which of the numeric scales it is on."""
-    for path in paths:
-        value = getter(path)(record)
-        if value is None or value == "":
-            continue
-        scale = levels.KEYS.get(path[-1])
-        return f"{scale}{value}" if scale is not None else text_of(value)
-    return None
+def _named(members: Sequence[Record], name: str) -> list[Any]:
+    """What each record has under a name; None where nothing."""
+    if name in members[0]:  # all have the same keys
+        return list(map(operator.itemgetter(name), members))
+    paths = (find_path(record, name) for record in members)
+    return [None if path is None else getter(path)(record) for path, record in zip(paths, members, strict=True)]
 
 
 def _columns(
@@ -345,15 +352,16 @@ def text_of(value: Any) -> str:
 
 def to_times(values: list[Any], context: Context) -> pl.Series:
     """Times given as text in any shape, or as numbers since 1970."""
-    kinds = set(map(type, values)) - {type(None)}
-    if kinds <= {str}:
-        return times.parse_any(pl.Series(values, dtype=pl.String), context.clock, context.stamp)
-    if kinds <= {int, float}:
-        return times.from_numbers(pl.Series(values, dtype=pl.Float64 if float in kinds else pl.Int64, strict=False))
-    texts = pl.Series([value if isinstance(value, str) else None for value in values], dtype=pl.String)
-    numbers = [float(value) if type(value) in (int, float) else None for value in values]
-    read = times.parse_any(texts, context.clock, context.stamp)
-    return read.fill_null(times.from_numbers(pl.Series(numbers, dtype=pl.Float64))).cast(TIME)
+    kinds = set(map(type, values))
+    times_ = pl.Series([None], dtype=TIME).new_from_index(0, len(values))
+    # Each kind by itself: a whole number of nanoseconds loses digits as a fraction.
+    for kind, dtype in ((str, pl.String), (int, pl.Int64), (float, pl.Float64)):
+        if kind not in kinds:
+            continue
+        of_kind = pl.Series([value if type(value) is kind else None for value in values], dtype=dtype, strict=False)
+        read = times.parse_any(of_kind, context.clock, context.stamp) if kind is str else times.from_numbers(of_kind)
+        times_ = times_.fill_null(read)
+    return times_
 
 
 def field_column(records: Sequence[Record | None], name: str) -> pl.Series:

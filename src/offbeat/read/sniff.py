@@ -17,11 +17,11 @@ from typing import Final
 import polars as pl
 
 from offbeat.errors import InputError
-from offbeat.read import blocks, lines, stamps, streams, times
+from offbeat.read import lines, stamps, streams, times
 from offbeat.read.files import Source
 from offbeat.read.formats import TEXT
 from offbeat.read.json_columns import keys_of
-from offbeat.read.json_records import JsonLines
+from offbeat.read.json_records import JsonLines, in_pieces, indent_of
 from offbeat.read.layout import Context, TextLayout, Want
 from offbeat.read.layouts import BY_LINE, LAYOUTS, PLAIN, Layout
 from offbeat.read.named_values import header_of
@@ -34,6 +34,7 @@ CONTINUATION: Final = (
 )
 _ID: Final = r"^(?:[0-9a-fA-F]{16,}|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|\w+[-_][0-9a-fA-F-]{8,})$"
 
+_JSON: Final = JsonLines()
 _ID_NAME: Final = r"(?:^|[._-]|trace|span|request|session|flow|order|user)_?id$|uid$|guid$|cursor$"
 
 #: Layouts that read too much that is no header, unless most lines are like that.
@@ -70,7 +71,6 @@ class Plan:
     layout: Layout | None
     others: tuple[Layout, ...]
     context: Context
-    cut: blocks.Cut
     sniffed: Sniffed
 
 
@@ -117,7 +117,7 @@ def make_plan(source: Source, layout: Layout | None = None, *, zone: str = "UTC"
         others = (chosen, *others)
         chosen = replace(chosen, shape=shape)
     sniffed = _describe(source, sample, chosen, counts, context)
-    return Plan(chosen, others, context, _cut(chosen), sniffed)
+    return Plan(chosen, others, context, sniffed)
 
 
 def _sample(data: bytes) -> pl.Series:
@@ -157,13 +157,6 @@ def _others(counts: Counter[str], chosen: Layout | None) -> tuple[Layout, ...]:
     )
 
 
-def _cut(layout: Layout | None) -> blocks.Cut:
-    if layout is None:
-        return blocks.at_newline
-    own = getattr(layout, "cut", None)
-    return own if own is not None else blocks.at_event(layout.starts)
-
-
 def _context(source: Source, sample: pl.Series, layout: Layout | None, zone: str) -> Context:
     context = Context(clock=times.Clock(zone=zone, now=_written(source)))
     if layout is None:
@@ -176,8 +169,11 @@ def _context(source: Source, sample: pl.Series, layout: Layout | None, zone: str
         context = replace(context, stamp=stamp)
         if stamp is not None and stamp.cycle and found:
             context = replace(context, clock=_anchored(context.clock, stamp, source, layout, found))
+    if layout.name == "json-documents":
+        context = replace(context, indent=indent_of(sample))
+    records = [record for record in _JSON.records(sample.head(300)) if record is not None]
+    context = replace(context, pieces=in_pieces(records))
     if isinstance(layout, JsonLines):
-        records = [record for record in layout.records(sample.head(300)) if record is not None]
         keys = keys_of(records)
         times_ = [str(record[keys["time"]]) for record in records] if keys and "time" in keys else []
         context = replace(context, keys=keys, stamp=times.find_stamp(times_[:50]))

@@ -18,7 +18,7 @@ _MONTH: Final = r"(?P<b>[A-Z][a-z]{2})"
 _CLOCK: Final = r"(?P<H>[0-9]{2}):(?P<M>[0-9]{2}):(?P<S>[0-9]{2})"
 _FRACTION: Final = r"(?:[.,](?P<f>[0-9]{1,9}))?"
 _ZONE: Final = r"(?P<z>Z| ?(?:UTC|GMT)| ?[+-][0-9]{2}:?[0-9]{2})?"
-TAIL: Final = re.compile(r"(?:[.,:](?P<f>[0-9]{1,9}))?(?P<z>Z| ?(?:UTC|GMT)| ?[+-][0-9]{2}:?[0-9]{2})?")
+TAIL: Final = re.compile(r"(?:[.,](?P<f>[0-9]{1,9}))?(?P<z>Z| ?(?:UTC|GMT)| ?[+-][0-9]{2}:?[0-9]{2})?")
 
 
 def shape_of(stamps: Iterable[str]) -> str | None:

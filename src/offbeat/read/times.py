@@ -147,20 +147,17 @@ def parse_any(stamps: pl.Series, clock: Clock, first: Stamp | None = None) -> pl
     """Read stamps of any shape, ``first`` before the others; what no shape fits is null."""
     texts = stamps.cast(pl.String, strict=False)
     times = parse(texts, first, clock) if first else pl.Series([None], dtype=TIME).new_from_index(0, len(texts))
-    for _ in range(len(STAMPS)):
-        left = texts.is_not_null() & times.is_null()
-        if not left.any():
-            break
-        rest = texts.filter(left)
-        stamp = find_stamp(rest.unique(maintain_order=True).head(50).to_list())
-        if stamp is None or stamp is first:
-            break
-        values = parse(rest, stamp, clock)
-        if values.null_count() == len(values):
-            break
-        first = stamp
-        times = times.scatter(pl.int_range(len(texts), eager=True).filter(left), values)
-    return times.alias(stamps.name)
+    left = (texts.is_not_null() & times.is_null()).arg_true()
+    if left.is_empty():
+        return times.alias(stamps.name)
+    distinct = texts.gather(left).unique()
+    read = pl.Series([None], dtype=TIME).new_from_index(0, len(distinct))
+    for stamp in STAMPS.values():  # the first shape that fits, whatever shapes the others have
+        rows = (read.is_null() & distinct.str.contains(f"^(?:{stamp.bare})$")).arg_true()
+        if len(rows):
+            read = read.scatter(rows, parse(distinct.gather(rows), stamp, clock))
+    found = texts.gather(left).replace_strict(distinct, read, default=None, return_dtype=TIME)
+    return times.scatter(left, found).alias(stamps.name)
 
 
 def from_numbers(values: pl.Series) -> pl.Series:
@@ -205,11 +202,15 @@ def _by_mask(stamp: Stamp, stamps: pl.Series) -> dict[str, Any] | None:
     parts: dict[str, Any] = {}
     for letter in dict.fromkeys(mask.replace("?", "")):
         rows = text[mask.index(letter) : mask.rindex(letter) + 1]
-        value = _names(rows) if letter == "b" else _digits(rows)
+        padded = letter == "d" and "b" in mask[: mask.index("d")]  # as in "Nov  9"
+        value = _names(rows) if letter == "b" else _digits(rows, padded=padded)
         if value is None:
             return None
         parts["m" if letter == "b" else letter] = value
-    if any((text[i] - 48 <= 9).any() for i, letter in enumerate(mask) if letter == "?" and i > 4):
+    # What stands between is as in the first stamp, of which the expression says whether it is right.
+    if stamp.compiled.fullmatch(stamps[0]) is None:
+        return None
+    if any((text[i] != text[i, 0]).any() for i, letter in enumerate(mask) if letter == "?" and i > 2):
         return None
     return _tail(parts, stamps, text, len(mask), width == widest)
 
@@ -228,7 +229,7 @@ def _tail(
         f = first["f"]
         if f:
             fraction = _digits(text[width + 1 : width + 1 + len(f)])
-            if fraction is None:
+            if fraction is None or (text[width] != text[width, 0]).any():
                 return None
             parts["f"] = fraction * 10 ** (9 - len(f))
         zone = text[width + first.start("z") :] if first["z"] else text[:0]
@@ -259,13 +260,13 @@ def _fits(stamps: pl.Series, width: int) -> bool:
     return bool(stamps.str.slice(width).str.contains("^" + TAIL.pattern + "$").all())
 
 
-def _digits(rows: npt.NDArray[np.uint8]) -> Ints | None:
+def _digits(rows: npt.NDArray[np.uint8], *, padded: bool = False) -> Ints | None:
     value = np.zeros(rows.shape[1], np.int64)
     for i, row in enumerate(rows):
         digit = row - 48
         if (digit > 9).any():
             blank = row == 32
-            if i == len(rows) - 1 or ((digit > 9) & ~blank).any():
+            if not padded or i == len(rows) - 1 or ((digit > 9) & ~blank).any():
                 return None
             digit = np.where(blank, 0, digit)
         value = value * 10 + digit
