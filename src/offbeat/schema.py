@@ -60,7 +60,8 @@ SCORES: Final[Mapping[str, pl.DataType]] = {
 
 #: One row a unit: what made a view's score, in codes; words are made only for what is shown.
 EVIDENCE: Final[Mapping[str, pl.DataType]] = {
-    "kind": pl.String(),  # new pattern, rare pattern, missing event, count, mix, length, order, end, latency, value
+    # new pattern, rare pattern, missing event, count, mix, length, order, end, labelled, latency, value
+    "kind": pl.String(),
     "template": pl.UInt32(),  # the template in question
     "event": pl.UInt32(),  # its place in the sequence, 0-based; null for what is missing
     "seen": pl.Float64(),  # how often it is there; for a latency, seconds since the event before; a value

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from samples import QUICK, frame, labels, sequences
+from samples import SMALL, frame, labels, sequences
 from sklearn.base import clone
 
 import offbeat.detect
@@ -32,7 +32,7 @@ NEW = 4000
 def make(kind, **params):
     """Return a detector that learns quickly."""
     known = kind().get_params()
-    return kind(**({k: v for k, v in QUICK.items() if k in known} | params))
+    return kind(**({k: v for k, v in SMALL.items() if k in known} | params))
 
 
 CASES = [(kind, False) for kind in EXPORTED if not kind.supervised]

@@ -23,6 +23,16 @@ from offbeat.explain.words import burst_sentence, duration, rate, shortened, tim
             Facts("rare pattern", "window", "retry", 1, 0, 0.025),
             "“retry” is here; usually only 2.5 % of windows hold it.",
         ),
+        (
+            Facts("labelled", "session", "retry", 1, 0, 0.125),
+            "“retry” makes this session look like those labelled anomalous; of the sessions learned from with it "
+            "12.5 % were.",
+        ),
+        (
+            Facts("labelled", "window", "retry", 1, 0, 0),
+            "“retry” makes this window look like those labelled anomalous; of the windows learned from with it none "
+            "was.",
+        ),
         (Facts("missing event", "session", "close", 0, 1, 0.998), "“close” is missing; 99.8 % of sessions hold it."),
         (Facts("missing event", "session", "close", 0, 1, 1), "“close” is missing; 100 % of sessions hold it."),
         (

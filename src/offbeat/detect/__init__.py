@@ -1,6 +1,7 @@
 """SEQUENCES -> SCORES: one module a detector. Exporting a detector here is registering it."""
 
 from offbeat.detect.base import Detector, State
+from offbeat.detect.cnn import CNN
 from offbeat.detect.count import Count
 from offbeat.detect.count_vector import CountVector
 from offbeat.detect.decision_tree import DecisionTree
@@ -8,6 +9,7 @@ from offbeat.detect.end import End
 from offbeat.detect.isolation_forest import IsolationForest
 from offbeat.detect.length import Length
 from offbeat.detect.lstm import LSTM
+from offbeat.detect.lstm_classifier import LSTMClassifier
 from offbeat.detect.moving_average import MovingAverage
 from offbeat.detect.nearest_neighbour import NearestNeighbour
 from offbeat.detect.new_template import NewTemplate
@@ -43,10 +45,13 @@ DETECTORS: dict[str, type[Detector]] = {
         Length,
         Timing,
         Values,
+        LSTMClassifier,
+        CNN,
     )
 }
 
 __all__ = [
+    "CNN",
     "DETECTORS",
     "LSTM",
     "PCA",
@@ -57,6 +62,7 @@ __all__ = [
     "Detector",
     "End",
     "IsolationForest",
+    "LSTMClassifier",
     "Length",
     "MovingAverage",
     "NGram",

@@ -107,6 +107,13 @@ def sentence(facts: Facts) -> tuple[str, str]:
             after = f"after {t}" if facts.template else "before its first event"
             chance = "never" if facts.share <= 0 else f"with probability {max(facts.share, 1e-9):.2g}"
             return f"The {unit} ends {after}; it does so {chance}.", f"a further event {after}"
+        case "labelled":
+            of = f"of the {unit}s learned from with it {'none' if facts.share <= 0 else _percent(facts.share)}"
+            bad = "was" if facts.share <= 0 else "were"
+            return (
+                f"{t} makes this {unit} look like those labelled anomalous; {of} {bad}.",
+                f"events as in {unit}s labelled normal",
+            )
         case "mix":
             usual = f"in the nearest usual {unit} it comes {times(facts.usual) if facts.usual else 'not at all'}"
             return f"{t} occurs {times(facts.seen)}; {usual}.", usual
