@@ -20,7 +20,19 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 #: Views in use unless others are asked for; the anchor first.
-DEFAULT = ("presence", "count", "lstm", "count-vector", "timing", "values", "length")
+DEFAULT = (
+    "presence",
+    "count",
+    "lstm",
+    "ngram",
+    "end",
+    "count-vector",
+    "isolation-forest",
+    "new-template",
+    "timing",
+    "values",
+    "length",
+)
 #: Below this many units no share can be told from another.
 LEAST_UNITS = 20
 _FOLDS = 3
@@ -208,7 +220,11 @@ class _Distinct:
         if detector.needs or detector.memory:
             return detector.anomaly_score(self.units.filter(rows)).to_numpy()
         asked, index = np.unique(self.index[rows], return_inverse=True)
-        return np.asarray(detector.anomaly_score(self.sequences[asked]).to_numpy()[index])
+        scores = detector.anomaly_score(self.sequences[asked]).to_numpy()[index]
+        if detector.needs_ends and "open_at_end" in self.units.columns:
+            # A unit that the input cut off has not ended where it stops.
+            scores = np.where(self.units["open_at_end"].to_numpy()[rows], 0.0, scores)
+        return np.asarray(scores, dtype=np.float64)
 
 
 def _usable(views: Mapping[str, Detector], units: pl.DataFrame) -> tuple[list[str], dict[str, str]]:
@@ -222,6 +238,8 @@ def _usable(views: Mapping[str, Detector], units: pl.DataFrame) -> tuple[list[st
         for column in detector.needs:
             if column not in units.columns or units[column].explode().null_count() == len(units[column].explode()):
                 absent[name] = f"no {column}"
+        if detector.needs_ends and _all_as_long(units):
+            absent[name] = "units end where they are cut"
         for module in detector.trains_with:
             if importlib.util.find_spec(module) is None:
                 absent[name] = f"{module} is not installed: pip install 'offbeat[train]'"
@@ -229,6 +247,12 @@ def _usable(views: Mapping[str, Detector], units: pl.DataFrame) -> tuple[list[st
         what = "; ".join(f"{name}: {why}" for name, why in absent.items())
         raise OptionError(f"no view is left to learn ({what})", where="--detector", hint="ask for others")
     return [name for name in views if name not in absent], absent
+
+
+def _all_as_long(units: pl.DataFrame) -> bool:
+    """Whether units are windows of so many events: all as long, but for the last of an input."""
+    lengths = units["templates"].list.len()
+    return lengths.len() > 1 and int((lengths != lengths.max()).sum()) <= 1
 
 
 def score_views(views: Mapping[str, Detector], units: pl.DataFrame, texts: Sequence[str] = ()) -> dict[str, Floats]:

@@ -21,6 +21,7 @@ from offbeat.intake import Data, Grouping, Intake, Options, learn_units
 from offbeat.learn import DEFAULT, Learned, learn, make_views, score_views
 from offbeat.mine import Catalog
 from offbeat.run import KEPT, Run, unit_columns
+from offbeat.schema import view_column
 from offbeat.tally import Lanes
 
 if TYPE_CHECKING:
@@ -192,7 +193,9 @@ class Pipeline:
         for units, raw in parts:
             fused = decision(raw)
             columns = {"score": fused, "p_value": decision.p_value(fused), "is_anomaly": fused >= decision.threshold}
-            table = unit_columns(units, files).with_columns(**columns, **raw)
+            table = unit_columns(units, files).with_columns(
+                **columns, **{view_column(view): score for view, score in raw.items()}
+            )
             if labels is not None:
                 table = table.with_columns(
                     label=truth(labels, units, intake, whole=False), sequence=Ragged.of(units).hashes[:, 0]

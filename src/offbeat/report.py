@@ -72,8 +72,10 @@ def head(run: Run, trained: Mapping[str, Any], shown: int, total: int) -> Iterat
 
 def views_line(run: Run, trained: Mapping[str, Any]) -> str:
     """Say what each view contributed, and whether the LSTM earned its keep."""
-    made = run.contributions()
-    text = "alerts made by " + ", ".join(f"{view} {n:,}" for view, n in made.items())
+    made = sorted(run.contributions().items(), key=lambda item: -item[1])
+    text = (
+        "alerts made by " + ", ".join(f"{view} {n:,}" for view, n in made if n) if any(n for _, n in made) else "none"
+    )
     check = trained.get("order_check")
     if check and "lstm" in check:
         others = max((v for k, v in check.items() if k in ("presence", "count")), default=0.0)

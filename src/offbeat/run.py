@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from offbeat.budget import Budget
 from offbeat.decide import Decision, Drift, contributions
@@ -21,7 +22,7 @@ from offbeat.explain import Facts, sentence
 from offbeat.finding import Finding, Line, iso
 from offbeat.group.sessions import POSITION_BITS
 from offbeat.read import Logs
-from offbeat.schema import SCORES, SEQUENCES
+from offbeat.schema import SCORES, SEQUENCES, view_column
 from offbeat.tally import Lanes, Tally
 from offbeat.watch import Watch, burst_finding, places_of, volume_finding
 
@@ -110,8 +111,11 @@ class Run:
 
     def contributions(self) -> dict[str, int]:
         """Return, by view, the number of anomalies whose score it makes."""
-        raw = {view: self.scores[view].to_numpy() for view in self.views}
-        return contributions(self.decision, raw, self.scores["is_anomaly"].to_numpy())
+        return contributions(self.decision, self._raw(self.scores), self.scores["is_anomaly"].to_numpy())
+
+    def _raw(self, rows: pl.DataFrame) -> dict[str, NDArray[np.float64]]:
+        """Return the raw scores by view of some rows of ``scores``."""
+        return {view: rows[view_column(view)].to_numpy() for view in self.views}
 
     def with_budget(self, budget: Budget) -> Run:
         """Return the run with the strangest units flagged, as many as the budget allows."""
@@ -194,7 +198,7 @@ class Run:
         if flagged.height == 0:
             return pl.DataFrame()
         rows = self.scores[flagged["unit"]]
-        lead = self.decision.leading({view: rows[view].to_numpy() for view in self.views})
+        lead = self.decision.leading(self._raw(rows))
         parts = []
         for i, detector in enumerate(self.views.values()):
             mine = np.flatnonzero(lead == i)
@@ -224,8 +228,7 @@ class Run:
             )
             reason = f"{reason[:-1]} ({group.height:,} {self.unit}s{also})."
         where = iso(worst["start"]) or ""
-        raw = self.scores[worst["unit"]]
-        shares = self.decision.surprise({view: raw[view].to_numpy() for view in self.views})
+        shares = self.decision.surprise(self._raw(self.scores[worst["unit"]]))
         return Finding(
             id=finding_id(worst["kind"], worst["key"], self._text(worst["template"]), f"{where} {worst['first_line']}"),
             kind=worst["kind"],

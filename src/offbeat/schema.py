@@ -51,12 +51,19 @@ SEQUENCES: Final[Mapping[str, pl.DataType]] = {
     "templates": pl.List(pl.UInt32),  # template codes in order
 }
 
-#: One row a unit: SEQUENCES without ``templates``, plus one Float64 column a view (higher is stranger, finite) and:
+#: One row a unit: SEQUENCES without ``templates``, plus one Float64 column a view, named by ``view_column`` (higher is
+#: stranger, finite) and:
 SCORES: Final[Mapping[str, pl.DataType]] = {
     "score": pl.Float64(),  # fused, unclipped, higher is stranger
     "p_value": pl.Float64(),  # calibrated, in (0, 1]
     "is_anomaly": pl.Boolean(),
 }
+
+
+def view_column(view: str) -> str:
+    """Return the name of a view's column in SCORES: its own, unless a unit has such a column (``end``)."""
+    return f"{view}_score" if view in SEQUENCES or view in SCORES else view
+
 
 #: One row a unit: what made a view's score, in codes; words are made only for what is shown.
 EVIDENCE: Final[Mapping[str, pl.DataType]] = {

@@ -43,6 +43,8 @@ class Detector(ABC):
     #: Columns of lists that it reads beside ``templates``: timestamps, sources, levels, values. A view that needs more
     #: than templates is scored unit by unit, for hardly two are alike; it is left out where a column is absent.
     needs: ClassVar[tuple[str, ...]] = ()
+    #: Whether it judges where a unit ends, which says nothing of windows.
+    needs_ends: ClassVar[bool] = False
     #: Modules that ``fit`` imports and an installation may lack; scoring needs none of them.
     trains_with: ClassVar[tuple[str, ...]] = ()
     #: Whether ``fit`` needs labels.
