@@ -91,7 +91,7 @@ def test_the_head_says_what_was_read_learned_and_decided(scored):
         "5 templates",
         "1 of 60 sessions (1.67%)",
         "expected, in 1 finding",
-        "presence 1, count 0",
+        "alerts made by presence 1",
     ):
         assert words in text
 
