@@ -209,7 +209,7 @@ class _Distinct:
         return detector.fit(self._weighed(detector, rows & ~self.anomalous))
 
     def _weighed(self, detector: Detector, rows: Bools) -> pl.DataFrame:
-        if detector.needs:
+        if detector.read_from(self.units):
             return self.units.filter(rows)
         weight = np.bincount(self.index, weights=self.data.weight * rows, minlength=len(self.first))
         seen = np.flatnonzero(weight > 0)
@@ -217,7 +217,7 @@ class _Distinct:
 
     def score(self, detector: Detector, rows: Bools) -> Floats:
         """Return the raw scores of some of the units, shape (rows that are true,)."""
-        if detector.needs or detector.memory:
+        if getattr(detector, "reads_", detector.needs) or detector.memory:
             return detector.anomaly_score(self.units.filter(rows)).to_numpy()
         asked, index = np.unique(self.index[rows], return_inverse=True)
         scores = detector.anomaly_score(self.sequences[asked]).to_numpy()[index]

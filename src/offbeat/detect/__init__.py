@@ -5,6 +5,7 @@ from offbeat.detect.cnn import CNN
 from offbeat.detect.count import Count
 from offbeat.detect.count_vector import CountVector
 from offbeat.detect.decision_tree import DecisionTree
+from offbeat.detect.deeplog import DeepLog
 from offbeat.detect.end import End
 from offbeat.detect.isolation_forest import IsolationForest
 from offbeat.detect.length import Length
@@ -30,6 +31,7 @@ DETECTORS: dict[str, type[Detector]] = {
         Presence,
         Count,
         LSTM,
+        DeepLog,
         CountVector,
         NGram,
         End,
@@ -59,6 +61,7 @@ __all__ = [
     "Count",
     "CountVector",
     "DecisionTree",
+    "DeepLog",
     "Detector",
     "End",
     "IsolationForest",

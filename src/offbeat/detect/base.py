@@ -45,6 +45,10 @@ class Detector(ABC):
     needs: ClassVar[tuple[str, ...]] = ()
     #: Whether it judges where a unit ends, which says nothing of windows.
     needs_ends: ClassVar[bool] = False
+    #: Further columns of lists that it reads where they are there and hold something. It scores with those it learned
+    #: with, its ``reads_``.
+    reads: ClassVar[tuple[str, ...]] = ()
+    reads_: tuple[str, ...]
     #: Modules that ``fit`` imports and an installation may lack; scoring needs none of them.
     trains_with: ClassVar[tuple[str, ...]] = ()
     #: Whether ``fit`` needs labels.
@@ -110,7 +114,9 @@ class Detector(ABC):
             OffbeatError: there is no sequence, or not one label a sequence.
         """
         self.check_params()
-        data = Ragged.of(X, self.needs)
+        if self.reads:
+            self.reads_ = self.read_from(X)
+        data = self._taken(X)
         if len(data) == 0:
             raise OffbeatError("there is no sequence to learn from", where=f"detector {self.name}")
         self._check_labels(len(data), y)
@@ -131,14 +137,23 @@ class Detector(ABC):
         """Return one finite Float64 a row of ``X``, higher is stranger."""
         if not hasattr(self, "sequences_seen_"):
             raise OffbeatError("is not fitted yet", where=f"detector {self.name}", hint="call fit first")
-        data = Ragged.of(X, self.needs)
+        data = self._taken(X)
         if len(data) == 0:
             return pl.Series(self.name, [], dtype=pl.Float64)
         first, index = self._distinct(data)
         return pl.Series(self.name, self._score(data.take(first))[index], dtype=pl.Float64)
 
+    def read_from(self, X: pl.DataFrame) -> tuple[str, ...]:
+        """Return the columns that it reads of a frame beside ``templates``: all it needs, and what else there is."""
+        more = (name for name in self.reads if name in X.columns and X[name].list.drop_nulls().list.len().sum())
+        return (*self.needs, *more)
+
+    def _taken(self, X: pl.DataFrame) -> Ragged:
+        """Take the columns learned with; one that is absent now is all NaN."""
+        return Ragged.of(X, getattr(self, "reads_", self.needs))
+
     def _distinct(self, data: Ragged) -> tuple[Ints, Ints]:
-        """Logs repeat: each distinct sequence is scored once and mapped back, unless more than its templates counts."""
+        """Logs repeat: each distinct sequence is scored once and mapped back, unless it needs more than templates."""
         each = np.arange(len(data))
         return (each, each) if self.needs or self.memory else data.distinct
 
@@ -149,7 +164,7 @@ class Detector(ABC):
 
     def evidence(self, X: pl.DataFrame) -> pl.DataFrame:
         """Return an EVIDENCE frame, one row a row of ``X``: what made its score."""
-        data = Ragged.of(X, self.needs)
+        data = self._taken(X)
         first, index = self._distinct(data)
         found = self._evidence(data.take(first))
         return check(pl.DataFrame(found, schema=dict(EVIDENCE))[index], EVIDENCE, "evidence")
@@ -177,6 +192,8 @@ class Detector(ABC):
 
     def _restored(self, values: Mapping[str, Any]) -> None:
         self.sequences_seen_ = int(values["sequences_seen"])
+        if self.reads:
+            self.reads_ = tuple(values["reads"])
 
 
 def order_evidence(data: Ragged, surprise: Floats, p: Floats | None = None) -> dict[str, Any]:

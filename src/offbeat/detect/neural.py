@@ -58,6 +58,8 @@ class Neural(Detector):
         learned = self._learned()
         losses = pl.DataFrame(self.history_, schema={"training": pl.Float64, "validation": pl.Float64}, orient="row")
         values = learned.values | {"sequences_seen": self.sequences_seen_}
+        if self.reads:
+            values["reads"] = list(self.reads_)
         return State(values, learned.frames | {"losses": losses}, dict(self.networks_))
 
     def restore(self, state: State) -> Self:

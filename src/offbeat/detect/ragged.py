@@ -32,14 +32,18 @@ class Ragged:
 
     @classmethod
     def of(cls, X: pl.DataFrame, extra: Iterable[str] = ()) -> Ragged:
-        """Take the columns ``templates`` and ``extra`` (and ``weight``, where there is one) of a SEQUENCES frame."""
+        """Take the columns ``templates`` and ``extra`` (and ``weight``, where there is one) of a SEQUENCES frame.
+
+        A column of ``extra`` that is absent becomes NaN.
+        """
         lists = X["templates"]
         lengths = lists.list.len().to_numpy().astype(np.int64)
         offsets = np.concatenate(([0], np.cumsum(lengths)))
         # An empty list explodes to one null, which is no event.
         ids = lists.explode().drop_nulls().to_numpy().astype(np.int64)
         weight = X["weight"].to_numpy().astype(np.float64) if "weight" in X.columns else np.ones(len(lengths))
-        return cls(ids, offsets, weight, {name: _flat(X[name]) for name in extra})
+        nothing = np.full(len(ids), np.nan)
+        return cls(ids, offsets, weight, {n: _flat(X[n]) if n in X.columns else nothing for n in extra})
 
     @classmethod
     def from_lists(cls, lists: Sequence[Sequence[int]]) -> Ragged:
@@ -103,7 +107,7 @@ class Ragged:
 
     @cached_property
     def hashes(self) -> NDArray[np.uint64]:
-        """Two independent 64-bit hashes of each sequence, and its length: uint64 of shape (n, 3)."""
+        """Two independent 64-bit hashes of each sequence, ``extra`` included, and its length: uint64 (n, 3)."""
         # Drawn row by row, so that a sequence's hash does not depend on what else is there.
         rng = np.random.Generator(np.random.PCG64(20240901))
         places_rng = np.random.Generator(np.random.PCG64(20240902))
@@ -117,6 +121,10 @@ class Ragged:
         for k in range(2):
             mixed = codes[k][self.ids] * places[k][within]
             mixed ^= mixed >> np.uint64(29)
+            for values in self.extra.values():
+                # As in a chain of hashes, so that it matters which of the columns a number is in.
+                mixed = (mixed ^ values.view(np.uint64)) * places[k][within]
+                mixed ^= mixed >> np.uint64(29)
             if filled.any():
                 hashes[filled, k] = np.add.reduceat(mixed, self.offsets[:-1][filled])
         return hashes

@@ -201,6 +201,51 @@ def train(
     return now.history
 
 
+def fit_rows(
+    net: nn.Module,
+    arrays: tuple[NDArray[Any], ...],
+    weight: NDArray[np.float64],
+    size: int,
+    loss: Loss,
+    limits: Limits,
+    progress: Progress | None = None,
+    checkpoint: str = "",
+) -> tuple[list[tuple[float, float]], NDArray[np.float64]]:
+    """Train on rows of arrays, where every row is as long as the others: hold some back, shuffle, cut into batches.
+
+    Args:
+        net: with seeded weights, see ``seeded``; trained in place.
+        arrays: of n rows each; given to the loss in this order, the weights of the rows (float32) after them.
+        weight: how many units each row stands for, shape (n,).
+        size: rows a batch.
+        loss: summed loss of a batch, weighted.
+        limits: when to stop, and the rates; its ``work`` is rows.
+        progress: told after each pass.
+        checkpoint: see ``train``.
+
+    Returns:
+        The losses of each pass, and what part each row had in validation, shape (n,).
+    """
+    rng = np.random.Generator(np.random.PCG64(limits.seed))
+    learn, check = hold_back(weight, limits.validation, rng)
+    # With too little to hold back, validating on what was learned is better than on nothing.
+    learn, check = (learn if learn.any() else check), (check if check.any() else learn)
+
+    def maker(part: NDArray[np.float64]) -> Batches:
+        some = np.flatnonzero(part > 0)
+
+        def batches(rng: np.random.Generator | None) -> Iterator[Batch]:
+            order = rng.permutation(some) if rng else some
+            for at in range(0, len(order), size):
+                rows = order[at : at + size]
+                weights = part[rows].astype(np.float32)
+                yield Batch((*(a[rows] for a in arrays), weights), float(weights.sum()), len(rows))
+
+        return batches
+
+    return train(net, maker(learn), maker(check), loss, limits, rng, progress, checkpoint), check
+
+
 def _pass(
     net: nn.Module,
     learn: Batches,
