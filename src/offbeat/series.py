@@ -329,13 +329,13 @@ def curves(run: Run) -> Curves | None:
     anomalies, normals = sum(confusion[1]) > 0, sum(confusion[0]) > 0
     return Curves(
         measure(y, score, alarm, weight).as_dict(),
-        _thinned(roc.fpr, roc.tpr) if anomalies and normals else None,
-        _thinned(precision.recall, precision.precision) if anomalies else None,
+        thinned(roc.fpr, roc.tpr) if anomalies and normals else None,
+        thinned(precision.recall, precision.precision) if anomalies else None,
         confusion,
     )
 
 
-def _thinned(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+def thinned(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     """Drop points so close to the one before that no eye tells them apart; both ends stay."""
     step = np.abs(np.diff(x)) + np.abs(np.diff(y))
     cell = np.floor(np.concatenate(([0.0], np.cumsum(step))) / max(float(step.sum()), 1e-12) * _CURVE_POINTS)

@@ -21,7 +21,16 @@ from offbeat.bench.measuring import (
 )
 from offbeat.bench.output import seconds, workplace, write_results
 from offbeat.bench.splits import get_split, own_split, read_units, split_hash
-from offbeat.bench.summary import known_detectors, make_tasks, order_lines, perturbed, summarise, table
+from offbeat.bench.summary import (
+    cells_of,
+    heads_of,
+    known_detectors,
+    make_tasks,
+    order_lines,
+    perturbed,
+    summarise,
+    table,
+)
 from offbeat.bench.workers import run_tasks
 from offbeat.errors import OffbeatError
 from offbeat.evaluate.protocols import Split
@@ -33,9 +42,11 @@ __all__ = [
     "Outcome",
     "Task",
     "as_frame",
+    "cells_of",
     "check_labels",
     "collect",
     "get_split",
+    "heads_of",
     "known_detectors",
     "make_tasks",
     "order_lines",

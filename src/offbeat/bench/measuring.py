@@ -93,7 +93,9 @@ def run_task(split: Split, task: Task) -> Outcome:
     Raises:
         OptionError: the detector learns from labels and the split hides them.
     """
-    check_labels([task], split)
+    problem = _label_problem(task, split)
+    if problem:
+        raise problem
     known = split.train["label"] if split.labels == "known" or (task.supervised and split.labels != "hidden") else None
     began = time.perf_counter()
     pipeline = Pipeline(detectors=task.views, params=task.own_params, clean=split.clean, seed=task.seed)
@@ -121,25 +123,27 @@ def run_task(split: Split, task: Task) -> Outcome:
 
 
 def check_labels(tasks: Iterable[Task], split: Split) -> None:
-    """Raise OptionError where a task needs labels that the split does not give, or that are all alike."""
-    for task in tasks:
-        if task.supervised and split.labels == "hidden":
-            raise _no_labels(task.detector, split)
-        if task.supervised and split.train["label"].n_unique() < 2:
-            only = "anomalies" if split.train["label"].all() else "normal units"
-            raise OptionError(
-                f"learns from labels, and the training part holds only {only}",
-                where=f"detector {task.detector}",
-                hint="leave it out, or use files whose first half holds both",
-            )
+    """Raise OptionError where no task can do without the labels that the split does not give, or that are all alike.
+
+    Where only some cannot, their rows say so.
+    """
+    problems = [_label_problem(task, split) for task in tasks]
+    if problems and all(problems):
+        raise next(problem for problem in problems if problem)
 
 
-def _no_labels(detector: str, split: Split) -> OptionError:
-    return OptionError(
-        f"learns from labels, and {split.name} hides them while learning",
-        where=f"detector {detector}",
-        hint="T1-sup, T2-sup or T5, or your own files with --labels",
-    )
+def _label_problem(task: Task, split: Split) -> OptionError | None:
+    """Return what keeps a detector that learns from labels from learning."""
+    if not task.supervised:
+        return None
+    if split.labels == "hidden":
+        what, hint = f"{split.name} hides them while learning", "T1-sup, T2-sup, or your own files with --labels"
+    elif split.train["label"].n_unique() < 2:
+        what = f"the training part holds only {'anomalies' if split.train['label'].all() else 'normal units'}"
+        hint = "leave it out, or name files whose first half holds both"
+    else:
+        return None
+    return OptionError(f"learns from labels, and {what}", where=f"detector {task.detector}", hint=hint)
 
 
 def _seen(units: pl.DataFrame) -> pl.DataFrame:
@@ -227,14 +231,16 @@ def run_order(split: Split, seeds: Iterable[int], progress: Callable[[str], None
 
 def as_frame(rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
     """Return rows of results as a table; what a row lacks is null."""
-    kinds = {"perturbed": pl.String, "share": pl.Float64, "reason": pl.String, "delay_seconds": pl.Float64,
-             "delay_units": pl.Float64, "swapped": pl.Float64, "peak_mb": pl.Float64}  # fmt: skip
-    kinds |= dict.fromkeys(METRICS, pl.Float64)
-    rows = [kinds_first(row, kinds) for row in rows]
+    texts = ("perturbed", "reason", "views", "absent")
+    numbers = ("share", "delay_units", "delay_seconds", "swapped", "peak_mb", "fit_seconds", "score_seconds", *METRICS)
+    counts = ("incidents", "incidents_found")
+    kinds: dict[str, Any] = dict.fromkeys(texts, pl.String) | dict.fromkeys(numbers, pl.Float64)
+    kinds |= dict.fromkeys(counts, pl.Int64)
+    rows = [_whole_row(row, kinds) for row in rows]
     return pl.DataFrame(rows, infer_schema_length=None, schema_overrides=kinds)
 
 
-def kinds_first(row: Mapping[str, Any], kinds: Mapping[str, Any]) -> dict[str, Any]:
+def _whole_row(row: Mapping[str, Any], kinds: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row with every column that a table of results has, and no number that is none."""
     plain = {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in row.items()}
     return plain | {name: None for name in kinds if name not in plain}

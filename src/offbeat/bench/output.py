@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,8 +15,9 @@ import polars as pl
 
 from offbeat import bundle
 from offbeat.bench.keys import machine, program_hash, versions
+from offbeat.bench.markdown import markdown
 from offbeat.bench.measuring import Task
-from offbeat.bench.report import markdown
+from offbeat.bench.report import Report, gather
 from offbeat.bench.splits import split_hash
 from offbeat.errors import OptionError
 from offbeat.evaluate.protocols import Split
@@ -46,14 +48,31 @@ def workplace(output: str | None) -> Iterator[Path]:
 
 
 def write_results(
-    folder: Path, split: Split, tasks: Sequence[Task], results: Sequence[Mapping[str, Any]], table: pl.DataFrame
+    folder: Path,
+    split: Split,
+    tasks: Sequence[Task],
+    results: Sequence[Mapping[str, Any]],
+    table: pl.DataFrame,
+    also: Callable[[Report], Mapping[str, bytes]] = lambda _: {},
 ) -> None:
-    """Write results.parquet and report.md, and what it all depends on to model.json."""
+    """Write results.parquet and report.md, and what it all depends on to model.json.
+
+    Args:
+        folder: what ``workplace`` gave.
+        split: what was measured on.
+        tasks: what was measured.
+        results: what ``run_tasks`` gave for them.
+        table: what ``collect`` makes of both.
+        also: makes further files, by name, of the report.
+    """
     buffer = io.BytesIO()
     table.write_parquet(buffer, compression="zstd")
     bundle.replace_file(folder / "results.parquet", buffer.getvalue())
     about = about_run(split, tasks, results)
-    bundle.replace_file(folder / "report.md", markdown(split, table, about).encode())
+    report = gather(split, tasks, results, table, about)
+    bundle.replace_file(folder / "report.md", markdown(report).encode())
+    for name, data in also(report).items():
+        bundle.replace_file(folder / name, data)
     bundle.seal(folder, about, bundle.BENCH)
 
 
@@ -74,6 +93,7 @@ def about_run(split: Split, tasks: Sequence[Task], results: Sequence[Mapping[str
         "program_hash": program_hash(),
         "versions": versions(),
         "machine": machine(),
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "seeds": sorted({task.seed for task in tasks}),
         "params": params,
         "parts": {part: _counts(frame) for part in ("train", "valid", "test")
@@ -82,8 +102,7 @@ def about_run(split: Split, tasks: Sequence[Task], results: Sequence[Mapping[str
 
 
 def _counts(frame: pl.DataFrame) -> dict[str, Any]:
-    first, last = (frame[c].min() if c in frame.columns else None for c in ("start", "start"))
-    last = frame["start"].max() if "start" in frame.columns else None
+    first, last = (frame["start"].min(), frame["start"].max()) if "start" in frame.columns else (None, None)
     weight = frame["weight"] if "weight" in frame.columns else pl.repeat(1.0, frame.height, eager=True)
     return {
         "rows": frame.height,

@@ -1,90 +1,127 @@
-"""The report as Markdown: what was measured on what, and how to get the same figures again."""
+"""What a benchmark's reports say, in plain values: figures, errors, and whether the LSTM is worth its cost."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from offbeat.bench.summary import figure, perturbed, summarise, table
+from offbeat.bench.analysis import Change, Group, Shapes, advice_on, advice_on_data, change
+from offbeat.bench.compare import Keep, earns_its_keep
+from offbeat.bench.measuring import Task
+from offbeat.bench.summary import perturbed, summarise
 from offbeat.evaluate.protocols import Split
 
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
-def markdown(split: Split, results: pl.DataFrame, about: Mapping[str, Any]) -> str:
-    """Return the report.
+
+@dataclass(frozen=True)
+class Detail:
+    """One detector, with its first seed.
+
+    Attributes:
+        name: of the detector.
+        figures: a row of results over all units.
+        score, flagged: of each test unit, shape (n,).
+        confusion: units by (label, alarm), by weight.
+        missed, false: groups of alike anomalies without alarm, and of alike false alarms; how many groups are left out.
+        advice: what to try with it.
+    """
+
+    name: str
+    figures: Mapping[str, Any]
+    score: Floats
+    flagged: Bools
+    confusion: list[list[float]]
+    missed: tuple[list[Group], int]
+    false: tuple[list[Group], int]
+    advice: list[str]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that is told of a benchmark.
+
+    Attributes:
+        about: what figures depend on, as in model.json.
+        summary: means over seeds, the best first; see ``summarise``.
+        altered: figures on altered lines; see ``perturbed``.
+        label, weight: of each test unit, shape (n,).
+        details: of each detector that did not fail, the best first.
+        change: how training and test differ.
+        advice: what to try for that.
+        keep: whether the LSTM earns its keep.
+    """
+
+    about: Mapping[str, Any]
+    summary: pl.DataFrame
+    altered: pl.DataFrame
+    label: Bools
+    weight: Floats
+    details: list[Detail]
+    change: Change
+    advice: list[str]
+    keep: Keep
+
+    @property
+    def failed(self) -> list[tuple[str, str]]:
+        """Detectors without figures, and why."""
+        return [(r["detector"], r["reason"]) for r in self.summary.filter(pl.col("seeds") == 0).iter_rows(named=True)]
+
+
+def gather(
+    split: Split,
+    tasks: Sequence[Task],
+    results: Sequence[Mapping[str, Any]],
+    table: pl.DataFrame,
+    about: Mapping[str, Any],
+) -> Report:
+    """Look at results.
 
     Args:
         split: what was measured on.
-        results: one row a task, way of counting and perturbation.
-        about: what figures depend on, as in model.json.
+        tasks: what was measured.
+        results: what ``run_tasks`` gave for them.
+        table: what ``collect`` makes of both.
+        about: what figures depend on.
     """
-    lines = [f"# {split.name}", "", *intro(about), ""]
-    lines += [*table(summarise(results)), "", *_NOTES, ""]
-    altered = perturbed(results)
-    if altered.height:
-        lines += ["## On altered lines", "", *perturbed_lines(altered), ""]
-    lines += ["## To get these figures again", "", *record(about)]
-    return "\n".join(lines) + "\n"
+    summary = _best_first(summarise(table))
+    label = split.test["label"].to_numpy()
+    weight = split.test["weight"].to_numpy() if "weight" in split.test.columns else np.ones(len(label))
+    shapes, differs = Shapes(split), change(split)
+    details: dict[str, Detail] = {}
+    for task, result in zip(tasks, results, strict=True):
+        if result["status"] == "ok" and task.detector not in details:
+            scores = pl.read_parquet(result["folder"] / "scores.parquet")
+            score, flagged = scores["score"].to_numpy(), scores["is_anomaly"].to_numpy()
+            row = result["rows"][0]
+            details[task.detector] = Detail(
+                task.detector, row, score, flagged,
+                [[float(weight[(label == a) & (flagged == b)].sum()) for b in (False, True)] for a in (False, True)],
+                shapes.groups(label & ~flagged, score), shapes.groups(~label & flagged, score),
+                advice_on(row, differs),
+            )  # fmt: skip
+    order = [name for name in summary["detector"].unique(maintain_order=True) if name in details]
+    return Report(
+        about,
+        summary,
+        perturbed(table),
+        label,
+        weight,
+        [details[name] for name in order],
+        differs,
+        advice_on_data(differs, split.labels == "known"),
+        earns_its_keep(split, tasks, results, summary),
+    )
 
 
-_NOTES = (
-    "*own* is the threshold that was chosen without the test part's labels; *best* is the best over all thresholds, "
-    "which nobody could have known: an upper bound. *distinct*: duplicate sequences counted once. *delay*: units from "
-    "an incident's first anomalous unit to its first alarm, the median over those found. *swapped*: of normal units in "
-    "which two neighbouring events were swapped, how many are noticed at 2 % false alarms. Figures are means over "
-    "seeds.",
-)
-
-
-def intro(about: Mapping[str, Any]) -> list[str]:
-    """Return what was learned from and judged."""
-    parts, unit = about["parts"], about["unit"]
-    train, test = parts["train"], parts["test"]
-    stands = "" if test["units"] == test["rows"] else f", which stand for {test['units']:,.0f}"
-    labels = {
-        "hidden": "Labels of the training part are hidden from all detectors",
-        "offered": "Detectors that learn from labels are given those of the training part; the others are not",
-        "known": "Labels of the training part are known: detectors that learn from labels use them, "
-        "the others leave out the known anomalies",
-    }[about["labels"]]
-    clean = ", which is declared free of anomalies" if about["clean"] and about["labels"] == "hidden" else ""
-    return [
-        f"Learned from {train['rows']:,} {unit}s ({train['anomalies']:,} anomalous{_span(train)}){clean}; judged on "
-        f"{test['rows']:,}{stands} ({test['anomalies']:,} anomalous{_span(test)}). {labels}."
-    ]
-
-
-def _span(part: Mapping[str, Any]) -> str:
-    return f"; {part['first'][:19]} to {part['last'][:19]}" if part["first"] else ""
-
-
-def perturbed_lines(altered: pl.DataFrame) -> list[str]:
-    """Return own F1 against the share of altered lines as Markdown, a row a detector and way."""
-    shares = sorted(altered["share"].unique().to_list())
-    out = [
-        "| detector | lines | " + " | ".join(f"{share:.0%}" for share in shares) + " |",
-        "|" + "---|" * (len(shares) + 2),
-    ]
-    for (name, how), rows in altered.group_by("detector", "perturbed", maintain_order=True):
-        own = dict(rows.select("share", "f1").rows())
-        out.append(f"| {name} | {how} | " + " | ".join(figure(own.get(share)) for share in shares) + " |")
-    return [*out, "", "F1 at the own threshold; nothing is learned again. Labels stay: none of this is an incident."]
-
-
-def record(about: Mapping[str, Any]) -> list[str]:
-    """Return data, versions, seeds and parameters as Markdown."""
-    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-    m = about["machine"]
-    memory = f", {m['memory_mb'] / 1024:.0f} GB of memory" if m["memory_mb"] else ""
-    out = [
-        f"- Units: hash `{about['data_hash']}`; program: hash `{about['program_hash']}`.",
-        f"- Seeds: {', '.join(map(str, about['seeds']))}; detectors without chance run with the first only.",
-        f"- Versions: {versions}.",
-        f"- Machine: {m['system']} {m['processor']}, {m['cores']} cores{memory}; one thread a detector.",
-        "- Parameters:",
-    ]
-    for name, params in about["params"].items():
-        listed = ", ".join(f"`{k}={v}`" for k, v in params.items()) or "none"
-        out.append(f"  - {name}: {listed}")
-    return out
+def _best_first(summary: pl.DataFrame) -> pl.DataFrame:
+    """Sort detectors by average precision over all units; those that failed come last."""
+    best = summary.filter(pl.col("counted") == "all").select("detector", rank=pl.col("ap").fill_null(-1.0))
+    joined = summary.join(best, on="detector", how="left", maintain_order="left")
+    return joined.sort("rank", descending=True, maintain_order=True).drop("rank")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +28,7 @@ from offbeat.cli.options import (
 if TYPE_CHECKING:
     import polars as pl
 
+    from offbeat.bench.report import Report
     from offbeat.evaluate.protocols import Split
     from offbeat.intake import Options
 
@@ -73,8 +75,7 @@ def bench(
     if output:
         bundle.refuse_foreign(Path(output))
     split = _split(what, data, labels, Options(format_, session_by, window, idle, tz))
-    if detectors_ not in (None, "all"):
-        b.check_labels(tasks, split)
+    b.check_labels(tasks, split)
     show = progress() or (lambda _: None)
     if order:
         found = b.run_order(split, range(seed, seed + seeds), show)
@@ -88,10 +89,34 @@ def bench(
         table = b.collect(tasks, results)
         summary = b.summarise(table)
         if output:
-            b.write_results(folder, split, tasks, results, table)
+            b.write_results(folder, split, tasks, results, table, _page)
             say(f"written to {output}")
+    if sys.stdout.isatty() and not json:
+        _show(b.cells_of(summary), b.heads_of())
+        return
     for line in orjson_lines(summary) if json else b.table(summary):
         out(line)
+
+
+def _show(rows: list[list[str]], heads: list[str]) -> None:
+    """Print a table to look at; elsewhere than on a terminal it is Markdown."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for i, head in enumerate(heads):
+        table.add_column(head, justify="left" if i < 2 else "right", no_wrap=i != 1)
+    for row in rows:
+        style = "" if row[1] == "all" else "dim" if row[1] == "distinct" else "yellow"
+        table.add_row(*(Text(cell, style) for cell in row))
+    Console().print(table)
+
+
+def _page(report: Report) -> dict[str, bytes]:
+    from offbeat.html import render_bench
+
+    return {"report.html": render_bench(report).encode()}
 
 
 def _split(what: list[str], data: str | None, labels: str | None, options: Options) -> Split:

@@ -118,7 +118,6 @@ def _t3(name: str, data: Path, _: Reader) -> Split:
         label=(pl.col("label") != "-").any(),
         start=pl.col("time").min(),
         end=pl.col("time").max(),
-        timestamps=pl.col("time"),
     )  # fmt: skip
     return halves(name, units.select(pl.format("window {}", "window").alias("key"), pl.exclude("window")), "window")
 

@@ -17,10 +17,11 @@ from offbeat.html.svg import safe
 if TYPE_CHECKING:
     import jinja2
 
+    from offbeat.bench.report import Report
     from offbeat.finding import Finding
     from offbeat.run import Run
 
-__all__ = ["render", "write_html"]
+__all__ = ["render", "render_bench", "write_html"]
 
 
 def render(run: Run, findings: Sequence[Finding], *, trained: Mapping[str, Any], title: str | None = None) -> str:
@@ -32,12 +33,22 @@ def render(run: Run, findings: Sequence[Finding], *, trained: Mapping[str, Any],
         trained: ``Pipeline.summary``.
         title: of the page; the names of the files unless given.
     """
-    environment = _environment()
-    css = _css()
+    return _page("report.html.j2", page.context(run, findings, trained, title), ("report.css",))
+
+
+def render_bench(report: Report) -> str:
+    """Return a benchmark's report as HTML; the same report gives the same text."""
+    from offbeat.html import bench_page
+
+    return _page("bench.html.j2", bench_page.context(report), ("report.css", "bench.css"))
+
+
+def _page(template: str, values: Mapping[str, Any], sheets: tuple[str, ...]) -> str:
+    """Return a page that holds its style sheets and may load or run nothing else."""
+    css = "".join(_css(sheet) for sheet in sheets)
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    values = page.context(run, findings, trained, title)
-    return environment.get_template("report.html.j2").render(values, css=css, policy=policy)
+    return _environment().get_template(template).render(values, css=css, policy=policy)
 
 
 def write_html(
@@ -53,8 +64,8 @@ def write_html(
 
 
 @cache
-def _css() -> str:
-    return (Path(__file__).parent / "templates" / "report.css").read_text(encoding="utf-8")
+def _css(name: str) -> str:
+    return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
 
 
 @cache
