@@ -6,9 +6,10 @@ import pytest
 import torch
 from samples import frame
 
-from offbeat.detect import CNN, DETECTORS, LSTMClassifier, Ragged
+from offbeat.detect import CNN, DETECTORS, LogRobust, LSTMClassifier, Ragged
 from offbeat.detect.classifier import Classifier
-from offbeat.detect.nets import cnn, lstm_classifier
+from offbeat.detect.meaning import Meaning
+from offbeat.detect.nets import cnn, logrobust, lstm_classifier
 from offbeat.detect.nets.trainer import seeded
 from offbeat.detect.padded import PAD, UNKNOWN, Vocabulary, cut, groups, pad
 from offbeat.errors import OptionError
@@ -120,6 +121,38 @@ def test_the_convolutions_are_the_same_in_onnx():
     odds, parts = made._judge(tokens, np.arange(10) < LENGTHS[:, None], tokens)
     np.testing.assert_allclose(odds, expected, atol=1e-5)
     np.testing.assert_allclose(parts.sum(axis=1), expected - at_usual, atol=1e-5)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_the_attention_is_the_same_in_onnx(layers):
+    """ONNX Runtime gives torch's log-odds to 1e-5 whatever the padding, and the parts sum to them but for the bias."""
+    meaning = Meaning.learn(Ragged.from_lists([[2, 3, 4, 5], [4, 4, 2]]))
+    table = meaning.of_codes(np.arange(6))
+    with seeded(0):
+        net = logrobust.AttentionLSTM(table, 8, layers, 0.2).eval()
+    made = LogRobust()
+    made.networks_, made.meaning_ = {"network": logrobust.to_onnx(net)}, meaning
+    with torch.no_grad():
+        expected = net(torch.from_numpy(TOKENS), torch.from_numpy(LENGTHS)).numpy()
+    odds, parts = made._judge(TOKENS, np.arange(6) < LENGTHS[:, None], TOKENS)
+    np.testing.assert_allclose(odds, expected, atol=1e-5)
+    np.testing.assert_allclose(parts.sum(axis=1), expected - net.out.bias.item(), atol=1e-5)
+
+
+def test_a_reworded_template_is_judged_by_its_text():
+    """A template that training did not hold counts as what it resembles; one of strange words counts as unknown."""
+    texts = ["open file <*>", "read block <*>", "disk failure on <*>", "close file <*>"]
+    X = frame([[0, 1, 3]] * 20 + [[0, 1, 1, 3]] * 10 + [[0, 2, 3]] * 5 + [[0, 1, 2, 3]] * 5)
+    made = LogRobust(**QUICK)
+    made.texts = [*texts, "reading of block <*>", "disk has a failure <*>", "qqq zzz"]
+    made.fit(X, pl.Series([False] * 30 + [True] * 10))
+    usual, failed, reworded, worse, strange = made.anomaly_score(
+        frame([[0, 1, 3], [0, 2, 3], [0, 4, 3], [0, 5, 3], [0, 6, 3]])
+    )
+    assert usual < 0 < failed
+    assert reworded < 0 < worse
+    assert strange == pytest.approx(made.floor_)
+    assert made.evidence(frame([[0, 5, 3]])).row(0, named=True)["kind"] in ("new pattern", "labelled")
 
 
 def test_long_sequences_keep_their_head_and_tail():

@@ -9,6 +9,7 @@ from offbeat.detect.deeplog import DeepLog
 from offbeat.detect.end import End
 from offbeat.detect.isolation_forest import IsolationForest
 from offbeat.detect.length import Length
+from offbeat.detect.logrobust import LogRobust
 from offbeat.detect.lstm import LSTM
 from offbeat.detect.lstm_classifier import LSTMClassifier
 from offbeat.detect.moving_average import MovingAverage
@@ -49,6 +50,7 @@ DETECTORS: dict[str, type[Detector]] = {
         Values,
         LSTMClassifier,
         CNN,
+        LogRobust,
     )
 }
 
@@ -67,6 +69,7 @@ __all__ = [
     "IsolationForest",
     "LSTMClassifier",
     "Length",
+    "LogRobust",
     "MovingAverage",
     "NGram",
     "NearestNeighbour",

@@ -62,6 +62,9 @@ class Classifier(Neural):
             raise OptionError(f"{self.dropout} cannot be; it must be below one", where=f"--param {self.name}.dropout")
         return self
 
+    def _prepare(self, data: Ragged) -> None:
+        """Learn what the network's inputs are made of."""
+
     @abstractmethod
     def _learn(self, lesson: Lesson) -> None:
         """Train; sets ``networks_`` and ``history_``."""
@@ -88,6 +91,7 @@ class Classifier(Neural):
         kept, _ = cut(data.take(first), self.longest)
         self.vocabulary_ = Vocabulary.of(data)
         self.share_ = self._share_anomalous(data, y)
+        self._prepare(data)
         self._learn(Lesson(kept, self.vocabulary_, normal, anomalous, self.room))
         odds, _ = self._judged(kept)
         order = np.argsort(odds, kind="stable")
@@ -147,9 +151,9 @@ class Classifier(Neural):
         some = worst >= 0
         at = np.where(some, worst, 0)
         template = data.ids[at] if len(data.ids) else np.zeros(len(data), dtype=np.int64)
-        new = some & ~known[at] if len(data.ids) else some
-        token = self.vocabulary_.tokens(template) - UNKNOWN
-        share = np.concatenate(([0.0], self.share_))[token]
+        token = self.vocabulary_.tokens(template)
+        new = some & (token == UNKNOWN)
+        share = np.concatenate(([0.0], self.share_))[token - UNKNOWN]
         key, count = np.unique(data.rows * max(data.size, 1) + data.ids, return_counts=True)
         place = np.searchsorted(key, np.arange(len(data)) * max(data.size, 1) + template)
         seen = np.where(some, count[np.minimum(place, len(key) - 1)], 0) if len(key) else np.zeros(len(data))
