@@ -181,6 +181,11 @@ def test_a_log_that_changed_is_said_once(pipeline):
     assert run.drift is not None
     assert run.drift.share > 0.9
     assert run.alert_share < 0.1
+    (said,) = [one for one in run.find() if one.kind == "drift"]
+    assert said.units > 270
+    assert "The log has changed" in said.reason
+    assert "basket" in said.reason or "received order" in said.reason
+    assert said.id == pipeline.score(Lines(log)).find()[run.find().index(said)].id
 
 
 def test_missing_events_show_where_the_session_ended(pipeline):

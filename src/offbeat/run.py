@@ -168,6 +168,7 @@ class Run:
         ]
         found += [burst_finding(row, self.texts, self.template_ids, lines) for row in bursts]
         found += [volume_finding(row, self.texts, self.template_ids, self.sources) for row in volumes]
+        found += self._regime()
         found.sort(key=lambda f: (-SEVERITIES.index(f.severity), f.p_value, -f.score, f.id))
         return found[:limit]
 
@@ -194,7 +195,10 @@ class Run:
 
     def _alarms(self) -> pl.DataFrame:
         """Return the flagged units, one row each, with the evidence of the view that makes the score."""
-        flagged = self.kept.filter(self.scores["is_anomaly"].gather(self.kept["unit"]))
+        return self._evidenced(self.kept.filter(self.scores["is_anomaly"].gather(self.kept["unit"])))
+
+    def _evidenced(self, flagged: pl.DataFrame) -> pl.DataFrame:
+        """Return some of ``kept``, one row each, with the evidence of the view that makes the score."""
         if flagged.height == 0:
             return pl.DataFrame()
         rows = self.scores[flagged["unit"]]
@@ -216,6 +220,33 @@ class Run:
         return out.with_columns(
             level=level.fill_null(0).cast(pl.UInt8), source=pl.col("sources").list.get(at, null_on_oob=True)
         )
+
+    def _regime(self) -> list[Finding]:
+        """Return one finding for what made the threshold rise: what the many improbable units have in common."""
+        if self.drift is None:
+            return []
+        score = self.scores["score"]
+        usual = (score >= self.decision.threshold) & (score < self.drift.threshold)
+        changed = self._evidenced(self.kept.filter(usual.gather(self.kept["unit"])))
+        if changed.height == 0:
+            return []
+        reasons = changed.group_by("kind", "template", maintain_order=True).len().sort("len", descending=True)
+        kind, template, many = reasons.row(0)
+        same = changed.filter((pl.col("kind") == kind) & pl.col("template").eq_missing(template)).sort("unit")
+        lines = self._refs(same)
+        fetch = self._lines({ref[:2] for ref in lines})
+        why = f"{self.drift.share:.0%} of the {self.unit}s are improbable, {self.drift.expected:.1%} were expected"
+        made = self._finding("medium", why, same, [fetch(ref) for ref in lines], self._blamed(same, True))
+        return [
+            replace(
+                made,
+                id=finding_id("drift", kind, self._text(template), ""),
+                kind="drift",
+                reason=f"The log has changed: {why}; {many / changed.height:.0%} of them for one reason: "
+                + sentence(self._facts(same.row(0, named=True)))[0],
+                units=int(usual.sum()),
+            )
+        ]
 
     def _finding(self, grade: str, why: str, group: pl.DataFrame, lines: list[Line], sources: list[str]) -> Finding:
         worst = group.row(0, named=True)
