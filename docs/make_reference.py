@@ -41,8 +41,12 @@ for stdin. An output that exists is replaced in one step; a folder that offbeat 
 
 
 def commands() -> dict[str, Any]:
-    """Return the commands by name, in the order of ``offbeat --help``."""
-    return dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]  # the app is a group
+    """Return the commands by name, in the order of ``offbeat --help``; those of a group by both names."""
+    found = {}
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]  # it is a group
+        inner = getattr(command, "commands", None)
+        found |= {f"{name} {n}": c for n, c in inner.items()} if inner else {name: command}
+    return found
 
 
 def options(command: Any) -> list[tuple[str, str, str]]:
@@ -53,7 +57,7 @@ def options(command: Any) -> list[tuple[str, str, str]]:
 def cli() -> str:
     """Return the page on the command line."""
     parts = [_CLI]
-    parts += [f"- [`offbeat {name}`](#offbeat-{name})\n" for name in commands()]
+    parts += [f"- [`offbeat {name}`](#offbeat-{name.replace(' ', '-')})\n" for name in commands()]
     for name, command in commands().items():
         parts.append(f"\n## offbeat {name}\n\n{inspect.cleandoc(command.help or '')}\n\n")
         parts.append(_table(("", "", "default"), options(command)))

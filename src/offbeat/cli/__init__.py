@@ -10,7 +10,7 @@ import sys
 import typer
 from typer import TyperException
 
-from offbeat.cli import learning, looking, measuring
+from offbeat.cli import learning, looking, measuring, rules
 from offbeat.cli.options import say
 from offbeat.errors import OffbeatError
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 for room in (learning, looking, measuring):
     app.add_typer(room.app)
+app.add_typer(rules.app, name="rules")
 
 
 def main() -> None:

@@ -1,0 +1,195 @@
+"""Rule files to rules: found, compiled once and kept, and what cannot be used said with its place."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from offbeat.errors import InputError
+from offbeat.rules.engine import usable
+from offbeat.rules.match import applies
+from offbeat.rules.rule import Correlation, Document, Filter, Rule, RuleError, from_dict, to_dict, with_where
+
+#: Changes with what compiling makes of the same text.
+VERSION: Final = 1
+SUFFIXES: Final = (".yml", ".yaml")
+#: Ends the name of a file with examples for the rule beside it.
+EXAMPLES: Final = ".test.yml"
+PACK: Final = Path(__file__).parent / "pack"
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """Rules that can be used, and why others cannot.
+
+    Attributes:
+        documents: rules, correlations and filters, in the order of their files.
+        refused: one error a document that cannot be used.
+        notes: (place, words) on what is odd but does no harm.
+        files: how many were read.
+    """
+
+    documents: tuple[Document, ...] = ()
+    refused: tuple[RuleError, ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
+    files: int = 0
+
+    @property
+    def rules(self) -> list[Rule | Correlation]:
+        """What may find something."""
+        return [d for d in self.documents if not isinstance(d, Filter)]
+
+    def joined(self, other: RuleSet) -> RuleSet:
+        """Return both, where a rule of ``other`` with an id or name already there is left out."""
+        mine = {key for d in self.documents for key in (d.id, d.name) if key}
+        more = [d for d in other.documents if not {d.id, d.name} & mine]
+        return RuleSet(
+            (*self.documents, *more),
+            (*self.refused, *other.refused),
+            (*self.notes, *other.notes),
+            self.files + other.files,
+        )
+
+
+def load(paths: Sequence[str | Path], placeholders: Mapping[str, Sequence[str]] | None = None) -> RuleSet:
+    """Read rule files and folders.
+
+    Args:
+        paths: files, or folders to be searched for ``.yml`` and ``.yaml`` files; those with examples are left out.
+        placeholders: values for ``%name%`` under the modifier ``expand``.
+
+    Raises:
+        InputError: a path is absent or cannot be read, or a folder holds no rule.
+    """
+    files = list(dict.fromkeys(file for path in paths for file in _files(Path(path))))
+    documents: list[Document] = []
+    refused: list[RuleError] = []
+    for file in files:
+        for item in _compiled(file, placeholders or {}):
+            if isinstance(item, RuleError):
+                refused.append(item)
+            else:
+                documents.append(item)
+    kept, missing = usable(documents)
+    return RuleSet(tuple(kept), (*refused, *missing), tuple(_notes(kept)), len(files))
+
+
+def load_pack() -> RuleSet:
+    """Return the rules that ship with offbeat, which were compiled when it was built; needs no pySigma."""
+    import orjson
+
+    values = orjson.loads((PACK / "pack.json").read_bytes())
+    return RuleSet(tuple(from_dict(value) for value in values["documents"]), files=values["files"])
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        found = sorted(f for f in path.rglob("*") if f.suffix in SUFFIXES and not f.name.endswith(EXAMPLES))
+        if not found:
+            raise InputError("holds no rule", where=str(path), hint="rules are files that end in .yml")
+        return found
+    if not path.exists():
+        raise InputError("there is no such file", where=str(path), hint="name a rule file or a folder of them")
+    return [path]
+
+
+def _compiled(file: Path, placeholders: Mapping[str, Sequence[str]]) -> list[Document | RuleError]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        why = getattr(problem, "strerror", None) or "is not UTF-8"
+        raise InputError(f"cannot be read: {why}", where=str(file)) from None
+    kept = _Cache(text, placeholders)
+    items = kept.read()
+    if items is None:
+        from offbeat.rules.sigma import compile_text
+
+        items = compile_text(text, "", placeholders)
+        kept.write(items)
+    return [_placed(item, str(file)) for item in items]
+
+
+def _placed(item: Document | RuleError, path: str) -> Document | RuleError:
+    if isinstance(item, RuleError):
+        item.where = f"{path}{item.where}"
+        return item
+    return with_where(item, f"{path}{item.where}")
+
+
+@dataclass
+class _Cache:
+    """What a text compiled to the last time, in the user's cache folder; nothing is lost where there is none."""
+
+    text: str
+    placeholders: Mapping[str, Sequence[str]]
+    path: Path | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        given = {name: list(values) for name, values in sorted(self.placeholders.items())}
+        digest = hashlib.blake2s(f"{VERSION}\0{given}\0{self.text}".encode(), digest_size=16).hexdigest()
+        root = os.environ.get("XDG_CACHE_HOME")
+        try:
+            folder = Path(root) if root else Path.home() / ".cache"
+        except RuntimeError:  # there is no home
+            self.path = None
+            return
+        self.path = folder / "offbeat" / "rules" / f"{digest}.json"
+
+    def read(self) -> list[Document | RuleError] | None:
+        import orjson
+
+        try:
+            values = orjson.loads(self.path.read_bytes()) if self.path else None
+            return None if values is None else [_from_kept(value) for value in values]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None  # absent, or written by something else
+
+    def write(self, items: Iterable[Document | RuleError]) -> None:
+        import orjson
+
+        if self.path is None:
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            new = self.path.with_name(f"{self.path.name}.{os.getpid()}")
+            new.write_bytes(orjson.dumps([_to_kept(item) for item in items]))
+            new.replace(self.path)
+        except OSError:
+            return  # a full or read-only disk costs time, not the rules
+
+
+def _to_kept(item: Document | RuleError) -> dict[str, Any]:
+    if not isinstance(item, RuleError):
+        return to_dict(item)
+    values = {"what": item.what, "where": item.where, "hint": item.hint, "field": item.field, "title": item.title}
+    return {"type": "refused", **values}
+
+
+def _from_kept(value: dict[str, Any]) -> Document | RuleError:
+    if value["type"] != "refused":
+        return from_dict(value)
+    del value["type"]
+    return RuleError(value.pop("what"), **value)
+
+
+def _notes(documents: Sequence[Document]) -> list[tuple[str, str]]:
+    """Return what is odd: what compiling noted, ids that are there twice, filters that are for no rule."""
+    out = [(d.where, note) for d in documents for note in d.notes]
+    seen: dict[str, Document] = {}
+    for document in documents:
+        for key in (document.id, document.name):
+            if key and key in seen:
+                out.append((document.where, f"{key} is also that of {seen[key].where}"))
+            elif key:
+                seen[key] = document
+    rules = [d for d in documents if isinstance(d, Rule)]
+    out += [
+        (d.where, "is for none of these rules")
+        for d in documents
+        if isinstance(d, Filter) and rules and not any(applies(d, rule) for rule in rules)
+    ]
+    return out

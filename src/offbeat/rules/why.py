@@ -1,0 +1,133 @@
+"""Why a rule does not match: which selection fails, and on which field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from offbeat.rules.columns import Frame
+from offbeat.rules.evaluate import evaluate
+from offbeat.rules.expr import REFERENCES, All, Expr, Match, Not, Ref, Some, words
+from offbeat.rules.logsources import FORMAT
+from offbeat.rules.match import Matcher
+from offbeat.rules.rule import Rule
+
+#: Longer values are cut in explanations.
+_WIDTH = 120
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why events do not match.
+
+    Attributes:
+        selection: name of the selection, or ``log source``.
+        failed: events that it fails for.
+        what: in words, what is asked for and does not hold.
+        seen: a value that the field has instead; None where it has none.
+    """
+
+    selection: str
+    failed: int
+    what: str
+    seen: str | None
+
+    def __str__(self) -> str:
+        seen = f"; seen: {self.seen}" if self.seen is not None else ""
+        return f"{self.selection} fails for {self.failed:,} event{'s' if self.failed > 1 else ''}: {self.what}{seen}"
+
+
+def why_not(matcher: Matcher, number: int, events: pl.DataFrame) -> list[Reason]:
+    """Explain why a rule does not match events that it does not match.
+
+    Args:
+        matcher: holds the rule.
+        number: its index.
+        events: a frame as for ``Matcher.rows``.
+
+    Returns:
+        One reason a part of the rule that some of these events fail.
+    """
+    rule = matcher.rules[number]
+    frame = matcher.frame(events)
+    n = len(frame)
+    if matcher.gated:
+        gate = matcher.gates[number]
+        fits = evaluate(gate, frame).rows(n)
+        if not fits.all():
+            return [_gate(rule, gate, frame, ~fits)]
+    return list(_parts(rule, frame))
+
+
+def _gate(rule: Rule, gate: Expr, frame: Frame, failed: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Reason:
+    asked = f"the rule is for {rule.logsource}"
+    leaf = next((leaf for leaf in _failing(gate, frame, False) if leaf.field), None)
+    if leaf is None:
+        return Reason("log source", int(failed.sum()), asked, None)
+    name = "the format" if leaf.field == FORMAT else leaf.field
+    shown = _seen(leaf, frame)
+    return Reason("log source", int(failed.sum()), asked, None if shown is None else f"{name} {shown}")
+
+
+def _parts(rule: Rule, frame: Frame) -> Iterator[Reason]:
+    n = len(frame)
+    for name, wanted in _asked(rule.condition, True):
+        expr = rule.selections[name]
+        fits = evaluate(expr, frame).rows(n)
+        failed = ~fits if wanted else fits
+        if not failed.any():
+            continue
+        if not wanted:
+            yield Reason(name, int(failed.sum()), "the condition says not, and it holds", None)
+            continue
+        leaf = next(_failing(expr, frame, False), None)
+        if leaf is None:
+            yield Reason(name, int(failed.sum()), "its parts do not hold together", None)
+        else:
+            yield Reason(name, int(failed.sum()), words(leaf), _seen(leaf, frame))
+
+
+def _asked(expr: Expr, positive: bool) -> Iterator[tuple[str, bool]]:
+    """Yield the selections of a condition, and whether they are asked for or excluded."""
+    match expr:
+        case Ref(name):
+            yield name, positive
+        case Not(arg):
+            yield from _asked(arg, not positive)
+        case All(args) | Some(args):
+            for arg in args:
+                yield from _asked(arg, positive)
+
+
+def _failing(expr: Expr, frame: Frame, negated: bool) -> Iterator[Match]:
+    """Yield the comparisons that keep an expression from holding, those that fail most often first."""
+    n = len(frame)
+    match expr:
+        case Match():
+            fits = evaluate(expr, frame).rows(n)
+            if (fits if negated else ~fits).any():
+                yield expr
+        case Not(arg):
+            yield from _failing(arg, frame, not negated)
+        case All(args) | Some(args):
+            held = [int(evaluate(arg, frame).rows(n).sum()) for arg in args]
+            for i in sorted(range(len(args)), key=lambda i: held[i]):
+                yield from _failing(args[i], frame, negated)
+
+
+def _seen(leaf: Match, frame: Frame) -> str | None:
+    """Return a value that a field has where it should have another."""
+    names = [leaf.field, *(str(v) for v in leaf.values)] if leaf.op in REFERENCES else [leaf.field]
+    shown = []
+    for name in names:
+        column = frame.column(name) if name is not None else None
+        if name is None:
+            texts = frame.whole(np.zeros(1, dtype=np.int64)) if len(frame) else pl.Series([], dtype=pl.String)
+            value = texts[0] if len(texts) else None
+        else:
+            value = None if column is None or column.distinct.is_empty() else str(column.distinct.sort()[0])
+        shown.append("nothing" if value is None else repr(value[:_WIDTH] + ("…" if len(value) > _WIDTH else "")))
+    return " and ".join(shown)
