@@ -6,7 +6,9 @@ from offbeat.detect.count import Count
 from offbeat.detect.count_vector import CountVector
 from offbeat.detect.decision_tree import DecisionTree
 from offbeat.detect.deeplog import DeepLog
+from offbeat.detect.edit_distance import EditDistance
 from offbeat.detect.end import End
+from offbeat.detect.invariants import Invariants
 from offbeat.detect.isolation_forest import IsolationForest
 from offbeat.detect.length import Length
 from offbeat.detect.logrobust import LogRobust
@@ -41,6 +43,8 @@ DETECTORS: dict[str, type[Detector]] = {
         PCA,
         ZScore,
         MovingAverage,
+        EditDistance,
+        Invariants,
         OneClassSVM,
         NearestNeighbour,
         DecisionTree,
@@ -65,7 +69,9 @@ __all__ = [
     "DecisionTree",
     "DeepLog",
     "Detector",
+    "EditDistance",
     "End",
+    "Invariants",
     "IsolationForest",
     "LSTMClassifier",
     "Length",

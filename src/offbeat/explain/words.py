@@ -117,6 +117,11 @@ def sentence(facts: Facts) -> tuple[str, str]:
         case "mix":
             usual = f"in the nearest usual {unit} it comes {times(facts.usual) if facts.usual else 'not at all'}"
             return f"{t} occurs {times(facts.seen)}; {usual}.", usual
+        case "relation":
+            often = "does not occur" if facts.seen == 0 else f"occurs {times(facts.seen)}"
+            usual = f"{times(facts.usual)}" if facts.usual else "not at all"
+            held = f"going by the events that go with it in {rate(facts.share, unit)}"
+            return f"{t} {often}; {held}, it should come {usual}.", f"{t} {usual}, {held}"
         case "length":
             usual = f"{facts.usual:,.0f} events, the median of {unit}s"
             return f"The {unit} has {facts.seen:,.0f} events; {facts.usual:,.0f} are usual.", usual
