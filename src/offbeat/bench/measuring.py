@@ -93,7 +93,7 @@ def run_task(split: Split, task: Task) -> Outcome:
     Raises:
         OptionError: the detector learns from labels and the split hides them.
     """
-    problem = _label_problem(task, split)
+    problem = label_problem(task, split)
     if problem:
         raise problem
     known = split.train["label"] if split.labels == "known" or (task.supervised and split.labels != "hidden") else None
@@ -127,12 +127,12 @@ def check_labels(tasks: Iterable[Task], split: Split) -> None:
 
     Where only some cannot, their rows say so.
     """
-    problems = [_label_problem(task, split) for task in tasks]
+    problems = [label_problem(task, split) for task in tasks]
     if problems and all(problems):
         raise next(problem for problem in problems if problem)
 
 
-def _label_problem(task: Task, split: Split) -> OptionError | None:
+def label_problem(task: Task, split: Split) -> OptionError | None:
     """Return what keeps a detector that learns from labels from learning."""
     if not task.supervised:
         return None

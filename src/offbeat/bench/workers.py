@@ -18,7 +18,7 @@ import orjson
 import polars as pl
 
 from offbeat.bench.keys import task_key
-from offbeat.bench.measuring import Task
+from offbeat.bench.measuring import Task, label_problem
 from offbeat.bench.splits import split_hash, store_split
 from offbeat.detect import DETECTORS
 from offbeat.evaluate.protocols import Split
@@ -78,12 +78,12 @@ def run_tasks(
     units = folder / f"units-{digest}"
     store_split(split, units)
     places = {id(task): folder / task_key(digest, task) for task in tasks}
-    waiting = [task for task in tasks if _read(places[id(task)]).get("status") != "ok"]
+    lost = {id(task): str(problem) for task in tasks if (problem := label_problem(task, split)) is not None}
+    waiting = [task for task in tasks if id(task) not in lost and _read(places[id(task)])["status"] != "ok"]
     # Long tasks first, so that no core is idle at the end: networks and the whole, which holds one.
     waiting.sort(key=lambda task: not any(DETECTORS[name].trains_with for name in task.views))
     done, total = len(tasks) - len(waiting), len(tasks)
     running: list[Running] = []
-    lost: dict[int, str] = {}
     try:
         while waiting or running:
             while waiting and len(running) < jobs:

@@ -92,25 +92,35 @@ def bench(
             b.write_results(folder, split, tasks, results, table, _page)
             say(f"written to {output}")
     if sys.stdout.isatty() and not json:
-        _show(b.cells_of(summary), b.heads_of())
+        _show(summary)
         return
     for line in orjson_lines(summary) if json else b.table(summary):
         out(line)
 
 
-def _show(rows: list[list[str]], heads: list[str]) -> None:
-    """Print a table to look at; elsewhere than on a terminal it is Markdown."""
+def _show(summary: pl.DataFrame) -> None:
+    """Print a table to look at, with as many columns as fit; elsewhere than on a terminal it is Markdown."""
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, header_style="dim", pad_edge=False)
-    for i, head in enumerate(heads):
-        table.add_column(head, justify="left" if i < 2 else "right", no_wrap=i != 1)
-    for row in rows:
-        style = "" if row[1] == "all" else "dim" if row[1] == "distinct" else "yellow"
-        table.add_row(*(Text(cell, style) for cell in row))
-    Console().print(table)
+    from offbeat import bench as b
+    from offbeat.report import printable
+
+    console = Console()
+    heads, cells = b.heads_of(), b.cells_of(summary.filter(summary["seeds"] > 0))
+    widths = [max(len(line[i]) for line in (heads, *cells)) for i in range(len(heads))]
+    # What matters least is named first: it goes first where there is no room.
+    for least in ("MB", "score s", "delay", "MCC", "FPR", "ROC AUC", "swapped", "fit s", "AP min–max", "R", "P"):
+        if sum(widths) + 2 * len(widths) <= console.width:
+            break
+        at = heads.index(least)
+        for line in (heads, widths, *cells):
+            del line[at]  # type: ignore[attr-defined]  # all are lists
+    for line, style in [(heads, "dim"), *((c, "" if c[1] == "all" else "dim") for c in cells)]:
+        texts = [t.ljust(w) if i < 2 else t.rjust(w) for i, (t, w) in enumerate(zip(line, widths, strict=True))]
+        console.print(Text("  ".join(texts).rstrip(), style), soft_wrap=True)
+    for name, reason in summary.filter(summary["seeds"] == 0).select("detector", "reason").rows():
+        console.print(Text(f"{name} has no figures: {printable(reason, 300)}", "yellow"), soft_wrap=True)
 
 
 def _page(report: Report) -> dict[str, bytes]:
