@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from offbeat.bench.founding import has_log, simulated_split
 from offbeat.bench.measuring import (
     METRICS,
     WHOLE,
@@ -20,7 +22,7 @@ from offbeat.bench.measuring import (
     run_task,
 )
 from offbeat.bench.output import seconds, workplace, write_results
-from offbeat.bench.splits import get_split, own_split, read_units, split_hash
+from offbeat.bench.splits import data_folder, get_split, own_split, read_units, split_hash
 from offbeat.bench.summary import (
     cells_of,
     heads_of,
@@ -33,10 +35,11 @@ from offbeat.bench.summary import (
 )
 from offbeat.bench.workers import run_tasks
 from offbeat.errors import OffbeatError
-from offbeat.evaluate.protocols import Split
+from offbeat.evaluate.protocols import PROTOCOLS, Split
 
 __all__ = [
     "METRICS",
+    "NAMES",
     "WHOLE",
     "WITHOUT",
     "Outcome",
@@ -45,10 +48,12 @@ __all__ = [
     "cells_of",
     "check_labels",
     "collect",
+    "data_folder",
     "get_split",
     "heads_of",
     "known_detectors",
     "make_tasks",
+    "named_split",
     "order_lines",
     "order_table",
     "own_split",
@@ -65,6 +70,28 @@ __all__ = [
     "workplace",
     "write_results",
 ]
+
+
+#: Everything that ``offbeat bench NAME`` knows and measures detectors on.
+NAMES = (*PROTOCOLS, "T5", "T5-entry")
+
+
+def named_split(name: str, data: str | None, folder: Path) -> Split:
+    """Return the split of a protocol.
+
+    Args:
+        name: one of NAMES.
+        data: the folder with the protocol's data; T5 needs none, for it is simulated.
+        folder: where a simulated log is written, unless ``data`` has it.
+
+    Raises:
+        OptionError: the data's folder is not named.
+        InputError: the data are not there.
+    """
+    if name in PROTOCOLS:
+        return get_split(name, data)
+    there = Path(data) if data is not None and Path(data).is_dir() else None
+    return simulated_split(name, there if there is not None and has_log(there) else folder)
 
 
 def run_bench(

@@ -50,7 +50,7 @@ def _named(lists: pl.Series, names: Sequence[str | None]) -> pl.Series:
     return as_lists(pl.Series(names, dtype=pl.String).gather(flat), lists.list.len().to_numpy())
 
 
-def _columns(units: pl.DataFrame) -> pl.DataFrame:
+def columns_there(units: pl.DataFrame) -> pl.DataFrame:
     """Leave out what no unit has, so that views which need it say that it is absent."""
     kept = []
     for name in _COLUMNS:
@@ -71,7 +71,7 @@ def own_split(files: Sequence[str], labels: Labels, options: Options, share: flo
         InputError: a part has no unit, or the test part only one class.
     """
     units, intake, unit = read_units(list(files), options)
-    units = _columns(units.with_columns(label=truth(labels, units, intake)))
+    units = columns_there(units.with_columns(label=truth(labels, units, intake)))
     half = int(units.height * share)
     train, test = units[:half], units[half:]
     if test["label"].n_unique() < 2:
@@ -84,19 +84,23 @@ def own_split(files: Sequence[str], labels: Labels, options: Options, share: flo
     return Split(", ".join(files), train, test, False, unit, "offered")
 
 
-def get_split(name: str, data: str | None) -> Split:
-    """Return a protocol's split; raises OptionError without the folder, InputError without the data in it."""
+def data_folder(name: str, data: str | None) -> Path:
+    """Return the folder of a protocol's data; raises OptionError where none is named, InputError where it is none."""
     if data is None:
         raise OptionError("needs the folder of its data", where=f"bench {name}", hint="--data DIR")
     if not Path(data).is_dir():
-        raise InputError(
-            "there is no such folder", where=data, hint="name the folder of the protocol's data with --data"
-        )
+        raise InputError("there is no such folder", where=data, hint="name the folder of the data with --data")
+    return Path(data)
+
+
+def get_split(name: str, data: str | None) -> Split:
+    """Return a protocol's split; raises OptionError without the folder, InputError without the data in it."""
+    folder = data_folder(name, data)
 
     def read(path: Path, pattern: str) -> pl.DataFrame:
-        return _columns(read_units(str(path), Options(session_by=pattern))[0])
+        return columns_there(read_units(str(path), Options(session_by=pattern))[0])
 
-    return load(name, Path(data), read)
+    return load(name, folder, read)
 
 
 def split_hash(split: Split) -> str:

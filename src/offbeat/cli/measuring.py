@@ -39,7 +39,9 @@ app = typer.Typer()
 def bench(
     what: Annotated[
         list[str],
-        typer.Argument(help="A protocol (T1-clean, T1-free, T1-sup, T2, T2-sup, T3-clean, T3-free), or files."),
+        typer.Argument(
+            help="A protocol (T1-clean, T1-free, T1-sup, T2, T2-sup, T3-clean, T3-free, T4, T5, T5-entry), or files."
+        ),
     ],
     data: Annotated[str | None, typer.Option("--data", help="The folder that holds the protocol's data.")] = None,
     labels: Annotated[
@@ -70,20 +72,23 @@ def bench(
     from offbeat import bundle
     from offbeat.intake import Options
 
+    if what == ["T4"]:
+        _blame(data, output, json)
+        return
     tasks = b.make_tasks(b.known_detectors(detectors_), range(seed, seed + seeds), parameters(param), perturb)
     limit = b.seconds(timeout, "--timeout")
     if output:
         bundle.refuse_foreign(Path(output))
-    split = _split(what, data, labels, Options(format_, session_by, window, idle, tz))
-    b.check_labels(tasks, split)
     show = progress() or (lambda _: None)
-    if order:
-        found = b.run_order(split, range(seed, seed + seeds), show)
-        done()
-        for line in orjson_lines(found) if json else b.order_lines(found):
-            out(line)
-        return
     with b.workplace(output) as folder:
+        split = _split(what, data, labels, Options(format_, session_by, window, idle, tz), folder)
+        if order:
+            found = b.run_order(split, range(seed, seed + seeds), show)
+            done()
+            for line in orjson_lines(found) if json else b.order_lines(found):
+                out(line)
+            return
+        b.check_labels(tasks, split)
         results = b.run_tasks(split, tasks, folder / "parts", jobs=jobs, timeout=limit, progress=show)
         done()
         table = b.collect(tasks, results)
@@ -129,17 +134,37 @@ def _page(report: Report) -> dict[str, bytes]:
     return {"report.html": render_bench(report).encode()}
 
 
-def _split(what: list[str], data: str | None, labels: str | None, options: Options) -> Split:
+def _blame(data: str | None, output: str | None, json: bool) -> None:
+    """T4: rank the services after each fault; the table by kind of fault, or with JSON every fault."""
+    import io
+
+    from offbeat import bench as b
+    from offbeat import bundle
+    from offbeat.bench.blaming import accuracy_table, blame_report, places
+
+    found = places(b.data_folder("T4", data) / "trainticket", progress() or (lambda _: None))
+    done()
+    if output:
+        folder = bundle.open_folder(output, bundle.BENCH)
+        buffer = io.BytesIO()
+        found.write_parquet(buffer)
+        bundle.replace_file(folder / "results.parquet", buffer.getvalue())
+        bundle.replace_file(folder / "report.md", blame_report(found).encode())
+        bundle.seal(folder, {"name": "T4"}, bundle.BENCH)
+        say(f"written to {output}")
+    for line in orjson_lines(found) if json else accuracy_table(found):
+        out(line)
+
+
+def _split(what: list[str], data: str | None, labels: str | None, options: Options, folder: Path) -> Split:
     """Return the units of a protocol or of files."""
     from offbeat import bench as b
     from offbeat.errors import OptionError
-    from offbeat.evaluate.protocols import PROTOCOLS
 
-    if len(what) == 1 and what[0] in PROTOCOLS:
-        return b.get_split(what[0], data)
+    if len(what) == 1 and what[0] in b.NAMES:
+        return b.named_split(what[0], data, folder)
     if labels is None:
-        known = ", ".join(PROTOCOLS)
-        hint = f"{known}; or your own files with --labels"
+        hint = f"{', '.join(sorted([*b.NAMES, 'T4']))}; or your own files with --labels"
         raise OptionError(f"{what[0]!r} is no protocol", where="bench", hint=hint)
     return b.own_split(what, read_labels(labels), options)
 
