@@ -163,15 +163,15 @@ def test_a_stretch_of_time(run):
 
 
 def test_findings_are_made_of_the_strangest(pipeline, monkeypatch):
-    """However many units there are, events are kept for a bounded number, the strangest."""
+    """However many units there are, events are kept for a bounded number: the strangest, and some unlike others."""
     monkeypatch.setattr(run_module, "KEPT", 3)
     monkeypatch.setattr("offbeat.pipeline.KEPT", 3)
     run = pipeline.score(Lines(odd_log()))
-    assert run.kept.height == 3
+    assert run.kept.height == 4
     assert run.scores["is_anomaly"].sum() == 4
-    assert sum(one.units for one in run.find()) == 3
     strangest = np.argsort(-run.scores["score"].to_numpy(), kind="stable")[:3]
-    assert sorted(run.kept["unit"].to_list()) == sorted(strangest.tolist())
+    assert set(strangest.tolist()) < set(run.kept["unit"].to_list())
+    assert 3 <= sum(one.units for one in run.find()) <= 4
 
 
 def test_a_log_that_changed_is_said_once(pipeline):

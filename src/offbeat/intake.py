@@ -83,6 +83,14 @@ class Grouping:
         longest = int(pauses.item() or 0)
         return replace(self, idle=max(2 * longest, _IDLE_SECONDS * 1_000_000))
 
+    def reopened(self, units: pl.DataFrame) -> pl.DataFrame:
+        """Return units that were gathered without a limit, open at the end only if they were not idle beyond it."""
+        if self.idle is None or self.window is not None or not units["open_at_end"].all():
+            return units
+        waited = pl.col("end").max() - pl.col("end")
+        limit = pl.duration(microseconds=self.idle)
+        return units.with_columns(open_at_end=(waited <= limit).fill_null(True))
+
     @property
     def unit(self) -> str:
         """The word for one unit."""

@@ -18,6 +18,7 @@ from offbeat.evaluate.order import swap_check
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
 
 #: Views in use unless others are asked for; the anchor first.
 DEFAULT = (
@@ -160,22 +161,21 @@ def learn(
         return made
 
     seen = _Distinct(units, anomalous)
-    fold = np.random.Generator(np.random.PCG64(seed)).permutation(units.height) % _FOLDS
+    fold = _dealt(units.height, seed)
     if anomalous is not None:
         # Known anomalies are few: they are dealt out by themselves, so that every fold holds its share of them.
         fold[anomalous] = np.arange(anomalous.sum()) % _FOLDS
-    out = {name: np.zeros(units.height) for name in names}
     check = None
-    for k in range(_FOLDS):
-        progress(f"cross-fitting, part {k + 1} of {_FOLDS}")
-        held = fold == k
-        fitted = {name: seen.fit(detector, ~held) for name, detector in fresh().items()}
-        for name, detector in fitted.items():
-            out[name][held] = seen.score(detector, held)
+
+    def look(k: int, fitted: Mapping[str, Detector]) -> None:
+        nonlocal check
         if k == 0 and "lstm" in fitted:
+            held = fold == k
             scorers = {name: d.anomaly_score for name, d in fitted.items() if not d.needs}
             scorers["ngram"] = seen.fit(DETECTORS["ngram"](), ~held).anomaly_score
             check = swap_check(units["templates"].gather(np.flatnonzero(held & ~seen.anomalous)), scorers, seed)
+
+    out = _cross_fit(fresh, seen, fold, look, progress)
     normal = ~seen.anomalous
     decision = Decision.fit(
         {name: scores[normal] for name, scores in out.items()},
@@ -188,6 +188,34 @@ def learn(
     everything = np.ones(units.height, dtype=bool)
     refitted = {name: seen.fit(detector, everything) for name, detector in fresh().items()}
     return Learned(refitted, decision, out, check, absent)
+
+
+def _cross_fit(
+    fresh: Callable[[], dict[str, Detector]],
+    seen: _Distinct,
+    fold: Ints,
+    look: Callable[[int, Mapping[str, Detector]], None] = lambda k, fitted: None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, Floats]:
+    """Return each view's raw scores, every fold's by detectors that did not see it; ``look`` is shown those."""
+    out = {name: np.zeros(len(fold)) for name in fresh()}
+    for k in range(_FOLDS):
+        progress(f"cross-fitting, part {k + 1} of {_FOLDS}")
+        fitted = {name: seen.fit(detector, fold != k) for name, detector in fresh().items()}
+        for name, detector in fitted.items():
+            out[name][fold == k] = seen.score(detector, fold == k)
+        look(k, fitted)
+    return out
+
+
+def _dealt(n: int, seed: int) -> Ints:
+    """Return the fold of each of ``n`` units, at random."""
+    return np.random.Generator(np.random.PCG64(seed)).permutation(n) % _FOLDS
+
+
+def score_each_other(units: pl.DataFrame, views: Callable[[], dict[str, Detector]], seed: int) -> dict[str, Floats]:
+    """Return raw scores of units by what the others show to be usual, shape (n,) a view; nothing learned is asked."""
+    return _cross_fit(views, _Distinct(units), _dealt(units.height, seed))
 
 
 class _Distinct:
@@ -238,7 +266,7 @@ def _usable(views: Mapping[str, Detector], units: pl.DataFrame) -> tuple[list[st
         for column in detector.needs:
             if column not in units.columns or units[column].explode().null_count() == len(units[column].explode()):
                 absent[name] = f"no {column}"
-        if detector.needs_ends and _all_as_long(units):
+        if detector.needs_ends and not _end(units):
             absent[name] = "units end where they are cut"
         for module in detector.trains_with:
             if importlib.util.find_spec(module) is None:
@@ -249,10 +277,11 @@ def _usable(views: Mapping[str, Detector], units: pl.DataFrame) -> tuple[list[st
     return [name for name in views if name not in absent], absent
 
 
-def _all_as_long(units: pl.DataFrame) -> bool:
-    """Whether units are windows of so many events: all as long, but for the last of an input."""
-    lengths = units["templates"].list.len()
-    return lengths.len() > 1 and int((lengths != lengths.max()).sum()) <= 1
+def _end(units: pl.DataFrame) -> bool:
+    """Whether enough units end by themselves: not cut off by the input, nor windows, which are all as long."""
+    ended = units.filter(~pl.col("open_at_end")) if "open_at_end" in units.columns else units
+    lengths = ended["templates"].list.len()
+    return lengths.len() >= LEAST_UNITS and int((lengths != lengths.max()).sum()) > 1
 
 
 def score_views(views: Mapping[str, Detector], units: pl.DataFrame, texts: Sequence[str] = ()) -> dict[str, Floats]:

@@ -12,14 +12,15 @@ import polars as pl
 
 from offbeat import bundle
 from offbeat.codes import Ids, Sources
-from offbeat.decide import Decision, Threshold, check_drift, parse_threshold
-from offbeat.detect import DETECTORS, Detector, Ragged, State
+from offbeat.decide import Decision, Drift, Threshold, check_drift, parse_threshold
+from offbeat.detect import DETECTORS, Detector, State
 from offbeat.detect.bursts import Bursts
 from offbeat.errors import InputError, ModelError, OffbeatError
 from offbeat.group.sessions import POSITION_BITS
 from offbeat.intake import Data, Grouping, Intake, Options, learn_units
 from offbeat.learn import DEFAULT, Learned, learn, make_views, score_views
 from offbeat.mine import Catalog
+from offbeat.regime import Recalibrated, Seen, recalibrate
 from offbeat.run import KEPT, Run, unit_columns
 from offbeat.schema import view_column
 from offbeat.tally import Lanes
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from offbeat.evaluate.labels import Labels
 
 Progress = Callable[[str], None]
+#: So many units of the same sequence count as unlike one another.
+_ALIKE = 2
 
 
 class Pipeline:
@@ -103,6 +106,7 @@ class Pipeline:
         else:
             units, self.catalog = learn_units(intake, self.grouping, self.sources)
             self.grouping = self.grouping.with_idle(units)
+            units = self.grouping.reopened(units)
         anomalous = None
         if labels is not None:
             known = labels if isinstance(labels, pl.Series) else truth(labels, units, intake)
@@ -188,7 +192,7 @@ class Pipeline:
         decision, files = self.fitted.decision, intake.logs.files if intake.logs else ("input",)
         tables: list[pl.DataFrame] = []
         kept: list[pl.DataFrame] = []
-        lanes = Lanes()
+        lanes, sequences = Lanes(), Seen()
         seen = 0
         for units, raw in parts:
             fused = decision(raw)
@@ -196,15 +200,16 @@ class Pipeline:
             table = unit_columns(units, files).with_columns(
                 **columns, **{view_column(view): score for view, score in raw.items()}
             )
+            sequence = sequences.add(units)
             if labels is not None:
-                table = table.with_columns(
-                    label=truth(labels, units, intake, whole=False), sequence=Ragged.of(units).hashes[:, 0]
-                )
+                table = table.with_columns(sequence, label=truth(labels, units, intake, whole=False))
             tables.append(table)
             if "sources" in units.columns:
                 lanes.add(units, fused)
                 intake.watch.ledger.add(units, traced=self.grouping is None or self.grouping.window is None)
-            rank = units.with_columns(unit=pl.int_range(seen, seen + units.height, dtype=pl.UInt32), fused=fused)
+            rank = units.with_columns(
+                sequence, unit=pl.int_range(seen, seen + units.height, dtype=pl.UInt32), fused=fused
+            )
             kept = [_strangest(pl.concat([*kept, rank]))]
             seen += units.height
         scores = pl.concat(tables)
@@ -212,18 +217,25 @@ class Pipeline:
             _known_keys(labels, scores)
         fused = scores["score"].to_numpy()
         drift = check_drift(decision, fused, scores["weight"].to_numpy() if "weight" in scores.columns else None)
-        threshold = drift.threshold if drift else decision.threshold
+        threshold, learned = decision.threshold, None
+        if drift:
+            threshold, learned = drift.threshold, scores["score"]
+            raw = {view: scores[view_column(view)].to_numpy() for view in self.fitted.views}
+            again = self._recalibrated(sequences, raw, drift)
+            if again:
+                scores, threshold = scores.with_columns(score=again.score, p_value=again.p_value), again.threshold
         scores = scores.with_columns(is_anomaly=pl.col("score") >= threshold)
         assert self.catalog is not None  # noqa: S101 - units come from it
         assert self.grouping is not None  # noqa: S101
         ids = self.catalog.texts if isinstance(self.catalog, Ids) else self.catalog.frame["template_id"].to_list()
         return Run(
             scores=scores,
-            kept=kept[0].drop("fused").sort("unit"),
+            kept=kept[0].drop("fused", "sequence").sort("unit"),
             views=self.fitted.views,
             decision=decision,
             threshold=threshold,
             drift=drift,
+            learned=learned,
             unit=self.grouping.unit,
             windows=self.grouping.window is not None and self.grouping.key is None,
             texts=self.catalog.texts,
@@ -237,6 +249,17 @@ class Pipeline:
             lanes=lanes,
             watch=intake.watch,
         )
+
+    def _recalibrated(self, sequences: Seen, raw: dict[str, Any], drift: Drift) -> Recalibrated | None:
+        """Judge the log by itself as well, where its sequences were few enough to keep."""
+        units = sequences.units()
+        if units is None:
+            return None
+
+        def fresh() -> dict[str, Detector]:
+            return make_views(self.detectors, self.params, self.seed)
+
+        return recalibrate(units, raw, self.fitted.decision, drift, fresh, self.seed)
 
     def _run_summary(self, intake: Intake, scores: pl.DataFrame) -> dict[str, Any]:
         assert self.catalog is not None  # noqa: S101 - set before any run
@@ -372,7 +395,14 @@ def _named(things: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def _strangest(units: pl.DataFrame) -> pl.DataFrame:
-    """Return the strangest units, at most KEPT: no one reads further, whatever the budget."""
+    """Return the strangest units, at most KEPT, and half as many of the strangest that are unlike one another.
+
+    No one reads further, whatever the budget; and where much of a log is strange in one way, what is strange in another
+    is among the second.
+    """
     if units.height <= KEPT:
         return units
-    return units.sort("fused", "unit", descending=[True, False]).head(KEPT)
+    ranked = units.sort("fused", "unit", descending=[True, False]).with_row_index("rank")
+    alike = pl.int_range(pl.len()).over("sequence")
+    unlike = ranked.filter((alike < _ALIKE) & (pl.col("rank") >= KEPT)).head(KEPT // 2)
+    return pl.concat([ranked.head(KEPT), unlike]).drop("rank")

@@ -47,7 +47,8 @@ class Run:
             and one a view.
         kept: SEQUENCES with ``rows`` and ``unit`` (row in ``scores``) of the units that findings may be made of.
         threshold: the fused score that decided.
-        drift: set where the stored threshold was raised, for the log no longer fits the model.
+        drift: set where the log no longer fits the model; scores are then by the log's own habits, too (``regime``).
+        learned: the scores by the model alone, where there is drift.
         tally: how often each template came when, and the volume over time.
         lanes: how strange each source was when.
         watch: volume, bursts and blame, beside the units.
@@ -66,6 +67,7 @@ class Run:
     texts: Sequence[str]
     template_ids: Sequence[str]
     sources: Sequence[str | None]
+    learned: pl.Series | None = None
     logs: Logs | None = None
     messages: pl.Series | None = None
     trained_on: float = 0.0
@@ -223,10 +225,9 @@ class Run:
 
     def _regime(self) -> list[Finding]:
         """Return one finding for what made the threshold rise: what the many improbable units have in common."""
-        if self.drift is None:
+        if self.drift is None or self.learned is None:
             return []
-        score = self.scores["score"]
-        usual = (score >= self.decision.threshold) & (score < self.drift.threshold)
+        usual = (self.learned >= self.decision.threshold) & ~self.scores["is_anomaly"]
         changed = self._evidenced(self.kept.filter(usual.gather(self.kept["unit"])))
         if changed.height == 0:
             return []

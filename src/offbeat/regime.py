@@ -1,0 +1,126 @@
+"""When a log no longer fits what was learned: judge it by its own habits, too.
+
+A release, a move or a season makes a large share of a log improbable at once. Alarms about all of that help nobody, and
+raising the threshold above it hides what else goes wrong. So each unit is also scored by what the rest of the same log
+shows to be usual, and must stand out from both: from what was learned, and from what the log has become.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from offbeat.decide import Decision, Drift
+from offbeat.decide.threshold import Share
+from offbeat.detect import Detector, Ragged
+from offbeat.learn import score_each_other
+
+Floats = NDArray[np.float64]
+
+#: Events of distinct sequences kept at most (4 bytes each); a log with more is not judged by itself.
+_MOST_EVENTS: Final = 20_000_000
+
+
+@dataclass
+class Seen:
+    """The sequences of a log, each distinct one kept once; bounded."""
+
+    _sequences: list[pl.DataFrame] = field(default_factory=list)
+    _units: list[pl.DataFrame] = field(default_factory=list)
+    _hashes: set[int] = field(default_factory=set)
+    _events: int = 0
+
+    def add(self, units: pl.DataFrame) -> pl.Series:
+        """Take up SEQUENCES; return the hash of each unit's sequence, UInt64."""
+        data = Ragged.of(units)
+        hashes = pl.Series("sequence", data.hashes[:, 0], dtype=pl.UInt64)
+        if self._events <= _MOST_EVENTS:
+            first, _ = data.distinct
+            fresh = [i for i, h in zip(first.tolist(), hashes.gather(first).to_list(), strict=True) if self._new(h)]
+            self._sequences.append(units.select("templates")[fresh].with_columns(hashes.gather(fresh)))
+            self._events += int(data.lengths[fresh].sum())
+            kept = [c for c in ("weight", "open_at_end") if c in units.columns]
+            self._units.append(hashes.to_frame().with_columns(units[c] for c in kept))
+        return hashes
+
+    def _new(self, one: int) -> bool:
+        known = one in self._hashes
+        self._hashes.add(one)
+        return not known
+
+    def units(self) -> pl.DataFrame | None:
+        """Return all units with their ``templates``, in order; None where there were too many to keep."""
+        if self._events > _MOST_EVENTS:
+            self._sequences, self._units = [], []
+            return None
+        sequences = pl.concat(self._sequences)
+        return pl.concat(self._units).join(sequences, on="sequence", how="left", maintain_order="left")
+
+
+@dataclass(frozen=True)
+class Recalibrated:
+    """Scores of a log that changed.
+
+    Attributes:
+        score: the smaller of a unit's surprise at what was learned and at the rest of its log, shape (n,), in nats
+            beyond the threshold of each, plus the first's.
+        p_value: the larger of both, shape (n,).
+        threshold: from which on a unit is an anomaly.
+    """
+
+    score: Floats
+    p_value: Floats
+    threshold: float
+
+
+def recalibrate(
+    units: pl.DataFrame,
+    raw: Mapping[str, Floats],
+    decision: Decision,
+    drift: Drift,
+    views: Callable[[], dict[str, Detector]],
+    seed: int,
+) -> Recalibrated | None:
+    """Judge a log that changed by what was learned and by itself.
+
+    As many units are flagged as stand apart by what was learned (``drift.threshold``), in the order of both. Views that
+    are quick to learn from sequences are learned from the log itself, out of fold; the others keep their scores, and
+    what is usual among these is taken from the log.
+
+    Args:
+        units: all units of the log, with ``templates``, in order.
+        raw: the learned views' raw scores, each of shape (n,).
+        decision: what was learned of them.
+        drift: by how much the log departs.
+        views: makes unfitted detectors by name.
+        seed: of the folds.
+
+    Returns:
+        None where none of the views can be learned from the log itself.
+    """
+
+    def fresh() -> dict[str, Detector]:
+        made = {name: detector for name, detector in views().items() if name in raw}
+        return {name: detector for name, detector in made.items() if _is_quick(detector)}
+
+    if decision.anchor not in fresh():
+        return None
+    weight = units["weight"].to_numpy() if "weight" in units.columns else np.ones(units.height)
+    usual_here = {**raw, **score_each_other(units, fresh, seed)}
+    itself = Decision.fit(usual_here, weight)
+    learned, own = decision(raw), itself(usual_here)
+    # Each by how far it is beyond its own threshold: a nat of one is not a nat of the other.
+    score = np.minimum(learned, decision.threshold + own - itself.threshold)
+    share = float(np.average(learned >= drift.threshold, weights=weight))
+    p_value = np.maximum(decision.p_value(learned), itself.p_value(own))
+    return Recalibrated(score, p_value, Share(share).fit(score, weight))
+
+
+def _is_quick(detector: Detector) -> bool:
+    """Whether it learns from sequences alone, without labels or a network."""
+    return not (detector.needs or detector.supervised or set(detector.trains_with) - {"sklearn"})
