@@ -142,6 +142,38 @@ def test_broken_bytes_are_repaired_and_counted(tmp_path):
     assert adds_up(logs, frame)
 
 
+def test_terminal_colours_are_removed(tmp_path):
+    """Colours neither hide the header of a line nor become part of its message, in text and in records."""
+    text = "\x1b[2m2023-01-29 16:42:09\x1b[0m \x1b[1;31mERROR\x1b[0m disk \x1b]8;;http://x\x07full\x1b(B\n" * 3
+    logs, frame = read(write(tmp_path, text))
+    assert frame["message"].unique().to_list() == ["disk full"]
+    assert frame["level"].unique().to_list() == [17]
+    assert frame["timestamp"].null_count() == 0
+    assert logs.summary.repaired == {"terminal colours removed": 3}
+    record = '{"time":"2023-01-29T16:42:09Z","level":"INFO","message":"\\u001b[32mok\\u001b[0m"}\n'
+    for extra in ("", '{"message":"\\u001b[32mok"}\n'):
+        _, frame = read(write(tmp_path, record * 3 + extra))
+        assert frame["message"].unique().to_list() == ["ok"]
+
+
+def test_marks_of_joined_files_are_removed(tmp_path):
+    """A byte order mark where one file was appended to another is no text."""
+    text = "2023-01-29 16:42:09 INFO up\n"
+    _, frame = read(write(tmp_path, text + "\ufeff" + text), ["message", "span"])
+    assert frame["message"].to_list() == ["up", "up"]
+
+
+@pytest.mark.parametrize("blank", [b"\0", b"\n", b" \r\n"])
+def test_a_file_may_begin_with_blanks(blank, tmp_path):
+    """What a crash or a preallocation left before the first line does not hide it."""
+    logs, frame = read(write(tmp_path, blank * 70_000 + b"2023-01-29 16:42:09 INFO up\n" * 3))
+    assert logs.sniffed[0].layout == "time-level"
+    assert frame["message"].to_list() == ["up"] * 3
+    assert adds_up(logs, frame)
+    with pytest.raises(InputError, match="is empty"):
+        read(write(tmp_path, blank * 70_000))
+
+
 def test_text_that_begins_like_an_archive_is_text(tmp_path):
     """Two characters that also begin zlib streams are no reason to take the text behind them for one."""
     _, frame = read(write(tmp_path, "x^2 grows\n" + "y grows\n" * 3), ["message"])

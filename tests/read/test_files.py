@@ -63,6 +63,19 @@ def test_damaged_archive(tmp_path):
     assert adds_up(logs, frame)
 
 
+@pytest.mark.parametrize("codec", PACK)
+def test_archive_of_which_nothing_is_left(codec, tmp_path):
+    """An archive damaged at its very beginning is called damaged, not empty."""
+    with pytest.raises(InputError, match=r"at byte .*nothing of it can be read"):
+        open_logs(write(tmp_path, PACK[codec](log(5))[: 12 if codec == "gz" else 30]))
+
+
+def test_archive_in_an_archive(tmp_path):
+    """What was compressed twice is no log until it is unpacked once."""
+    with pytest.raises(InputError, match="holds a gzip archive"):
+        open_logs(write(tmp_path, gzip.compress(gzip.compress(log(5)))))
+
+
 def test_bomb_takes_little_memory(tmp_path):
     """A gigabyte of one letter in a megabyte of archive is one cut line, not a gigabyte of memory."""
     import resource

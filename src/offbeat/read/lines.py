@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections import Counter
 from typing import Final
 
@@ -10,8 +12,13 @@ import polars as pl
 MAX_LINE: Final = 64 * 1024
 
 BAD_UTF8: Final = "bytes that are not UTF-8 replaced"
+COLOURS: Final = "terminal colours removed"
 NULS: Final = "NUL bytes removed"
 TOO_LONG: Final = "lines over 64 KiB cut"
+
+_MARK: Final = codecs.BOM_UTF8
+#: Escape sequences of ECMA-48: control sequences (colours, moves), operating system commands (titles, links), others.
+_ESCAPES: Final = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[ -/]*[0-Z\\^-~])")
 
 
 def split(data: bytes, repaired: Counter[str]) -> pl.Series:
@@ -40,12 +47,17 @@ def shorten(lines: pl.Series, repaired: Counter[str]) -> pl.Series:
 
 
 def clean(data: bytes, repaired: Counter[str]) -> bytes:
-    """Valid UTF-8 without NUL bytes."""
+    """Valid UTF-8 without NUL bytes, terminal colours, and the byte order marks of files that were joined."""
     if b"\0" in data:
         repaired[NULS] += sum(b"\0" in line for line in data.split(b"\n"))
         data = data.replace(b"\0", b"")
+    if b"\x1b" in data:
+        repaired[COLOURS] += sum(b"\x1b" in line for line in data.split(b"\n"))
+        data = _ESCAPES.sub(b"", data)
     if data.isascii():
         return data
+    if _MARK in data:
+        data = data.replace(b"\n" + _MARK, b"\n").removeprefix(_MARK)
     try:
         data.decode()
     except UnicodeDecodeError:

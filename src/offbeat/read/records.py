@@ -108,6 +108,8 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _TRACES: Final = frozenset({"trace_id", "traceId", "span_id", "spanId", "trace.id", "span.id", "request_id"})
 
+#: Colours of a terminal in a message; in text lines they are taken out before anything is read.
+COLOUR: Final = r"\x1b\[[0-9;?]*[A-Za-z]"
 MAX_FIELDS: Final = 512
 MAX_DEPTH: Final = 8
 # The two hash suffixes of a pod of a Deployment, the one of a DaemonSet, the ordinal of a StatefulSet stay apart.
@@ -291,6 +293,8 @@ def finish(placed: pl.Series, columns: dict[str, pl.Series], want: Want, context
         context: what is known about the file.
     """
     message = columns.get("message")
+    if message is not None and message.str.contains("\x1b", literal=True).any():
+        message = columns["message"] = message.str.replace_all(COLOUR, "")
     inner = None
     if message is not None and context.inner is not None:
         inner = context.inner.parse(message, Want(frozenset({"level", "message", "source"} & want.columns)), context)

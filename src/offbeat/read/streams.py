@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from offbeat.read.files import Source
 
 HEAD: Final = 64 * 1024
+_BLANK: Final = b"\0 \t\r\n"
 _FEED: Final = 64 * 1024
 # A zstd block of four bytes may stand for 128 KiB, and its decoder has no limit on output: feed it little.
 _FEED_ZSTD: Final = 1024
@@ -258,15 +259,30 @@ def _decoder(codec: str) -> Any:
 
 
 def head(source: Source, size: int = HEAD) -> bytes:
-    """The first decompressed bytes as UTF-8."""
+    """The first decompressed bytes as UTF-8, from where there is more than blanks.
+
+    A file that was being written when the power failed may begin with any number of NUL bytes.
+
+    Raises:
+        InputError: where an archive is damaged before there is anything.
+    """
     stream = Stream(source)
     try:
         text, data = Utf8(stream), b""
         while len(data) < size and (piece := text.read()):
-            data += piece
+            data += piece if data else _from_text(piece)
+        if not data and stream.damaged:
+            raise InputError(stream.damaged, hint="nothing of it can be read; fetch it again")
         return data[:size]
     finally:
         stream.close()
+
+
+def _from_text(data: bytes) -> bytes:
+    """The bytes from the first line on that is not blank; nothing where all are."""
+    text = data.lstrip(_BLANK)
+    at = len(data) - len(text)
+    return data[data.rfind(b"\n", 0, at) + 1 :].lstrip(b"\0") if text else b""
 
 
 def tail(source: Source, size: int = HEAD) -> bytes:
@@ -301,6 +317,9 @@ def check_text(data: bytes, shown: str) -> None:
     for magic, (what, hint) in _FOREIGN.items():
         if data.startswith(magic):
             raise InputError(f"is {what}, not a log", where=shown, hint=hint)
+    for magic, codec in _MAGIC.items():
+        if data.startswith(magic):
+            raise InputError(f"holds a {codec} archive, not a log", where=shown, hint="unpack it first")
     if data[257:262] == b"ustar":
         raise InputError("is a tar archive, not a log", where=shown, hint="unpack it first")
     sample = data[:16_384]
