@@ -144,7 +144,7 @@ def test_broken_bytes_are_repaired_and_counted(tmp_path):
 
 def test_terminal_colours_are_removed(tmp_path):
     """Colours neither hide the header of a line nor become part of its message, in text and in records."""
-    text = "\x1b[2m2023-01-29 16:42:09\x1b[0m \x1b[1;31mERROR\x1b[0m disk \x1b]8;;http://x\x07full\x1b(B\n" * 3
+    text = "\x1b[2m2023-01-29 16:42:09\x1b[0m \x1b[1;31mERROR\x1b[0m disk full\x1b[K\n" * 3
     logs, frame = read(write(tmp_path, text))
     assert frame["message"].unique().to_list() == ["disk full"]
     assert frame["level"].unique().to_list() == [17]

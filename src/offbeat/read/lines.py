@@ -17,8 +17,9 @@ NULS: Final = "NUL bytes removed"
 TOO_LONG: Final = "lines over 64 KiB cut"
 
 _MARK: Final = codecs.BOM_UTF8
-#: Escape sequences of ECMA-48: control sequences (colours, moves), operating system commands (titles, links), others.
-_ESCAPES: Final = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[ -/]*[0-Z\\^-~])")
+#: What colours text (ECMA-48, SGR and EL). Other control sequences do not belong in a log: they stay, and are shown.
+COLOUR: Final = r"\x1b\[[0-9;:]*[mK]"
+_COLOURS: Final = re.compile(COLOUR.encode())
 
 
 def split(data: bytes, repaired: Counter[str]) -> pl.Series:
@@ -52,8 +53,9 @@ def clean(data: bytes, repaired: Counter[str]) -> bytes:
         repaired[NULS] += sum(b"\0" in line for line in data.split(b"\n"))
         data = data.replace(b"\0", b"")
     if b"\x1b" in data:
-        repaired[COLOURS] += sum(b"\x1b" in line for line in data.split(b"\n"))
-        data = _ESCAPES.sub(b"", data)
+        repaired[COLOURS] += sum(_COLOURS.search(line) is not None for line in data.split(b"\n"))
+        repaired += Counter()  # drops a zero
+        data = _COLOURS.sub(b"", data)
     if data.isascii():
         return data
     if _MARK in data:

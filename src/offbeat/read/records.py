@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 import polars as pl
 
-from offbeat.read import levels, times
+from offbeat.read import levels, lines, times
 from offbeat.read.layout import Context, Want
 from offbeat.schema import TIME
 
@@ -108,8 +108,6 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _TRACES: Final = frozenset({"trace_id", "traceId", "span_id", "spanId", "trace.id", "span.id", "request_id"})
 
-#: Colours of a terminal in a message; in text lines they are taken out before anything is read.
-COLOUR: Final = r"\x1b\[[0-9;?]*[A-Za-z]"
 MAX_FIELDS: Final = 512
 MAX_DEPTH: Final = 8
 # The two hash suffixes of a pod of a Deployment, the one of a DaemonSet, the ordinal of a StatefulSet stay apart.
@@ -294,7 +292,7 @@ def finish(placed: pl.Series, columns: dict[str, pl.Series], want: Want, context
     """
     message = columns.get("message")
     if message is not None and message.str.contains("\x1b", literal=True).any():
-        message = columns["message"] = message.str.replace_all(COLOUR, "")
+        message = columns["message"] = message.str.replace_all(lines.COLOUR, "")
     inner = None
     if message is not None and context.inner is not None:
         inner = context.inner.parse(message, Want(frozenset({"level", "message", "source"} & want.columns)), context)
