@@ -49,6 +49,15 @@ def test_python_traceback_in_syslog(tmp_path):
     assert adds_up(logs, frame)
 
 
+def test_message_on_the_line_behind_its_header(tmp_path):
+    """Where a header stands on a line of its own, the message is what follows, without its indentation."""
+    text = "info: App.Host[14]\n      Now listening on: :5000\nfail: App.Db[0]\n      lost\n         at X.Y()\n"
+    _, frame = read(write(tmp_path, text))
+    assert frame["message"].to_list() == ["Now listening on: :5000", "lost\n         at X.Y()"]
+    assert frame["level"].to_list() == [9, 17]
+    assert frame["span"].to_list() == [2, 3]
+
+
 def test_joining_does_not_depend_on_where_the_input_is_cut(tmp_path):
     """Events of several lines are whole wherever the blocks of the input end."""
     event = "2023-01-29 16:42:10,486 ERROR [main] org.example.Store: cannot write\n" + "\tat a.b(C.java:1)\n" * 40

@@ -11,7 +11,7 @@ TRACE, DEBUG, INFO, NOTICE, WARN, ERROR, CRITICAL, FATAL = 1, 5, 9, 10, 13, 17, 
 
 #: Names in lower case. Single letters are logcat's, klog's and MongoDB's; "severe" and "fine" java.util.logging's.
 NAMES: Final[Mapping[str, int]] = {
-    **dict.fromkeys(("trace", "trc", "verbose", "finest", "finer", "v", "t", "all", "silly"), TRACE),
+    **dict.fromkeys(("trace", "trc", "trce", "verbose", "vrb", "finest", "finer", "v", "t", "all", "silly"), TRACE),
     **dict.fromkeys(("debug", "dbg", "fine", "d", "config", "debug1", "d1", "d2", "d3", "d4", "d5", "dbug"), DEBUG),
     **dict.fromkeys(
         ("info", "inf", "information", "informational", "i", "log", "ok", "hint", "detail", "stdout"), INFO
@@ -19,7 +19,7 @@ NAMES: Final[Mapping[str, int]] = {
     **dict.fromkeys(("system", "success", "statement", "default", "audit", "normal"), INFO),
     **dict.fromkeys(("notice", "note"), NOTICE),
     **dict.fromkeys(("warn", "warning", "wrn", "w", "wa"), WARN),
-    **dict.fromkeys(("error", "err", "eror", "failed", "failure", "e", "severe", "er"), ERROR),
+    **dict.fromkeys(("error", "err", "eror", "fail", "failed", "failure", "e", "severe", "er"), ERROR),
     **dict.fromkeys(("critical", "crit", "crt", "c"), CRITICAL),
     "alert": 19,
     **dict.fromkeys(("fatal", "panic", "f", "ftl", "a", "assert"), FATAL),
@@ -28,7 +28,7 @@ NAMES: Final[Mapping[str, int]] = {
 
 _HEADER_NAMES: Final = (
     "TRACE|DEBUG|INFORMATION|INFO|NOTICE|WARNING|WARN|SEVERE|ERROR|CRITICAL|FATAL|ALERT|EMERGENCY|EMERG|CRIT|ERR|PANIC"
-    "|FAILURE|CONFIG|FINEST|FINER|FINE|VERBOSE|LOG|STATEMENT|DETAIL|HINT"
+    "|FAILURE|CONFIG|FINEST|FINER|FINE|VERBOSE|LOG|STATEMENT|DETAIL|HINT|TRC|VRB|DBG|INF|WRN|FTL"
     "|trace|debug|information|info|notice|warning|warn|error|critical|fatal|alert|emerg|crit|err|panic"
     "|Trace|Debug|Information|Info|Notice|Warning|Warn|Error|Critical|Fatal|Verbose|Note|System"
 )

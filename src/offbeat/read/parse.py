@@ -277,6 +277,8 @@ def _joined(frame: pl.DataFrame, want: Want, columns: list[str]) -> pl.DataFrame
         whole.append(pl.col("text").str.join("\n").hash(7).first().alias("hash"))
     groups = several.group_by("event", maintain_order=True).agg(*first, *whole)
     if "message" in want:
-        both = pl.when(pl.col("tail") == "").then("message").otherwise(pl.col("message") + "\n" + pl.col("tail"))
+        head, tail = pl.col("message"), pl.col("tail")
+        both = pl.when(head == "").then(tail.str.strip_chars_start()).otherwise(head + "\n" + tail)
+        both = pl.when(tail == "").then(head).otherwise(both)
         groups = groups.with_columns(both.str.head(MAX_MESSAGE).alias("message"))
     return pl.concat([alone.select(columns), groups.select(columns)]).sort("line")

@@ -38,7 +38,7 @@ _JSON: Final = JsonLines()
 _ID_NAME: Final = r"(?:^|[._-]|trace|span|request|session|flow|order|user)_?id$|uid$|guid$|cursor$"
 
 #: Layouts that read too much that is no header, unless most lines are like that.
-_WEAK: Final = frozenset({"level", "python-basic", "kernel", "name-time"})
+_WEAK: Final = frozenset({"level", "python-basic", "kernel", "name-time", "epoch"})
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,9 @@ _DATE: Final = r"(?P<Y>[0-9]{4})[-/.](?P<m>[0-9]{2})[-/.](?P<d>[0-9]{2})"
 STAMPS: Final[Mapping[str, Stamp]] = _stamps(
     Stamp("bgl", _DATE + r"-(?P<H>[0-9]{2})\.(?P<M>[0-9]{2})\.(?P<S>[0-9]{2})" + _FRACTION, "YYYY?mm?dd?HH?MM?SS"),
     Stamp("iso", _DATE + "[T _]" + _CLOCK + _FRACTION + _ZONE, "YYYY?mm?dd?HH?MM?SS"),
-    Stamp("clf", rf"(?P<d>[0-9]{{2}})/{_MONTH}/(?P<Y>[0-9]{{4}}):{_CLOCK}{_FRACTION}{_ZONE}", "dd?bbb?YYYY?HH?MM?SS"),
+    Stamp(
+        "clf", rf"(?P<d>[0-9]{{2}})/{_MONTH}/(?P<Y>[0-9]{{4}})[: ]{_CLOCK}{_FRACTION}{_ZONE}", "dd?bbb?YYYY?HH?MM?SS"
+    ),
     Stamp(
         "ctime",
         rf"[A-Z][a-z]{{2}} {_MONTH} +(?P<d>[0-9]{{1,2}}) {_CLOCK}{_FRACTION}(?: [A-Z]{{3,4}})? (?P<Y>[0-9]{{4}})",
