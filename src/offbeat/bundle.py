@@ -22,6 +22,7 @@ _MAIN: Final = "model.json"
 MODEL: Final = "offbeat model"
 RUN: Final = "offbeat run"
 BENCH: Final = "offbeat benchmark"
+STUDY: Final = "offbeat study"
 
 
 def write(
@@ -38,7 +39,7 @@ def write(
         values: plain values for model.json.
         frames: tables by name, written as ``NAME.parquet``.
         others: further files by their full names, as ``network.onnx``.
-        what: MODEL, RUN or BENCH.
+        what: MODEL, RUN, BENCH or STUDY.
 
     Raises:
         OptionError: the path is a file, or a folder that offbeat did not write.
@@ -84,6 +85,17 @@ def open_folder(path: str | Path, what: str) -> Path:
     return path
 
 
+def values_of(path: Path, what: str) -> dict[str, Any]:
+    """Return the values that a folder of a kind holds, without a look at its files; raises ModelError if damaged."""
+    try:
+        body = orjson.loads((path / _MAIN).read_bytes())
+        if body["what"] != what:
+            raise KeyError("what")
+        return dict(body["values"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ModelError(f"is not an {what}, or is damaged", where=str(path / _MAIN), hint="remove it") from None
+
+
 def seal(path: Path, values: Mapping[str, Any], what: str) -> None:
     """Bring model.json of a folder that ``open_folder`` gave up to date with the files in it; folders do not count."""
     replace_file(path / _MAIN, _main(path, values, what))
@@ -113,7 +125,7 @@ def refuse_foreign(path: Path) -> None:
         raise OptionError("is a file; a folder is written here", where=str(path), hint="name another path")
 
 
-def _is_ours(main: Path, kinds: tuple[str, ...] = (MODEL, RUN, BENCH)) -> bool:
+def _is_ours(main: Path, kinds: tuple[str, ...] = (MODEL, RUN, BENCH, STUDY)) -> bool:
     try:
         return orjson.loads(main.read_bytes())["what"] in kinds
     except (OSError, ValueError, KeyError, TypeError):

@@ -218,6 +218,25 @@ def score_each_other(units: pl.DataFrame, views: Callable[[], dict[str, Detector
     return _cross_fit(views, _Distinct(units), _dealt(units.height, seed))
 
 
+def fit_alone(
+    detector: Detector, units: pl.DataFrame, anomalous: Bools | None = None, texts: Sequence[str] = ()
+) -> Detector:
+    """Fit one detector on units, without calibration.
+
+    Args:
+        detector: to be fitted.
+        units: SEQUENCES, n of them.
+        anomalous: true for a known anomaly, shape (n,): left out, or learned from by detectors that learn from labels.
+        texts: of the templates by code, where there are texts.
+
+    Raises:
+        OptionError: the detector cannot learn from these units.
+    """
+    _usable({detector.name: detector}, units)
+    detector.texts = texts
+    return _Distinct(units, anomalous).fit(detector, np.ones(units.height, dtype=bool))
+
+
 class _Distinct:
     """Units and the distinct sequences among them, for detectors that look at sequences alone."""
 

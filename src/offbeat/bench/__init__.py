@@ -22,7 +22,7 @@ from offbeat.bench.measuring import (
     run_task,
 )
 from offbeat.bench.output import seconds, workplace, write_results
-from offbeat.bench.splits import data_folder, get_split, own_split, read_units, split_hash
+from offbeat.bench.splits import data_folder, get_split, own_split, own_units, read_units, split_hash
 from offbeat.bench.summary import (
     cells_of,
     heads_of,
@@ -57,6 +57,7 @@ __all__ = [
     "order_lines",
     "order_table",
     "own_split",
+    "own_units",
     "perturbed",
     "read_units",
     "run_bench",

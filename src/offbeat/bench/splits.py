@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,6 +62,14 @@ def columns_there(units: pl.DataFrame) -> pl.DataFrame:
     return units.select(kept)
 
 
+def own_units(files: Sequence[str], labels: Labels | None, options: Options) -> Split:
+    """Return all units of the user's own files as a training part, for choosing parameters; the test part is empty."""
+    units, intake, unit = read_units(list(files), options)
+    known = pl.repeat(False, units.height, eager=True) if labels is None else truth(labels, units, intake)
+    units = columns_there(units.with_columns(known.alias("label")))
+    return Split(", ".join(files), units, units.clear(), False, unit, "hidden" if labels is None else "known")
+
+
 def own_split(files: Sequence[str], labels: Labels, options: Options, share: float = 0.5) -> Split:
     """Return the user's own labelled files as a chronological split: the first ``share`` of the units to learn from.
 
@@ -105,11 +113,14 @@ def get_split(name: str, data: str | None) -> Split:
 
 def split_hash(split: Split) -> str:
     """Return a hash of everything a detector could see or is measured by, the same on every machine."""
-    made = hashlib.blake2s(repr((split.clean, split.unit, split.labels, split.ordered)).encode(), digest_size=16)
-    for part in _PARTS:
-        frame = getattr(split, part)
-        if frame is None:
-            continue
+    plain = repr((split.clean, split.unit, split.labels, split.ordered))
+    return frames_hash({part: frame for part in _PARTS if (frame := getattr(split, part)) is not None}, plain)
+
+
+def frames_hash(frames: Mapping[str, pl.DataFrame], plain: str = "") -> str:
+    """Return a hash of frames by name, the same on every machine."""
+    made = hashlib.blake2s(plain.encode(), digest_size=16)
+    for part, frame in frames.items():
         for name in sorted(frame.columns):
             made.update(f"{part}.{name}: {frame.schema[name]}".encode())
             _digest(made, frame[name])

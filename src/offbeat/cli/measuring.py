@@ -177,6 +177,63 @@ def orjson_lines(frame: pl.DataFrame) -> list[str]:
 
 
 @app.command()
+def tune(
+    what: Annotated[list[str], typer.Argument(help="Files to choose parameters for, or a protocol of bench.")],
+    detector: Annotated[str, typer.Option("--detector", help="The detector; see: offbeat detectors.")] = "lstm",
+    time: Annotated[str, typer.Option("--time", help="Begin no trial after so long.")] = "10m",
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", help="Keep the search there; goes on with what is there.")
+    ] = None,
+    labels: Annotated[str | None, typer.Option("--labels", help="CSV key,label or [file,]line,label.")] = None,
+    data: Annotated[str | None, typer.Option("--data", help="The folder that holds the protocol's data.")] = None,
+    space: Annotated[
+        list[str] | None, typer.Option("--space", help="Search only these: hidden=16:128, layers=1,2,3.")
+    ] = None,
+    objective: Annotated[
+        str | None, typer.Option("--objective", help="labels, loss or altered; by itself, what there is.")
+    ] = None,
+    trials: Annotated[int | None, typer.Option("--trials", min=1, help="Try at most so many.")] = None,
+    seed: Seed = 0,
+    format_: Format = None,
+    session_by: SessionBy = None,
+    window: Window = None,
+    idle: Idle = None,
+    tz: Zone = None,
+    json: Json = False,
+) -> None:
+    """Search a detector's parameters: offbeat tune app.log --detector lstm --time 10m -o STUDY."""
+    import orjson
+
+    from offbeat import bench as b
+    from offbeat.bench import space as s
+    from offbeat.bench import tuning
+    from offbeat.intake import Options
+
+    wanted = s.search_space(s.known_detector(detector), s.parse_space(space))
+    goal = tuning.known_objective(objective)
+    limit = b.seconds(time, "--time")
+    tuning.need_optuna()
+    options = Options(format_, session_by, window, idle, tz)
+    with b.workplace(None) as place:
+        known = len(what) == 1 and what[0] in b.NAMES
+        units = b.named_split(what[0], data, place) if known else b.own_units(what, read_labels(labels), options)
+    tried = tuning.Trials(units, detector, goal, seed)
+    found = tuning.tune(tried, wanted, output, seconds=limit, most=trials, progress=progress() or (lambda _: None))
+    done()
+    chosen = s.flags(detector, found.params)
+    failed = f", {found.failed} of them failed" if found.failed else ""
+    before = "" if found.default is None else f"; as it was {found.default:.4f}"
+    say(f"{found.objective}: best {found.best:.4f}{before}; {found.trials} trials{failed}")
+    if json:
+        row = {"detector": detector, "objective": found.objective, "best": found.best, "default": found.default,
+               "params": found.params, "trials": found.trials, "failed": found.failed}  # fmt: skip
+        out(orjson.dumps(row).decode())
+        return
+    out(chosen)
+    say(f"next: offbeat fit FILES -o MODEL --detector presence,{detector} {chosen}")
+
+
+@app.command()
 def simulate(
     output: Annotated[str, typer.Option("-o", "--output", help="The log to write; labels go to FILE.labels.csv.")],
     n: Annotated[int, typer.Option("-n", min=1, help="So many entries.")] = 100_000,
