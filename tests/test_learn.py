@@ -80,6 +80,25 @@ def test_a_taught_view_decides_by_its_labels():
     assert decision.share(decision(scores)) < 0.02
 
 
+def test_a_method_keeps_its_own_boundary_where_that_does():
+    """A boundary that does nearly as well as the best line is kept, and what lies on it is no anomaly."""
+    normal, odd = np.array([0.0] * 95 + [0.2] * 5), np.array([0.4] + [0.9] * 200)
+    best, kept = (
+        Decision.fit({"taught": normal}, np.ones(100), taught={"taught": odd}, boundary=own)
+        for own in (None, {"taught": 0.5})
+    )
+    asked = {"taught": np.array([0.2, 0.4, 0.5, 0.51])}
+    assert (best(asked) >= best.threshold).tolist() == [False, True, True, True]
+    assert (kept(asked) >= kept.threshold).tolist() == [False, False, False, True]
+
+
+def test_a_boundary_that_labels_contradict_is_not_kept():
+    """Where most known anomalies lie below the method's boundary the best line decides."""
+    normal, odd = np.zeros(100), np.array([0.4] * 50 + [0.9] * 10)
+    made = Decision.fit({"taught": normal}, np.ones(100), taught={"taught": odd}, boundary={"taught": 0.5})
+    assert (made({"taught": np.array([0.0, 0.4])}) >= made.threshold).tolist() == [False, True]
+
+
 def test_labels_of_sequences_may_be_a_series():
     """Sequences of ids take a Boolean series as labels; its anomalies are counted and left out."""
     lists = [["a", "b"]] * 30 + [["a", "z"]] * 2

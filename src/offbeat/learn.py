@@ -176,6 +176,9 @@ def learn(
             check = swap_check(units["templates"].gather(np.flatnonzero(held & ~seen.anomalous)), scorers, seed)
 
     out = _cross_fit(fresh, seen, fold, look, progress)
+    progress("learning from everything")
+    everything = np.ones(units.height, dtype=bool)
+    refitted = {name: seen.fit(detector, everything) for name, detector in fresh().items()}
     normal = ~seen.anomalous
     decision = Decision.fit(
         {name: scores[normal] for name, scores in out.items()},
@@ -183,10 +186,8 @@ def learn(
         clean=clean,
         rule=rule,
         taught={name: out[name][seen.anomalous] for name in taught},
+        boundary={name: b for name, d in refitted.items() if name in taught and (b := d.boundary) is not None},
     )
-    progress("learning from everything")
-    everything = np.ones(units.height, dtype=bool)
-    refitted = {name: seen.fit(detector, everything) for name, detector in fresh().items()}
     return Learned(refitted, decision, out, check, absent)
 
 

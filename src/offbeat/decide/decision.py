@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from offbeat.decide.calibrate import Calibration
-from offbeat.decide.threshold import Knee, Threshold, best_line
+from offbeat.decide.threshold import Knee, Threshold, best_line, f1_at
 
 Floats = NDArray[np.float64]
 
@@ -33,6 +33,8 @@ DISCOUNT: Final = 0.5
 BEYOND: Final = 0.01
 #: The channels that see single changes to a sequence, and their shares of a common budget.
 CHANNELS: Final[Mapping[str, float]] = {"lstm": 0.65, "count-vector": 0.35}
+#: A method's own boundary is kept where its F1 on labelled scores is lower than the best by no more than this.
+NEARLY: Final = 0.01
 #: Where training is declared clean, at most this share of it may be flagged.
 CLEAN_SHARE: Final = 0.005
 
@@ -66,6 +68,7 @@ class Decision:
         clean: bool = False,
         rule: Threshold | None = None,
         taught: Mapping[str, Floats] | None = None,
+        boundary: Mapping[str, float] | None = None,
     ) -> Self:
         """Learn from out-of-fold raw scores by view, each array of shape (n,).
 
@@ -76,6 +79,8 @@ class Decision:
             rule: how to find the threshold on the fused score; None finds a knee on the anchor.
             taught: by each view that learned from labels, the raw out-of-fold scores of the known anomalies. Such a
                 view is the anchor, and its line is where the F1 of these against the others is largest.
+            boundary: by such a view, the raw score above which its method calls a unit anomalous. It is kept where it
+                does nearly as well, for labels seldom come in the proportion in which anomalies do.
         """
         made = cls({view: Calibration.fit(s, weight) for view, s in scores.items()})
         taught = taught or {}
@@ -83,10 +88,10 @@ class Decision:
         knee = Knee(0.0005, CLEAN_SHARE) if clean else Knee()
         surprise = made.calibrations[made.anchor](scores[made.anchor])
         if made.anchor in taught:
-            made.line = best_line(surprise, weight, made.calibrations[made.anchor](taught[made.anchor]))
+            made.line = made._taught_line(surprise, weight, taught[made.anchor], (boundary or {}).get(made.anchor))
         else:
             made.line = knee.fit(surprise, weight)
-        if made.line > surprise.max():
+        if made.line > surprise.max() and made.anchor not in taught:
             # Nothing in training is set apart: the line lies where all that was seen ends.
             made.line = float(np.log(weight.sum() + 1))
         fused = made(scores)
@@ -94,6 +99,18 @@ class Decision:
         made.fused = Calibration.fit(fused, weight)
         made.alert_share = made.share(fused, weight)
         return made
+
+    def _taught_line(self, normal: Floats, weight: Floats, known: Floats, boundary: float | None) -> float:
+        """Return the line of an anchor that learned from labels, from normal surprise and known anomalies' scores."""
+        calibration = self.calibrations[self.anchor]
+        anomalous = calibration(known)
+        best = best_line(normal, weight, anomalous)
+        if boundary is None:
+            return best
+        # A score on the boundary is not above it.
+        own = float(calibration(np.array([boundary]))[0]) * (1 + 1e-9) + 1e-12
+        apart = f1_at(best, normal, weight, anomalous) - f1_at(own, normal, weight, anomalous)
+        return own if apart <= NEARLY else best
 
     def share(self, fused: Floats, weight: Floats | None = None) -> float:
         """Return the share of units at the threshold or above."""

@@ -108,6 +108,12 @@ def best_line(normal: Floats, weight: Floats, anomalous: Floats) -> float:
     return float((values[best] + values[min(best + 1, len(values) - 1)]) / 2)
 
 
+def f1_at(line: float, normal: Floats, weight: Floats, anomalous: Floats) -> float:
+    """Return the F1 of a threshold on labelled scores; arguments as for :func:`best_line`."""
+    true = float((anomalous >= line).sum())
+    return 2 * true / (true + float(weight[normal >= line].sum()) + len(anomalous))
+
+
 def _shares(scores: Floats, weight: Floats) -> tuple[Floats, Floats]:
     """Return distinct scores in descending order, and the share of units at each or higher."""
     values, index = np.unique(scores, return_inverse=True)

@@ -55,6 +55,9 @@ class Detector(ABC):
     supervised: ClassVar[bool] = False
     #: Whether ``fit`` learns from labels where there are any, though it can do without.
     takes_labels: ClassVar[bool] = False
+    #: Of a detector that learned from labels, the score above which its method calls a sequence anomalous, if it has
+    #: such a rule. Where to alarm is for others to decide; this is only said.
+    boundary: ClassVar[float | None] = None
     #: The text of each template by its code, for detectors that read meaning; set before ``fit`` and before scoring by
     #: whoever holds the catalog. Empty where only ids are known: such a detector then learns meaning from company kept.
     texts: Sequence[str] = ()

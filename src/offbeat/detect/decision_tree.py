@@ -9,15 +9,14 @@ import numpy as np
 from offbeat.detect.base import State
 from offbeat.detect.ragged import Floats, Ragged
 from offbeat.detect.trees import Trees
-from offbeat.detect.vectors import ByVector, Columns, labelled_rows
+from offbeat.detect.vectors import NEW, ByVector, Columns, labelled_rows
 
 
 class DecisionTree(ByVector):
     """Score a sequence by the share of known anomalies in the leaf that its counts lead to.
 
     A classification tree (CART) grown by scikit-learn on counts, splitting by Gini impurity, and kept as flat arrays.
-    Labels cannot teach what a template means that no labelled unit held; a unit with one is lifted halfway to 1, so
-    that what looked normal comes to lie on the boundary.
+    Labels cannot teach what a template means that no labelled unit held; among equals a unit with one comes first.
 
     Args:
         depth: at most so many questions; 0 for any number.
@@ -30,6 +29,7 @@ class DecisionTree(ByVector):
     source: ClassVar[str] = "CART, Breiman et al., 1984; on counts as Chen et al., ICAC 2004, and He et al., ISSRE 2016"
     looks_at: ClassVar[str] = "counts by which known anomalies can be told"
     supervised: ClassVar[bool] = True
+    boundary: ClassVar[float | None] = 0.5
     trains_with: ClassVar[tuple[str, ...]] = ("sklearn",)
 
     def __init__(self, depth: int = 0, leaf: int = 1, templates: int = 1000, seed: int = 0) -> None:
@@ -52,7 +52,7 @@ class DecisionTree(ByVector):
 
     def _of_counts(self, counts: Floats) -> Floats:
         p = self.trees_.leaves(counts[:, :-1])[:, 0]
-        return np.where(counts[:, -1] > 0, (1.0 + p) / 2, p)
+        return np.where(counts[:, -1] > 0, p + NEW * (1.0 - p), p)
 
     def state(self) -> State:
         """Return the tree as flat arrays, and the columns it asks about."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from offbeat.detect.base import State
 from offbeat.detect.ragged import Floats, Ints, Ragged
-from offbeat.detect.vectors import ByVector, Columns, distinct_rows, matrix_frame, matrix_of, nearest, thinned
+from offbeat.detect.vectors import NEW, ByVector, Columns, distinct_rows, matrix_frame, matrix_of, nearest, thinned
 from offbeat.errors import OptionError
 
 Bools = NDArray[np.bool_]
@@ -21,8 +21,8 @@ class NearestNeighbour(ByVector):
 
     With labels the score is ``d_normal / (d_normal + d_anomalous)``, from 0 to 1; on a vector that was seen it is the
     share of its units that are anomalous. Above a half the nearest neighbour is an anomaly, which is the paper's rule.
-    Labels cannot teach what a template means that no labelled unit held; a unit with one is lifted halfway to 1, so
-    that what looked normal comes to lie on the boundary. Without labels the score is ``d_normal`` alone.
+    Labels cannot teach what a template means that no labelled unit held; among equals a unit with one comes first.
+    Without labels the score is ``d_normal`` alone, in which new templates count like others.
 
     Args:
         vectors: at most so many distinct vectors of either label are kept, drawn by weight.
@@ -34,6 +34,7 @@ class NearestNeighbour(ByVector):
     source: ClassVar[str] = "LightAD, Yu et al., ICSE 2024: 1-nearest neighbour on distinct count vectors"
     looks_at: ClassVar[str] = "whether the nearest mix of templates is a known anomaly"
     takes_labels: ClassVar[bool] = True
+    boundary: ClassVar[float | None] = 0.5
 
     def __init__(self, vectors: int = 5000, templates: int = 1000, seed: int = 0) -> None:
         self.vectors = vectors
@@ -65,7 +66,7 @@ class NearestNeighbour(ByVector):
         far, other = nearest(known, self.vectors_[odd])
         share = np.where(near == 0, self.share_[normal[place]], self.share_[odd[other]])
         score = np.where(np.minimum(near, far) == 0, share, near / np.maximum(near + far, 1e-300))
-        return near, normal[place], np.where(new > 0, (1.0 + score) / 2, score)
+        return near, normal[place], np.where(new > 0, score + NEW * (1.0 - score), score)
 
     def _with(self, mostly: Bools, partly: Bools) -> Ints:
         return np.flatnonzero(mostly if mostly.any() else partly)

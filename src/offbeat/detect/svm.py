@@ -10,7 +10,7 @@ import polars as pl
 from offbeat.detect.base import State
 from offbeat.detect.kernel import Machine, usual_gamma
 from offbeat.detect.ragged import Floats, Ragged
-from offbeat.detect.vectors import ByVector, Columns, Weighting, labelled_rows, thinned
+from offbeat.detect.vectors import NEW, ByVector, Columns, Weighting, labelled_rows, thinned
 
 
 class SVM(ByVector):
@@ -18,8 +18,8 @@ class SVM(ByVector):
 
     A support vector machine with the radial basis function, trained by scikit-learn on counts weighted by how few units
     hold a template (TF-IDF); the score is its decision function, 0 on the boundary, about 1 where known anomalies
-    begin. Labels cannot teach what a template means that no labelled unit held; a unit with one is lifted by 1, so that
-    what looked normal comes to lie on the boundary.
+    begin. Labels cannot teach what a template means that no labelled unit held; among equals a unit with one comes
+    first.
 
     Args:
         penalty: C of the paper: what a unit on the wrong side costs; 100 as in loglizer.
@@ -34,6 +34,7 @@ class SVM(ByVector):
     source: ClassVar[str] = "Cortes and Vapnik, Machine Learning 1995; TF-IDF as loglizer, He et al., ISSRE 2016"
     looks_at: ClassVar[str] = "mixes of templates like those of known anomalies"
     supervised: ClassVar[bool] = True
+    boundary: ClassVar[float | None] = 0.0
     trains_with: ClassVar[tuple[str, ...]] = ("sklearn",)
 
     def __init__(
@@ -60,7 +61,7 @@ class SVM(ByVector):
         return self.weighting_(counts)[:, :-1]
 
     def _of_counts(self, counts: Floats) -> Floats:
-        return self.machine_.decision(self._known(counts)) + (counts[:, -1] > 0)
+        return self.machine_.decision(self._known(counts)) + NEW * (counts[:, -1] > 0)
 
     def state(self) -> State:
         """Return the support vectors, their coefficients, and how counts are weighted."""

@@ -15,6 +15,9 @@ from offbeat.detect.ragged import Floats, Ints, Ragged, segment_argmax
 
 #: Rows made dense at a time, to bound memory.
 BLOCK: Final = 4096
+#: Labels cannot teach what a template means that no labelled unit held. Among units that a supervised detector judges
+#: alike, one with such a template comes first, by this much; whether what is new is an alarm is for other views to say.
+NEW: Final = 0.01
 
 
 def representatives(data: Ragged, most: int, seed: int) -> tuple[Ragged, Ints]:
