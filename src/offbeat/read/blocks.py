@@ -15,7 +15,7 @@ from offbeat.read.streams import Utf8
 SIZE: Final = 6 << 20
 MAX_LINES: Final = 262_144
 #: Longer lines are cut while they stream in, so that one endless line cannot fill the memory; longer events too.
-LINE_CAP: Final = 16 << 20
+LINE_CAP: Final = 32 << 20
 KEPT_OF_LONG: Final = 64 * 1024
 _WINDOWS: Final = (64 << 10, 1 << 20)
 _FIRST: Final = 256 * 1024  # a small first block shows first results soon

@@ -172,7 +172,9 @@ class Logs:
         summary.skipped += parsed.skipped
         summary.repaired += parsed.repaired
         summary.unplaced += parsed.unplaced
-        if parsed.frame.height or parsed.events:
+        if parsed.frame.height > cutting.MAX_LINES:  # one line may hold any number of records
+            yield from parsed.frame.iter_slices(cutting.MAX_LINES)
+        elif parsed.frame.height or parsed.events:
             yield parsed.frame
 
     def _ordered(self, want: layout.Want, pool: ThreadPoolExecutor) -> Iterator[pl.DataFrame]:

@@ -17,6 +17,7 @@ from offbeat.read.layout import HEADER, JOINED, PARTIAL, TextLayout, Want
 from offbeat.read.layouts import Layout
 from offbeat.read.sniff import CONTINUATION, Plan
 from offbeat.read.summary import BLANK
+from offbeat.read.unfold import unfold
 
 HEADER_LINES: Final = "header lines"
 NO_FORMAT: Final = "no known format"
@@ -66,19 +67,24 @@ def parse_block(
         done.repaired[ENDLESS] += 1
     if mask is not None:
         lines = mask(lines)
+    folded = unfold(lines) if plan.context.folded else None
+    if folded:
+        lines = folded[0]
     placed = place(lines, plan, want, done)
     if "timestamp" in want and plan.layout is not None and plan.layout.timed:
         lost = int((placed["placed"] & placed["timestamp"].is_null()).sum())
         if lost:
             done.repaired[BAD_TIME] += lost
-    frame = placed.with_columns(
-        pl.int_range(block.line, block.line + len(lines), dtype=pl.UInt32, eager=True).alias("line")
-    )
+    row = pl.int_range(len(lines), dtype=pl.UInt32, eager=True) if folded is None else folded[1]
+    frame = placed.with_columns((row + block.line).cast(pl.UInt32).alias("line"))
     if hashed:
         frame = frame.with_columns(lines.hash(7).alias("hash"))
     if "message" in want and _whole(plan):
         frame = frame.with_columns(text_lines.shorten(frame["message"], done.repaired).alias("message"))
     done.frame = _events(frame, lines, want, done)
+    if folded:  # all but the first event of a line cover none
+        again = ~pl.col("line").is_first_distinct()
+        done.frame = done.frame.with_columns(pl.when(again).then(0).otherwise("span").cast(pl.UInt32).alias("span"))
     return done
 
 

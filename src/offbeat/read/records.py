@@ -67,6 +67,7 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
             "service",
             "serviceName",
             "service_name",
+            "eventSource",
             "SourceName",
             "Provider_Name",
             "kubernetes.pod_name",

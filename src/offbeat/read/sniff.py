@@ -25,6 +25,7 @@ from offbeat.read.json_records import JsonLines, in_pieces, indent_of
 from offbeat.read.layout import Context, TextLayout, Want
 from offbeat.read.layouts import BY_LINE, LAYOUTS, PLAIN, Layout
 from offbeat.read.named_values import header_of
+from offbeat.read.unfold import unfold
 
 SAMPLE_LINES: Final = 1000
 #: What follows an event on lines of its own: indented text, stack traces, closing brackets.
@@ -104,6 +105,8 @@ def make_plan(source: Source, layout: Layout | None = None, *, zone: str = "UTC"
         return None
     streams.check_text(data, source.shown)
     sample = _sample(data)
+    if folded := unfold(sample.head(SAMPLE_LINES)):
+        sample = folded[0].head(SAMPLE_LINES)
     counts = _assign(sample) if layout is None and not plain else Counter[str]()
     chosen = layout
     if layout is None and counts:
@@ -111,7 +114,7 @@ def make_plan(source: Source, layout: Layout | None = None, *, zone: str = "UTC"
         events = int((~sample.str.contains(CONTINUATION)).sum())
         enough = 0.5 if name in _WEAK else 0.02
         chosen = LAYOUTS[name] if hits >= max(1, enough * events) else None
-    context = _context(source, sample, chosen, zone)
+    context = replace(_context(source, sample, chosen, zone), folded=folded is not None)
     others = () if plain else _others(counts, chosen)
     if isinstance(chosen, TextLayout) and chosen.timed and (shape := stamps.shape_of(_stamps_of(chosen, sample))):
         others = (chosen, *others)

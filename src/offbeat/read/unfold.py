@@ -1,0 +1,81 @@
+"""JSON that holds all its records on one line: an array of them, or one under a single name, as of CloudTrail.
+
+Each record becomes a line of its own before anything else looks at the lines, and keeps the number of the line it
+stands on.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import orjson
+import polars as pl
+
+from offbeat.read.records import NAMES
+
+#: Names of the list in exports of CloudTrail, Azure, CloudWatch and others.
+_NAMES: Final = "Records|records|Events|events|logEvents|logs|entries|items|results|value|data"
+#: A record with one of these is an event itself, whatever list it holds.
+_OWN: Final = frozenset({*NAMES["time"], *NAMES["message"]})
+_FOLDED: Final = rf'^\s*(?:\{{\s*"(?:{_NAMES})"\s*:\s*)?\[\s*\{{'
+_BEGIN: Final = re.compile(_FOLDED)
+_APART: Final[dict[str, Any]] = {"row": pl.UInt32, "line": pl.List(pl.String)}
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]')
+
+
+def unfold(lines: pl.Series) -> tuple[pl.Series, pl.Series] | None:
+    """Put each record on a line of its own.
+
+    Args:
+        lines: String, shape (n,).
+
+    Returns:
+        The lines, shape (m,), and for each the position of the one it stood on (UInt32); None where no line holds
+        several.
+    """
+    rows = lines.str.contains(_FOLDED).arg_true()
+    if rows.is_empty():
+        return None
+    whole = lines.to_frame("line").with_row_index("row")
+    apart = [pl.DataFrame({"row": [row], "line": [records(lines[row])]}, schema=_APART) for row in rows]
+    folded = pl.concat(apart).explode("line")
+    rest = whole.filter(~pl.col("row").is_in(rows.implode())).cast({"row": pl.UInt32})
+    both = pl.concat([rest, folded.select("row", "line")[rest.columns]]).sort("row", maintain_order=True)
+    return both["line"], both["row"]
+
+
+def records(text: str) -> list[str]:
+    """The records of an array as JSON; of one that is cut off the whole ones, and what is left."""
+    try:
+        value: Any = orjson.loads(text)
+    except ValueError:
+        return _cut_off(text)
+    if isinstance(value, dict):
+        if any(name in _OWN for name in value):
+            return [text]
+        value = next(item for item in value.values() if isinstance(item, list))
+    if not all(isinstance(item, dict) for item in value):
+        return [text]
+    return [orjson.dumps(item).decode() for item in value]
+
+
+def _cut_off(text: str) -> list[str]:
+    begin = _BEGIN.match(text)
+    assert begin is not None  # noqa: S101 - only such lines are asked for
+    found: list[str] = []
+    depth, start, done = 0, begin.end() - 1, begin.end() - 1
+    for token in _TOKEN.finditer(text, start):
+        mark = token[0]
+        if mark in "{[":
+            start = token.start() if depth == 0 else start
+            depth += 1
+        elif mark in "}]":
+            depth -= 1
+            if depth < 0:
+                break
+            if depth == 0:
+                done = token.end()
+                found.append(text[start:done])
+    rest = text[done:].strip(" ,\t")
+    return [*found, *([rest] if rest else [])] or [text]
