@@ -32,9 +32,10 @@ BURSTS: Final = {
 #: Pauses that end a run, in microseconds: brute force takes minutes, a patient scanner hours.
 PAUSES: Final = (600_000_000, 21_600_000_000)
 #: So many new runs are merged at a time, at least.
-_WAITING: Final = 50_000
-#: Rows kept, at most (about 150 bytes each).
-_MOST_RUNS: Final = 300_000
+_WAITING: Final = 20_000
+#: Rows kept, at most (about 150 bytes each). The shortest are forgotten first, which leaves the tail as it was: fewer
+#: runs, but from a higher quantile on.
+_MOST_RUNS: Final = 60_000
 #: Shorter runs are never bursts.
 _LEAST: Final = 10
 #: Places of a run that are kept from its start.

@@ -13,7 +13,7 @@ from offbeat.schema import SEQUENCES, TIME, owned
 POSITION_BITS: Final = 40
 #: With an idle limit, sessions that are idle are given out whenever so many events wait, or half as many again as were
 #: left the last time: often enough to bound memory, seldom enough to cost little.
-_FLUSH_EVENTS: Final = 300_000
+_FLUSH_EVENTS: Final = 150_000
 
 #: Orders of units: by start, then by first event; or by first event alone.
 BY_TIME: Final = ("start", "order")
