@@ -9,7 +9,7 @@ import polars as pl
 #: Parameters that make a network learn in a moment; which detector has which does not matter.
 QUICK = {"epochs": 12, "hidden": 16, "embedding": 8}
 #: The same for networks that have further layers; a pipeline takes only parameters that its views have.
-SMALL = QUICK | {"top": 8, "batch": 16, "learning_rate": 0.01}
+SMALL = QUICK | {"top": 8, "layers": 1, "batch": 16, "learning_rate": 0.01}
 
 _USUAL = (
     ("INFO", "received order {key} with {n} items"),

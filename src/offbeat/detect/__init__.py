@@ -11,6 +11,7 @@ from offbeat.detect.end import End
 from offbeat.detect.invariants import Invariants
 from offbeat.detect.isolation_forest import IsolationForest
 from offbeat.detect.length import Length
+from offbeat.detect.logbert import LogBERT
 from offbeat.detect.logrobust import LogRobust
 from offbeat.detect.lstm import LSTM
 from offbeat.detect.lstm_classifier import LSTMClassifier
@@ -55,6 +56,7 @@ DETECTORS: dict[str, type[Detector]] = {
         LSTMClassifier,
         CNN,
         LogRobust,
+        LogBERT,
     )
 }
 
@@ -75,6 +77,7 @@ __all__ = [
     "IsolationForest",
     "LSTMClassifier",
     "Length",
+    "LogBERT",
     "LogRobust",
     "MovingAverage",
     "NGram",

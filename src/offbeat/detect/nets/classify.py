@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from offbeat.detect.nets.sampling import draw
 from offbeat.detect.nets.trainer import Batch, Limits, Progress, hold_back, train
 from offbeat.detect.padded import Vocabulary, groups, pad
 from offbeat.detect.ragged import Floats, Ints, Ragged
 
-#: A pass has at least so many steps, of batches out of pools of so many.
-_STEPS, _POOL = 16, 8
 #: Events a batch is padded to at most.
 _EVENTS = 16_384
 
@@ -74,7 +73,7 @@ def fit(
     learn, check = _split(lesson, np.stack([normal, anomalous]), limits.validation, rng)
     return train(
         net,
-        lambda rng: _every(data, learn, lesson.room) if rng is None else _drawn(data, learn, batch, lesson.room, rng),
+        lambda rng: _drawn(data, learn, batch, lesson.room, rng) if rng else _every(data, learn, lesson.room),
         lambda _: _every(data, check, lesson.room),
         _loss,
         limits,
@@ -85,24 +84,8 @@ def fit(
 
 
 def _drawn(data: Ragged, weight: Floats, size: int, room: int, rng: np.random.Generator) -> Iterator[Batch]:
-    """Draw a pass' batches with replacement by weight, from pools in which lengths are alike.
-
-    Drawing rather than weighing, for a step whose weights are skewed is cut short by the clipping of gradients. What
-    is drawn twice into a batch is computed once.
-    """
-    n = weight.shape[1]
-    draws = max(int((weight > 0).sum()), _STEPS * size)
-    drawn = rng.choice(weight.size, size=draws, p=(weight / weight.sum()).ravel())
-    for start in range(0, draws, _POOL * size):
-        pool = drawn[start : start + _POOL * size]
-        pool = pool[np.argsort(data.lengths[pool % n], kind="stable")]
-        cuts = np.arange(size, len(pool), size)
-        for some in rng.permutation(len(cuts) + 1):
-            kinds, count = np.unique(np.split(pool, cuts)[some], return_counts=True)
-            which, index = np.unique(kinds % n, return_inverse=True)
-            of = np.zeros((2, len(which)))
-            of[kinds // n, index] = count
-            yield _batch(data, which, of, room)
+    for which, count in draw(data.lengths, weight, size, rng):
+        yield _batch(data, which, count, room)
 
 
 def _every(data: Ragged, weight: Floats, room: int) -> Iterator[Batch]:
