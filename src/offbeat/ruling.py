@@ -107,7 +107,7 @@ class Example:
     Attributes:
         name: in a few words.
         lines: of a log.
-        matched: how often the outermost rule of the file must match.
+        matched: how often the last rule of the file must match.
         format: of the log; found from the lines unless given.
         where: ``path:line``.
     """
@@ -158,18 +158,17 @@ def _example(item: Any, where: str) -> Example:
     return Example(str(item.get("name") or where), lines, item["matched"], item.get("format"), where)
 
 
-def outermost(rules: RuleSet) -> int:
-    """Return the place of the last rule of a file that no other one counts: what its examples are about."""
-    engine = Engine(rules.documents)
-    keys = [key for key, d in enumerate(rules.documents) if d in rules.rules and key not in engine.silent]
-    return keys[-1] if keys else 0
+def outermost(rules: RuleSet, file: Path) -> int:
+    """Return the place of the last rule of a file: what its examples are about."""
+    here = [key for key, d in enumerate(rules.documents) if d in rules.rules and d.where.startswith(f"{file}:")]
+    return here[-1] if here else 0
 
 
-def run_examples(rules: RuleSet, examples: Sequence[Example]) -> Iterator[tuple[Example, Tested]]:
-    """Run the outermost rule of a file over each of its examples."""
+def run_examples(rules: RuleSet, file: Path, examples: Sequence[Example]) -> Iterator[tuple[Example, Tested]]:
+    """Run the last rule of a file over each of its examples."""
     for example in examples:
         logs = open_logs(Lines(list(example.lines)), format=example.format)
-        about = outermost(rules)
+        about = outermost(rules, file)
         yield example, next(t for t in run_rules(rules, logs, explain=True) if t.key == about)
 
 

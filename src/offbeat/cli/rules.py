@@ -170,9 +170,10 @@ def _examples(path: Path, json: bool, given: Mapping[str, Sequence[str]]) -> int
             raise OptionError("holds no examples", where=str(path), hint=f"they are in files that end in {EXAMPLES}")
     failed = 0
     for file in files:
-        rules = load([file.with_name(file.name.removesuffix(EXAMPLES) + ".yml")], given)
+        rule = file.with_name(file.name.removesuffix(EXAMPLES) + ".yml")
+        rules = load([rule], given)
         _say_refused(rules.refused)
-        for example, tested in run_examples(rules, read_examples(file)):
+        for example, tested in run_examples(rules, rule, read_examples(file)):
             good = tested.matched == example.matched
             failed += not good
             if json:

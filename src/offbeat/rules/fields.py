@@ -70,6 +70,7 @@ SAID: Final[Mapping[str, tuple[str, ...]]] = {
     "src_ip": (
         rf"(?:from|rhost=|client[ =:]+|addr=|\bIP[ =:]+)\s*\[?{_ADDRESS}(?:[\s,;:)\]]|$)",
         rf"(?:^|[\s\[(=]){_ADDRESS}(?:[\s,;:)\]]|$)",
+        r"\brhost=([A-Za-z0-9][A-Za-z0-9.-]*)",
     ),
     "user": (
         rf"(?:[Ii]nvalid user|[Ii]llegal user|(?:password|publickey|keyboard-interactive/pam|none) for user"
@@ -79,6 +80,10 @@ SAID: Final[Mapping[str, tuple[str, ...]]] = {
         rf"^\s*{_NAME} : (?:.*; )?(?:TTY=|PWD=|USER=|[0-9]+ incorrect|user NOT|command not)",
         rf"\b(?:new user: name|new account: account|user|USER|acct|name)=\"?{_NAME}",
         rf"\b(?:[Uu]ser|account) '?{_NAME}",
+    ),
+    "unit": (
+        r"([A-Za-z0-9@_.:\\-]+\.service)\b",
+        r"\b(?:container|pod|deployment|program|process)[ =:]+\"?([A-Za-z0-9][A-Za-z0-9_./-]*)",
     ),
     "commandline": (r"(?:^| ; )COMMAND=(.+)$",),
     "image": (r"(?:^| ; )COMMAND=([^ ]+)",),

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from offbeat.errors import InputError
-from offbeat.rules.engine import usable
+from offbeat.rules.engine import index_of, usable
 from offbeat.rules.match import applies
-from offbeat.rules.rule import Correlation, Document, Filter, Rule, RuleError, from_dict, to_dict, with_where
+from offbeat.rules.rule import Correlation, Document, Filter, Rule, RuleError, from_dict, keys, to_dict, with_where
 
 #: Changes with what compiling makes of the same text.
 VERSION: Final = 1
@@ -74,8 +74,30 @@ def load(paths: Sequence[str | Path], placeholders: Mapping[str, Sequence[str]] 
                 refused.append(item)
             else:
                 documents.append(item)
+    documents += _beside([Path(path) for path in paths], documents, placeholders or {})
     kept, missing = usable(documents)
     return RuleSet(tuple(kept), (*refused, *missing), tuple(_notes(kept)), len(files))
+
+
+def _beside(
+    paths: Sequence[Path], documents: Sequence[Document], placeholders: Mapping[str, Sequence[str]]
+) -> list[Document]:
+    """Return the rules that correlations refer to and that stand in other files beside theirs."""
+    index = index_of(documents)
+    missing = {ref for d in documents if isinstance(d, Correlation) for ref in d.rules if ref not in index}
+    if not missing:
+        return []
+    known = {d.where for d in documents}
+    folders = dict.fromkeys(path.parent for path in paths if path.is_file())
+    files = [f for folder in folders for f in sorted(folder.iterdir()) if f.suffix in SUFFIXES]
+    items = [i for f in files if not f.name.endswith(EXAMPLES) for i in _compiled(f, placeholders)]
+    others = [d for d in items if not isinstance(d, RuleError) and not isinstance(d, Filter) and d.where not in known]
+    found: list[Document] = []
+    while missing:
+        more = [d for d in others if d not in found and any(key in missing for key in keys(d))]
+        found += more
+        missing = {ref for d in more if isinstance(d, Correlation) for ref in d.rules}
+    return found
 
 
 def load_pack() -> RuleSet:
