@@ -211,6 +211,13 @@ class Frame:
             if series.null_count() < len(series)
         }
 
+    @cached_property
+    def values(self) -> tuple[pl.Series, NDArray[np.uint32], Rows]:
+        """The values of all records as texts, each once; of each value in each record which it is, and the row."""
+        texts, rows = record_values(self.events["fields"])
+        whole = Column(texts)
+        return whole.distinct, whole.codes, rows
+
     def whole(self, rows: Rows) -> pl.Series:
         """Return the text of some events as keywords see it, one line a column, JSON unescaped."""
         import orjson

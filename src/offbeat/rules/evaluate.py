@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from offbeat.rules.columns import Bits, Column, Frame, Rows, escaped, fold, folded, record_values
+from offbeat.rules.columns import Bits, Column, Frame, Rows, escaped, fold, folded
 from offbeat.rules.expr import COMPARISONS, MANY, PARTS, REFERENCES, All, Expr, Glob, Match, Not, Some, Value
 
 
@@ -214,7 +214,7 @@ def _keyword(leaf: Match, frame: Frame) -> Mask:
     if leaf.op == "any":
         return ALL if n else NONE
     if leaf.op == "regex":
-        return _any_column([_searched(leaf, name, c) for name, c in columns.items()], n)
+        return _any_column([_searched(leaf, name, c, frame) for name, c in columns.items()], n)
     found = NONE
     for value in leaf.values:
         glob: Glob = value if isinstance(value, tuple) else (MANY, str(value), MANY)
@@ -231,14 +231,16 @@ def _keyword(leaf: Match, frame: Frame) -> Mask:
     return found
 
 
-def _searched(leaf: Match, name: str, column: Column) -> Mask:
+def _searched(leaf: Match, name: str, column: Column, frame: Frame) -> Mask:
     """Search one column by expressions; of records each value, as it is without JSON around it."""
     if name != "fields":
         return Mask.of(column, column.bits(_places(leaf, column)))
-    texts, rows = record_values(column.series)
-    bits = np.zeros(len(column), dtype=np.bool_)
+    texts, codes, rows = frame.values
+    fits = np.zeros(len(texts), dtype=np.bool_)
     for pattern in leaf.values:
-        bits[rows[_where(texts.str.contains(str(pattern)))]] = True
+        fits[_where(texts.str.contains(str(pattern)))] = True
+    bits = np.zeros(len(column), dtype=np.bool_)
+    bits[rows[fits[codes]]] = True
     return Mask.of(None, bits)
 
 

@@ -120,19 +120,25 @@ def unpacked(events: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     if "fields" not in events.columns or not missing:
         return events
     lower = {name.lower(): name for name in reversed(missing)}
+    exact = set(missing)
     columns: dict[str, list[Any]] = {}
-    known: dict[str, str | None] = {}
+    # Records of a log have few sets of keys; which of them are wanted is found out once for each.
+    kinds: dict[tuple[str, ...], list[tuple[str, list[Any]]]] = {}
     for row, text in enumerate(events["fields"].to_list()):
         if text is None:
             continue
-        for key, value in orjson.loads(text).items():
-            if key not in known:
-                known[key] = key if key in lower.values() else lower.get(key.replace(" ", "").lower())
-            name = known[key]
-            if name is None or value is None:
-                continue
-            column = columns.setdefault(name, [None] * events.height)
-            if column[row] is None or key == name:
+        record = orjson.loads(text)
+        kind = tuple(record)
+        if kind not in kinds:
+            chosen = {}
+            for key in kind:
+                name = key if key in exact else lower.get(key.replace(" ", "").lower())
+                if name is not None and (key == name or name not in chosen):
+                    chosen[name] = key
+            kinds[kind] = [(key, columns.setdefault(n, [None] * events.height)) for n, key in chosen.items()]
+        for key, column in kinds[kind]:
+            value = record[key]
+            if value is not None:
                 column[row] = value if isinstance(value, str) else orjson.dumps(value).decode()
     return events.with_columns(pl.Series(f"fields.{name}", v, dtype=pl.String) for name, v in columns.items())
 
