@@ -37,6 +37,8 @@ DEFAULT = (
 #: Below this many units no share can be told from another.
 LEAST_UNITS = 20
 _FOLDS = 3
+#: Frequent sequences kept for explanations: so many, of at most so many events.
+_USUAL, _USUAL_LENGTH = 2_000, 300
 
 
 @dataclass
@@ -49,6 +51,7 @@ class Learned:
         out_of_fold: raw scores of the training units by view, each by models that did not see the unit, shape (n,).
         order_check: by view, the recall of swapped neighbours at 2 % false positives; None where it cannot be said.
         absent: views left out, and what they lack.
+        usual: the most frequent sequences, ``templates`` and ``weight``, to compare with in explanations.
     """
 
     views: dict[str, Detector]
@@ -56,6 +59,7 @@ class Learned:
     out_of_fold: dict[str, Floats] = field(default_factory=dict)
     order_check: dict[str, float] | None = None
     absent: dict[str, str] = field(default_factory=dict)
+    usual: pl.DataFrame | None = None
 
 
 def make_views(names: Sequence[str], params: Mapping[str, Any], seed: int) -> dict[str, Detector]:
@@ -188,7 +192,7 @@ def learn(
         taught={name: out[name][seen.anomalous] for name in taught},
         boundary={name: b for name, d in refitted.items() if name in taught and (b := d.boundary) is not None},
     )
-    return Learned(refitted, decision, out, check, absent)
+    return Learned(refitted, decision, out, check, absent, seen.most_frequent())
 
 
 def _cross_fit(
@@ -255,6 +259,13 @@ class _Distinct:
             label = np.repeat([False, True], [part.height for part in parts])
             return detector.fit(pl.concat(parts), pl.Series("label", label))
         return detector.fit(self._weighed(detector, rows & ~self.anomalous))
+
+    def most_frequent(self) -> pl.DataFrame:
+        """Return the distinct sequences that most normal units have, not too long, with their ``weight``."""
+        weight = np.bincount(self.index, weights=self.data.weight * ~self.anomalous, minlength=len(self.first))
+        found = self.sequences.with_columns(weight=pl.Series(weight, dtype=pl.Float64), first=pl.Series(self.first))
+        short = found.filter((pl.col("weight") > 0) & (pl.col("templates").list.len() <= _USUAL_LENGTH))
+        return short.sort("weight", "first", descending=[True, False]).head(_USUAL).drop("first")
 
     def _weighed(self, detector: Detector, rows: Bools) -> pl.DataFrame:
         if detector.read_from(self.units):

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import polars as pl
 
-from offbeat import bundle
+from offbeat import bundle, saving
 from offbeat.codes import Ids, Sources
-from offbeat.decide import Decision, Drift, Threshold, check_drift, parse_threshold
-from offbeat.detect import DETECTORS, Detector, State
+from offbeat.decide import Drift, Threshold, check_drift, parse_threshold
+from offbeat.detect import Detector
 from offbeat.detect.bursts import Bursts
 from offbeat.errors import InputError, ModelError, OffbeatError
 from offbeat.group.sessions import POSITION_BITS
@@ -275,35 +273,7 @@ class Pipeline:
 
     def save(self, path: str | Path) -> None:
         """Write the model to a folder, in one step; see ``bundle.write``."""
-        learned, catalog = self.fitted, self.catalog
-        frames = {f"decision-{name}": frame for name, frame in learned.decision.frames().items()}
-        onnx: dict[str, bytes] = {}
-        views = {}
-        for name, detector in learned.views.items():
-            state = detector.state()
-            views[name] = {"params": detector.get_params(), "state": state.values, "class": name}
-            frames |= {f"{name}-{k}": v for k, v in state.frames.items()}
-            onnx |= {f"{name}-{k}.onnx": v for k, v in state.onnx.items()}
-        if isinstance(catalog, Ids):
-            frames["ids"] = pl.DataFrame({"id": catalog.texts[: catalog.known]})
-        elif catalog is not None:
-            frames |= {f"catalog-{k}": v for k, v in catalog.to_frames().items()}
-        if self.bursts is not None:
-            frames["bursts"] = self.bursts.to_frame()
-        values = {
-            "options": asdict(self.options),
-            "clean": self.clean,
-            "threshold": self.threshold,
-            "seed": self.seed,
-            "views": views,
-            "order": list(learned.views),
-            "decision": learned.decision.values(),
-            "grouping": self.grouping.as_dict() if self.grouping else None,
-            "sources": self.sources.names[1:],
-            "masked": _fingerprint(self.mask_key),
-            "summary": self.summary,
-        }
-        bundle.write(path, values, frames, onnx)
+        bundle.write(path, *saving.contents(self))
 
     @classmethod
     def load(cls, path: str | Path, *, mask_key: bytes | None = None, progress: Progress | None = None) -> Self:
@@ -313,50 +283,18 @@ class Pipeline:
             ModelError: it is absent, damaged, changed, of another version, or needs a mask key.
         """
         values, frames, others, digest = bundle.read(path)
+        o, views = values.get("options", {}), values.get("views", {})
         try:
-            made = cls._restored(values, frames, others, str(path), mask_key)
+            saving.check_key(values["masked"], mask_key, str(path))
+            made = cls(**o, detectors=values["order"], clean=values["clean"], threshold=values["threshold"])
+            made.params = {f"{name}.{k}": v for name in values["order"] for k, v in views[name]["params"].items()}
+            saving.restore(made, values, frames, others)
         except (KeyError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError):
             hint = "learn it again with this offbeat"
             raise ModelError("holds something else than this offbeat writes", where=str(path), hint=hint) from None
+        made.mask_key = mask_key
         made.hash = digest
         made.progress = progress or made.progress
-        return made
-
-    @classmethod
-    def _restored(
-        cls,
-        values: Mapping[str, Any],
-        frames: Mapping[str, pl.DataFrame],
-        others: Mapping[str, bytes],
-        path: str,
-        mask_key: bytes | None,
-    ) -> Self:
-        onnx = {name.removesuffix(".onnx"): data for name, data in others.items()}
-        if values["masked"] and mask_key is None:
-            raise ModelError("was learned from masked text", where=path, hint="give --mask")
-        if values["masked"] != _fingerprint(mask_key):
-            said = "with another key" if values["masked"] else "from text that was not masked"
-            raise ModelError(f"was learned {said}", where=path, hint="the same text must give the same hashes")
-        views = values["views"]
-        o = values["options"]
-        made = cls(**o, detectors=values["order"], clean=values["clean"], threshold=values["threshold"])
-        made.seed, made.mask_key, made.summary = values["seed"], mask_key, values["summary"]
-        made.params = {f"{name}.{k}": v for name in values["order"] for k, v in views[name]["params"].items()}
-        made.grouping = Grouping.from_dict(values["grouping"])
-        made.sources = Sources(values["sources"])
-        if "ids" in frames:
-            made.catalog = Ids(frames["ids"]["id"].to_list())
-        else:
-            made.catalog = Catalog.from_frames(_named(frames, "catalog"))
-        if "bursts" in frames:
-            made.bursts = Bursts.restore(frames["bursts"])
-        detectors: dict[str, Detector] = {}
-        for name in values["order"]:
-            state = State(views[name]["state"], _named(frames, name), _named(onnx, name))
-            detectors[name] = DETECTORS[name](**views[name]["params"]).restore(state)
-        made.learned = Learned(detectors, Decision.restore(values["decision"], _named(frames, "decision")))
-        made.learned.order_check = values["summary"]["order_check"]
-        made.learned.absent = values["summary"]["absent"]
         return made
 
 
@@ -381,17 +319,6 @@ def _known_keys(labels: Labels, units: pl.DataFrame) -> None:
         return
     example = f"{labels.by_key['key'][0]!r} for example; the units are called {units['key'][0]!r} and so on"
     raise InputError(f"none of its keys is a unit's: {example}", where=str(labels.path))
-
-
-def _fingerprint(mask_key: bytes | None) -> str | None:
-    """Return what tells a mask key from another without giving it away."""
-    if mask_key is None:
-        return None
-    return hashlib.blake2s(b"offbeat mask key", key=hashlib.blake2s(mask_key).digest()).hexdigest()
-
-
-def _named(things: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    return {k.removeprefix(prefix + "-"): v for k, v in things.items() if k.startswith(prefix + "-")}
 
 
 def _strangest(units: pl.DataFrame) -> pl.DataFrame:
