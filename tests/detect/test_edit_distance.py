@@ -72,3 +72,12 @@ def test_of_many_sequences_a_sample_is_kept():
     assert learned.anomaly_score(frame([[0, 1, 2]]))[0] == 0
     assert (learned.anomaly_score(frame(lists[300:])).to_numpy() == 0).sum() < 20
     assert np.isclose(learned.kept_.weight.sum(), 500)
+
+
+def test_with_few_candidates_it_is_an_upper_bound():
+    """Where fewer sequences are measured than there are, the distance is that to the nearest of those."""
+    rng = random.Random(5)
+    usual, asked = ([[rng.randrange(9) for _ in range(12)] for _ in range(60)] for _ in range(2))
+    exact, bound = (EditDistance(candidates=n).fit(frame(usual)).anomaly_score(frame(asked)) for n in (60, 1))
+    assert (bound >= exact).all()
+    assert (bound > exact).any()

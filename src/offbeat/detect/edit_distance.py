@@ -24,11 +24,13 @@ class EditDistance(Detector):
     """Score a sequence by its edit distance to the nearest one of training, divided by the longer one's length.
 
     The Levenshtein distance counts events added, removed or replaced. It is computed bit by bit (Hyyrö, 2003, after
-    Myers, 1999), nearest candidates first; how many events two sequences share bounds it from below, which spares the
-    other candidates without changing the result.
+    Myers, 1999). How many events two sequences share bounds it from below, so candidates that share most come first and
+    the search ends when no other can be nearer; where sequences share little it ends after ``candidates``, and the
+    distance is that to the nearest of these.
 
     Args:
         sequences: at most so many distinct training sequences are kept, drawn by weight.
+        candidates: for each sequence so many of those are measured at most.
         events: sequences are compared up to so many events.
         seed: of the draw.
     """
@@ -37,8 +39,9 @@ class EditDistance(Detector):
     source: ClassVar[str] = "Levenshtein, 1966; as a log detector Landauer et al., FSE 2024"
     looks_at: ClassVar[str] = "how far the sequence is from the nearest usual one"
 
-    def __init__(self, sequences: int = 2000, events: int = 256, seed: int = 0) -> None:
+    def __init__(self, sequences: int = 2000, candidates: int = 252, events: int = 256, seed: int = 0) -> None:
         self.sequences = sequences
+        self.candidates = candidates
         self.events = events
         self.seed = seed
 
@@ -97,14 +100,15 @@ class EditDistance(Detector):
         counts = self._counts(block)
         shared = np.zeros((len(block), len(own)), dtype=np.int32)
         for column in np.flatnonzero(counts.any(axis=0)):
-            shared += np.minimum.outer(counts[:, column], own[:, column])
+            here, there = np.flatnonzero(counts[:, column]), np.flatnonzero(own[:, column])
+            shared[here[:, None], there] += np.minimum.outer(counts[here, column], own[there, column])
         longer = np.maximum(np.maximum.outer(block.lengths, self.kept_.lengths), 1)
         bound = 1.0 - shared / longer
         order = np.argsort(bound, axis=1, kind="stable")
         each = np.arange(len(block))
         best, place = np.full(len(block), np.inf), order[:, 0].copy()
         done, step = 0, _FIRST
-        while done < len(own):
+        while done < min(len(own), self.candidates):
             # Candidates come in the order of their bounds: one that cannot be nearer ends the search of its row.
             rows = np.flatnonzero(bound[each, order[:, done]] < best)
             if not len(rows):
