@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +55,7 @@ class Learned:
         order_check: by view, the recall of swapped neighbours at 2 % false positives; None where it cannot be said.
         absent: views left out, and what they lack.
         usual: the most frequent sequences, ``templates`` and ``weight``, to compare with in explanations.
+        seconds: CPU time that fitting each view and scoring out of fold took.
     """
 
     views: dict[str, Detector]
@@ -60,6 +64,7 @@ class Learned:
     order_check: dict[str, float] | None = None
     absent: dict[str, str] = field(default_factory=dict)
     usual: pl.DataFrame | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def make_views(names: Sequence[str], params: Mapping[str, Any], seed: int) -> dict[str, Detector]:
@@ -119,6 +124,7 @@ def learn(
     seed: int,
     anomalous: Bools | None = None,
     texts: Sequence[str] = (),
+    folds: int = _FOLDS,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Learned:
     """Learn from units: fit each view without a third of them and score that third; decide; refit on everything.
@@ -135,6 +141,8 @@ def learn(
         seed: of the folds.
         anomalous: true for a known anomaly, shape (n,); None where there are no labels.
         texts: of the templates by code, where there are texts.
+        folds: thirds that are held out in turn; with fewer than three, calibration has only these to go by, and units
+            of the others have no raw score out of fold.
         progress: called with a few words.
 
     Raises:
@@ -179,20 +187,20 @@ def learn(
             scorers["ngram"] = seen.fit(DETECTORS["ngram"](), ~held).anomaly_score
             check = swap_check(units["templates"].gather(np.flatnonzero(held & ~seen.anomalous)), scorers, seed)
 
-    out = _cross_fit(fresh, seen, fold, look, progress)
+    out = _cross_fit(fresh, seen, fold, look, progress, folds)
     progress("learning from everything")
     everything = np.ones(units.height, dtype=bool)
     refitted = {name: seen.fit(detector, everything) for name, detector in fresh().items()}
-    normal = ~seen.anomalous
+    normal, known = ~seen.anomalous & (fold < folds), seen.anomalous & (fold < folds)
     decision = Decision.fit(
         {name: scores[normal] for name, scores in out.items()},
         seen.data.weight[normal],
         clean=clean,
         rule=rule,
-        taught={name: out[name][seen.anomalous] for name in taught},
+        taught={name: out[name][known] for name in taught},
         boundary={name: b for name, d in refitted.items() if name in taught and (b := d.boundary) is not None},
     )
-    return Learned(refitted, decision, out, check, absent, seen.most_frequent())
+    return Learned(refitted, decision, out, check, absent, seen.most_frequent(), dict(seen.seconds))
 
 
 def _cross_fit(
@@ -201,11 +209,12 @@ def _cross_fit(
     fold: Ints,
     look: Callable[[int, Mapping[str, Detector]], None] = lambda k, fitted: None,
     progress: Callable[[str], None] = lambda _: None,
+    folds: int = _FOLDS,
 ) -> dict[str, Floats]:
     """Return each view's raw scores, every fold's by detectors that did not see it; ``look`` is shown those."""
     out = {name: np.zeros(len(fold)) for name in fresh()}
-    for k in range(_FOLDS):
-        progress(f"cross-fitting, part {k + 1} of {_FOLDS}")
+    for k in range(folds):
+        progress(f"cross-fitting, part {k + 1} of {folds}")
         fitted = {name: seen.fit(detector, fold != k) for name, detector in fresh().items()}
         for name, detector in fitted.items():
             out[name][fold == k] = seen.score(detector, fold == k)
@@ -251,9 +260,20 @@ class _Distinct:
         self.data = Ragged.of(units)
         self.first, self.index = self.data.distinct
         self.sequences = units.select("templates")[self.first]
+        self.seconds: defaultdict[str, float] = defaultdict(float)
 
     def fit(self, detector: Detector, rows: Bools) -> Detector:
         """Fit on some of the units; on distinct sequences with their weights, where templates are all it reads."""
+        with self._timed(detector):
+            return self._fit(detector, rows)
+
+    @contextmanager
+    def _timed(self, detector: Detector) -> Iterator[None]:
+        began = time.process_time()
+        yield
+        self.seconds[detector.name] += time.process_time() - began
+
+    def _fit(self, detector: Detector, rows: Bools) -> Detector:
         if detector.supervised or (detector.takes_labels and (rows & self.anomalous).any()):
             parts = [self._weighed(detector, rows & side) for side in (~self.anomalous, self.anomalous)]
             label = np.repeat([False, True], [part.height for part in parts])
@@ -276,6 +296,10 @@ class _Distinct:
 
     def score(self, detector: Detector, rows: Bools) -> Floats:
         """Return the raw scores of some of the units, shape (rows that are true,)."""
+        with self._timed(detector):
+            return self._score(detector, rows)
+
+    def _score(self, detector: Detector, rows: Bools) -> Floats:
         if getattr(detector, "reads_", detector.needs) or detector.memory:
             return detector.anomaly_score(self.units.filter(rows)).to_numpy()
         asked, index = np.unique(self.index[rows], return_inverse=True)

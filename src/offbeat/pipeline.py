@@ -45,6 +45,9 @@ class Pipeline:
         progress: called with a few words on what is being done.
     """
 
+    #: Thirds of the training units that are held out in turn to calibrate by; ``cross_score`` needs all three.
+    folds = 3
+
     def __init__(
         self,
         *,
@@ -117,6 +120,7 @@ class Pipeline:
             seed=self.seed,
             anomalous=anomalous,
             texts=self.texts,
+            folds=self.folds,
             progress=self.progress,
         )
         normal = units if anomalous is None else units.filter(~anomalous)

@@ -88,7 +88,7 @@ def test_one_failure_is_a_row_and_the_others_finish(split, tmp_path, monkeypatch
     """A detector that has no time left says so in its row; a process that dies does too; others have figures."""
     tasks = bench.make_tasks(["presence", "length"], [0])
     slow = bench.run_tasks(split, tasks, tmp_path / "slow", timeout=0.01)
-    assert {one["reason"] for one in slow} == {"took longer than 0 s (--timeout)"}
+    assert {one.reason for one in slow} == {"took longer than 0 s (--timeout)"}
     start = workers._start
 
     def killed(task, units, out):
@@ -98,7 +98,7 @@ def test_one_failure_is_a_row_and_the_others_finish(split, tmp_path, monkeypatch
         return one
 
     monkeypatch.setattr(workers, "_start", killed)
-    table = bench.summarise(bench.collect(tasks, bench.run_tasks(split, tasks, tmp_path / "dead")))
+    table = bench.summarise(bench.collect(bench.run_tasks(split, tasks, tmp_path / "dead")))
     rows = {row["detector"]: row for row in table.filter(pl.col("counted") == "all").iter_rows(named=True)}
     assert rows["presence"]["ap"] == 1.0
     assert "SIGKILL" in rows["length"]["reason"]
@@ -131,11 +131,10 @@ def test_a_damaged_result_is_measured_again(split, tmp_path):
     """A result whose scores are cut off is not used."""
     tasks = [Task("presence", 0)]
     first = bench.run_tasks(split, tasks, tmp_path)[0]
-    scores = first["folder"] / "scores.parquet"
-    scores.write_bytes(scores.read_bytes()[:100])
+    first.scores.write_bytes(first.scores.read_bytes()[:100])
     again = bench.run_tasks(split, tasks, tmp_path)[0]
-    assert again["status"] == "ok"
-    assert pl.read_parquet(scores).height == 60
+    assert again.ok
+    assert again.read_scores().height == 60
 
 
 def test_what_matters_is_in_the_name_of_a_result(split):
@@ -154,6 +153,35 @@ def test_what_matters_is_in_the_name_of_a_result(split):
     assert task_key(digest, Task("presence", 0, {"lstm.epochs": "3"})) == task_key(digest, Task("presence", 0))
     changed = split.test.with_columns(label=~pl.col("label"))
     assert bench.split_hash(split) != bench.split_hash(type(split)(split.name, split.train, changed, False, split.unit))
+
+
+@pytest.mark.slow
+def test_a_view_of_the_whole_is_measured_as_if_it_were_alone(split, tmp_path):
+    """The network that the whole fits anyway is not fitted twice, and its figures are those of a fit of its own."""
+    params = {"lstm.epochs": 4, "lstm.hidden": 8, "lstm.embedding": 4}
+    (task,) = bench.make_tasks([bench.WHOLE, "lstm"], [3], params)
+    assert task.also == ("lstm",)
+    both = bench.run_task(split, task)
+    alone = bench.run_task(split, Task("lstm", 3, params), folds=3)["lstm"]
+    assert both["lstm"].scores.equals(alone.scores)
+    timed = {"fit_seconds", "score_seconds"}
+    assert [{k: v for k, v in row.items() if k not in timed} for row in both["lstm"].rows] == [
+        {k: v for k, v in row.items() if k not in timed} for row in alone.rows
+    ]
+    assert 0 < both["lstm"].rows[0]["fit_seconds"] <= both[bench.WHOLE].rows[0]["fit_seconds"]
+
+
+def test_when_time_is_up_first_seeds_are_there(split, tmp_path):
+    """Nothing more is begun, what was measured counts, and a detector without any figure says why."""
+    tasks = bench.make_tasks(["presence", "isolation-forest"], [0, 1, 2])
+    none = bench.collect(bench.run_tasks(split, tasks, tmp_path, within=0.0))
+    assert none["reason"].unique().to_list() == ["there was no time left to begin it (--within)"]
+    bench.run_tasks(split, [task for task in tasks if task.seed == 0], tmp_path)
+    some = bench.collect(bench.run_tasks(split, tasks, tmp_path, within=0.0))
+    assert some.filter(pl.col("counted") == "all").select("detector", "seed", "status").rows() == [
+        ("presence", 0, "ok"),
+        ("isolation-forest", 0, "ok"),
+    ]
 
 
 def test_altered_lines_are_measured_too(folder, capsys, monkeypatch):

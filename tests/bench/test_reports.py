@@ -40,8 +40,7 @@ def measured(folder: Path, names: str, one: Split):
     """Return the report of detectors measured on a split."""
     tasks = bench.make_tasks(bench.known_detectors(names), [0])
     results = bench.run_tasks(one, tasks, folder)
-    table = bench.collect(tasks, results)
-    return gather(one, tasks, results, table, about_run(one, tasks, results))
+    return gather(one, results, bench.collect(results), about_run(one, results))
 
 
 @pytest.fixture(scope="module")
@@ -125,18 +124,15 @@ def test_the_lstm_is_judged_by_an_interval(tmp_path):
     poor = np.where(np.arange(200) % 3 == 0, 1.0, 0.0) + np.linspace(0, 0.1, 200)
 
     def answer(scores: dict[str, list[np.ndarray]]) -> str:
-        tasks, results, rows = [], [], []
+        results = []
         for name, seeds in scores.items():
             for seed, score in enumerate(seeds):
-                folder = tmp_path / f"{name}-{seed}-{id(scores)}"
-                folder.mkdir()
-                pl.DataFrame({"score": score}).write_parquet(folder / "scores.parquet")
-                tasks.append(bench.Task(name, seed))
-                found = bench.measuring.measure(label, score, score > 1).as_dict()
-                rows.append({"counted": "all", "swapped": 0.5} | found)
-                results.append({"status": "ok", "folder": folder, "rows": [rows[-1]]})
-        summary = bench.summarise(bench.collect(tasks, results))
-        return " ".join(earns_its_keep(one, tasks, results, summary).sentences)
+                file = tmp_path / f"{name}-{seed}-{len(list(tmp_path.iterdir()))}.parquet"
+                pl.DataFrame({"score": score}).write_parquet(file)
+                row = {"counted": "all", "swapped": 0.5} | bench.measuring.measure(label, score, score > 1).as_dict()
+                results.append(bench.Result(bench.Task(name, seed), [row], None, file))
+        summary = bench.summarise(bench.collect(results))
+        return " ".join(earns_its_keep(one, results, summary).sentences)
 
     assert answer({"presence": [poor], "lstm": [good], bench.WHOLE: [good], bench.WITHOUT: [poor]}).startswith("Yes,")
     assert "it is better than the best simple detector, presence" in answer({"presence": [poor], "lstm": [good]})

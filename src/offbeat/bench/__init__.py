@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from offbeat.bench.measuring import (
     WHOLE,
     WITHOUT,
     Outcome,
+    Result,
     Task,
     as_frame,
     check_labels,
@@ -43,6 +45,7 @@ __all__ = [
     "WHOLE",
     "WITHOUT",
     "Outcome",
+    "Result",
     "Task",
     "as_frame",
     "cells_of",
@@ -106,21 +109,26 @@ def run_bench(
     Detectors without chance in them run once. ``run_tasks`` does the same in several processes, and can be resumed.
     """
     results = []
-    tasks = make_tasks(detectors, list(seeds))
-    for task in tasks:
+    for task in make_tasks(detectors, list(seeds)):
         progress(f"{split.name}: {task.detector}, seed {task.seed}")
         try:
-            results.append({"status": "ok", "rows": run_task(split, task).rows})
+            found = run_task(split, task).items()
+            results += [Result(replace(task, detector=name, also=()), outcome.rows) for name, outcome in found]
         except OffbeatError as problem:
-            results.append({"status": "failed", "reason": str(problem), "rows": []})
-    return collect(tasks, results)
+            results.append(Result(task, [], str(problem)))
+    return collect(results)
 
 
-def collect(tasks: Sequence[Task], results: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    """Return the results of tasks as one table; what failed is a row with its reason."""
+def collect(results: Sequence[Result]) -> pl.DataFrame:
+    """Return results as one table; what failed is a row with its reason."""
     rows: list[dict[str, Any]] = []
-    for task, result in zip(tasks, results, strict=True):
-        common = {"detector": task.detector, "seed": task.seed, "status": result["status"], "counted": "all"}
-        measured = result["rows"] or [{"reason": result["reason"]}]
+    for one in results:
+        common = {
+            "detector": one.task.detector,
+            "seed": one.task.seed,
+            "counted": "all",
+            "status": "ok" if one.ok else "failed",
+        }
+        measured = one.rows or [{"counted": "all", "reason": one.reason}]
         rows += [common | {k: v for k, v in row.items() if k != "params"} for row in measured]
     return as_frame(rows)

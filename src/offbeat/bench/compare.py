@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from offbeat.bench.measuring import WHOLE, WITHOUT, Task
+from offbeat.bench.measuring import WHOLE, WITHOUT, Result
 from offbeat.detect import DETECTORS
 from offbeat.evaluate.protocols import Split
 
@@ -63,9 +63,7 @@ class Keep:
     sentences: list[str]
 
 
-def earns_its_keep(
-    split: Split, tasks: Sequence[Task], results: Sequence[Mapping[str, Any]], summary: pl.DataFrame
-) -> Keep:
+def earns_its_keep(split: Split, results: Sequence[Result], summary: pl.DataFrame) -> Keep:
     """Compare; what was not measured is said to be missing."""
     means = {r["detector"]: r for r in summary.filter((pl.col("counted") == "all") & (pl.col("seeds") > 0)).to_dicts()}
     simple = max((name for name in means if _is_simple(name)), key=lambda name: means[name]["ap"] or 0.0, default=None)
@@ -73,7 +71,7 @@ def earns_its_keep(
              ("all views together", WHOLE)]  # fmt: skip
     there = [(role, name) for role, name in roles if name in means]
     rows = [(role, n, means[n]["ap"], means[n]["f1"], means[n]["swapped"]) for role, n in there if n is not None]
-    curves = _Curves(split, tasks, results, {name for _, name in there if name})
+    curves = _Curves(split, results, {name for _, name in there if name})
     pairs = [(_LSTM, simple), (WHOLE, simple), (WHOLE, WITHOUT), (WHOLE, _LSTM)]
     differences = [curves.difference(a, b, means[a]["f1"] - means[b]["f1"])
                    for a, b in pairs if b is not None and a in means and b in means]  # fmt: skip
@@ -87,20 +85,18 @@ def _is_simple(name: str) -> bool:
 class _Curves:
     """Scores of the detectors compared, ready to be resampled: sorted once, weighed anew each time."""
 
-    def __init__(
-        self, split: Split, tasks: Sequence[Task], results: Sequence[Mapping[str, Any]], names: set[str]
-    ) -> None:
+    def __init__(self, split: Split, results: Sequence[Result], names: set[str]) -> None:
         self.y = split.test["label"].to_numpy()
         weight = split.test["weight"].to_numpy() if "weight" in split.test.columns else np.ones(split.test.height)
         self.weight = weight
         self.of: dict[str, list[tuple[NDArray[np.int64], NDArray[np.int64]]]] = {}
-        for task, result in zip(tasks, results, strict=True):
-            if task.detector in names and result["status"] == "ok":
-                score = pl.read_parquet(result["folder"] / "scores.parquet", columns=["score"])["score"].to_numpy()
+        for one in results:
+            if one.task.detector in names and one.ok:
+                score = one.read_scores()["score"].to_numpy()
                 order = np.argsort(-score, kind="stable")
                 ranked = score[order]
                 last = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
-                self.of.setdefault(task.detector, []).append((order, last))
+                self.of.setdefault(one.task.detector, []).append((order, last))
 
     def ap(self, name: str, seed: int, weight: Floats) -> float:
         """Return the average precision of a detector's seed with each unit weighed."""

@@ -64,6 +64,7 @@ def task_key(data_hash: str, task: Task) -> str:
         "seed": task.seed,
         "params": task.own_params,
         "perturb": task.perturb,
+        "also": task.also,
         "program": program_hash(),
         "versions": versions(),
         "processor": platform.machine(),

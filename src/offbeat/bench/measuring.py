@@ -5,29 +5,36 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from offbeat.decide import Decision
 from offbeat.detect import DETECTORS, Ragged
-from offbeat.errors import OptionError
+from offbeat.errors import OffbeatError, OptionError
 from offbeat.evaluate.delay import first_alarms, incidents_of
 from offbeat.evaluate.metrics import measure
 from offbeat.evaluate.order import ALTERATIONS, alter, recall_at
 from offbeat.evaluate.perturb import PERTURBATIONS, SHARES, perturb
 from offbeat.evaluate.protocols import Split
 from offbeat.intake import Intake, Options
-from offbeat.learn import DEFAULT, score_views
+from offbeat.learn import DEFAULT, Learned, score_views
 from offbeat.pipeline import Pipeline
-from offbeat.run import Run
 
 #: All default views together, fused; and the same without the LSTM, which says what that adds.
 WHOLE: Final = "offbeat"
 WITHOUT: Final = "offbeat-without-lstm"
+#: What stands for the test part as it is, among those altered.
+UNALTERED: Final = "as it is"
 #: What a row of results holds besides the detector, the seed and how often a sequence counts.
 METRICS: Final = ("precision", "recall", "f1", "accuracy", "fpr", "ap", "auc", "mcc", "alerts_per_1000", "best_f1")
 _ALTERED: Final = 0.02
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -39,12 +46,14 @@ class Task:
         seed: of everything random.
         params: parameters of detectors by ``name`` or ``detector.name``; those of other detectors are passed over.
         perturb: also score the test part reworded, dropped, doubled and reordered.
+        also: views of the whole to be measured by themselves as well, for they need not be fitted twice.
     """
 
     detector: str
     seed: int
     params: Mapping[str, Any] = field(default_factory=dict)
     perturb: bool = False
+    also: tuple[str, ...] = ()
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -57,6 +66,16 @@ class Task:
     def random(self) -> bool:
         """Whether the seed makes a difference beyond how training is cut for calibration."""
         return any("seed" in DETECTORS[name]().get_params() for name in self.views)
+
+    @property
+    def network(self) -> bool:
+        """Whether it trains a network, which takes longer than all else."""
+        return any("torch" in DETECTORS[name].trains_with for name in self.views)
+
+    @property
+    def folds(self) -> int:
+        """Thirds of the training units held out in turn to calibrate by: all for the whole, one for a network alone."""
+        return 1 if self.network and self.detector not in (WHOLE, WITHOUT) else 3
 
     @property
     def supervised(self) -> bool:
@@ -76,7 +95,7 @@ class Task:
 
 @dataclass
 class Outcome:
-    """What came of a task.
+    """What came of measuring a detector.
 
     Attributes:
         rows: results, a row for each way of counting and for each perturbation.
@@ -87,8 +106,44 @@ class Outcome:
     scores: pl.DataFrame
 
 
-def run_task(split: Split, task: Task) -> Outcome:
+@dataclass(frozen=True)
+class Result:
+    """What came of measuring a detector with one seed, or why nothing did.
+
+    Attributes:
+        task: the detector and its seed.
+        rows: see ``Outcome``; none where it failed.
+        reason: why it failed; None where it did not.
+        scores: the file of ``Outcome.scores``; None where it failed or was not kept.
+    """
+
+    task: Task
+    rows: list[dict[str, Any]]
+    reason: str | None = None
+    scores: Path | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether there are figures."""
+        return self.reason is None
+
+    def read_scores(self) -> pl.DataFrame:
+        """Return the scores; raises OffbeatError where none were kept."""
+        if self.scores is None:
+            raise OffbeatError("has no scores", where=f"detector {self.task.detector}")
+        return pl.read_parquet(self.scores)
+
+
+def run_task(split: Split, task: Task, folds: int | None = None) -> dict[str, Outcome]:
     """Fit, score and measure; rows for all units, with duplicate sequences counted once, and of perturbed units.
+
+    Args:
+        split: what to measure on.
+        task: what to measure.
+        folds: thirds held out in turn to calibrate by; ``task.folds`` unless given.
+
+    Returns:
+        The outcome by detector: the task's own, and those of ``task.also``.
 
     Raises:
         OptionError: the detector learns from labels and the split hides them.
@@ -97,17 +152,28 @@ def run_task(split: Split, task: Task) -> Outcome:
     if problem:
         raise problem
     known = split.train["label"] if split.labels == "known" or (task.supervised and split.labels != "hidden") else None
-    began = time.perf_counter()
     pipeline = Pipeline(detectors=task.views, params=task.own_params, clean=split.clean, seed=task.seed)
+    pipeline.folds = task.folds if folds is None else folds
+    began = time.process_time()
     pipeline.fit(_seen(split.train), known)
-    fitted = time.perf_counter()
+    spent = time.process_time() - began
+    out = {task.detector: _outcome(split, task, pipeline, task.detector, spent)}
+    for name in task.also:
+        one, seconds = _alone(pipeline, split, known, name)
+        out[name] = _outcome(split, task, one, name, seconds)
+    return out
+
+
+def _outcome(split: Split, task: Task, pipeline: Pipeline, detector: str, fit_seconds: float) -> Outcome:
+    """Score the test part and measure."""
+    began = time.process_time()
     run = pipeline.score(_seen(split.test))
-    scored = time.perf_counter()
+    scored = time.process_time() - began
     common = {
-        "detector": task.detector,
+        "detector": detector,
         "seed": task.seed,
-        "fit_seconds": round(fitted - began, 2),
-        "score_seconds": round(scored - fitted, 2),
+        "fit_seconds": round(fit_seconds, 2),
+        "score_seconds": round(scored, 2),
         "threshold": run.threshold,
         "stated_share": pipeline.fitted.decision.alert_share,
         "recalibrated": run.drift is not None,
@@ -116,10 +182,28 @@ def run_task(split: Split, task: Task) -> Outcome:
         "absent": "; ".join(f"{view}: {why}" for view, why in pipeline.fitted.absent.items()),
         "params": {f"{view}.{k}": v for view, d in pipeline.fitted.views.items() for k, v in d.get_params().items()},
     }
-    rows = _measured(split, pipeline, run)
+    s = run.scores
+    weight = s["weight"].to_numpy() if "weight" in s.columns else None
+    rows = _measured(split, pipeline, s["score"].to_numpy(), s["is_anomaly"].to_numpy(), weight)
     if task.perturb:
         rows += _perturbed(split, pipeline, task.seed)
-    return Outcome([common | row for row in rows], run.scores.select("score", "is_anomaly"))
+    return Outcome([common | row for row in rows], s.select("score", "is_anomaly"))
+
+
+def _alone(whole: Pipeline, split: Split, known: pl.Series | None, name: str) -> tuple[Pipeline, float]:
+    """Return one view of a fitted whole as a pipeline of its own, and what of the fitting was its.
+
+    What it learned and its raw scores out of fold are there; calibration and threshold are made anew from these alone.
+    """
+    learned = whole.fitted
+    one = Pipeline(detectors=(name,), params=whole.params, clean=whole.clean, seed=whole.seed)
+    one.grouping, one.catalog, one.sources, one.summary = whole.grouping, whole.catalog, whole.sources, whole.summary
+    units = _codes(whole, split.train)
+    normal = np.ones(units.height, dtype=bool) if known is None else ~known.to_numpy()
+    raw = {name: learned.out_of_fold[name]}
+    decision = Decision.fit({name: raw[name][normal]}, Ragged.of(units).weight[normal], clean=whole.clean)
+    one.learned = Learned({name: learned.views[name]}, decision, raw)
+    return one, learned.seconds[name]
 
 
 def check_labels(tasks: Iterable[Task], split: Split) -> None:
@@ -151,11 +235,11 @@ def _seen(units: pl.DataFrame) -> pl.DataFrame:
     return units.drop("label", "incident", strict=False)
 
 
-def _measured(split: Split, pipeline: Pipeline, run: Run) -> list[dict[str, Any]]:
+def _measured(
+    split: Split, pipeline: Pipeline, score: Floats, flagged: Bools, weight: Floats | None
+) -> list[dict[str, Any]]:
     """Return the figures of all units, and with duplicate sequences counted once."""
-    test, s = split.test, run.scores
-    y, score, flagged = test["label"].to_numpy(), s["score"].to_numpy(), s["is_anomaly"].to_numpy()
-    weight = s["weight"].to_numpy() if "weight" in s.columns else None
+    test, y = split.test, split.test["label"].to_numpy()
     distinct = Ragged.of(_codes(pipeline, test)).hashes[:, 0]
     every: dict[str, Any] = {"counted": "all"} | measure(y, score, flagged, weight).as_dict()
     if split.ordered:
@@ -167,16 +251,20 @@ def _measured(split: Split, pipeline: Pipeline, run: Run) -> list[dict[str, Any]
 
 
 def _perturbed(split: Split, pipeline: Pipeline, seed: int) -> list[dict[str, Any]]:
-    """Return the figures of the test part altered in each way, at each share."""
+    """Return the figures of the test part as it is and altered in each way, at each share, by what was learned alone.
+
+    A pipeline judges a log that no longer fits by its own habits as well; here that is left out, for it would take a
+    network's training for each.
+    """
+    decision = pipeline.fitted.decision
     rows = []
-    for how in PERTURBATIONS:
-        for share in SHARES:
-            altered = perturb(split.test, how, share, seed)
-            s = pipeline.score(_seen(altered)).scores
-            weight = s["weight"].to_numpy() if "weight" in s.columns else None
-            found = measure(altered["label"].to_numpy(), s["score"].to_numpy(), s["is_anomaly"].to_numpy(), weight)
-            row: dict[str, Any] = {"counted": "all", "perturbed": how, "share": share}
-            rows.append(row | found.as_dict())
+    for how, share in [(UNALTERED, 0.0), *((how, share) for how in PERTURBATIONS for share in SHARES)]:
+        altered = split.test if how == UNALTERED else perturb(split.test, how, share, seed)
+        units = _codes(pipeline, altered)
+        fused = decision(score_views(pipeline.fitted.views, units, pipeline.texts))
+        y, weight = altered["label"].to_numpy(), Ragged.of(units).weight
+        row: dict[str, Any] = {"counted": "all", "perturbed": how, "share": share}
+        rows.append(row | measure(y, fused, fused >= decision.threshold, weight).as_dict())
     return rows
 
 

@@ -16,7 +16,7 @@ import polars as pl
 from offbeat import bundle
 from offbeat.bench.keys import machine, program_hash, versions
 from offbeat.bench.markdown import markdown
-from offbeat.bench.measuring import Task
+from offbeat.bench.measuring import Result
 from offbeat.bench.report import Report, gather
 from offbeat.bench.splits import split_hash
 from offbeat.errors import OptionError
@@ -50,8 +50,7 @@ def workplace(output: str | None) -> Iterator[Path]:
 def write_results(
     folder: Path,
     split: Split,
-    tasks: Sequence[Task],
-    results: Sequence[Mapping[str, Any]],
+    results: Sequence[Result],
     table: pl.DataFrame,
     also: Callable[[Report], Mapping[str, bytes]] = lambda _: {},
 ) -> None:
@@ -60,26 +59,24 @@ def write_results(
     Args:
         folder: what ``workplace`` gave.
         split: what was measured on.
-        tasks: what was measured.
-        results: what ``run_tasks`` gave for them.
-        table: what ``collect`` makes of both.
+        results: what ``run_tasks`` gave.
+        table: what ``collect`` makes of them.
         also: makes further files, by name, of the report.
     """
     buffer = io.BytesIO()
     table.write_parquet(buffer, compression="zstd")
     bundle.replace_file(folder / "results.parquet", buffer.getvalue())
-    about = about_run(split, tasks, results)
-    report = gather(split, tasks, results, table, about)
+    about = about_run(split, results)
+    report = gather(split, results, table, about)
     bundle.replace_file(folder / "report.md", markdown(report).encode())
     for name, data in also(report).items():
         bundle.replace_file(folder / name, data)
     bundle.seal(folder, about, bundle.BENCH)
 
 
-def about_run(split: Split, tasks: Sequence[Task], results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def about_run(split: Split, results: Sequence[Result]) -> dict[str, Any]:
     """Return what figures depend on, in plain values."""
-    params = {task.detector: result["rows"][0]["params"] for task, result in zip(tasks, results, strict=True)
-              if result["rows"]}  # fmt: skip
+    params = {one.task.detector: dict(one.rows[0]["params"]) for one in results if one.ok}
     for of in params.values():
         # What differs from seed to seed is told by the seeds.
         for name in [name for name in of if name.endswith(".seed")]:
@@ -94,7 +91,7 @@ def about_run(split: Split, tasks: Sequence[Task], results: Sequence[Mapping[str
         "versions": versions(),
         "machine": machine(),
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "seeds": sorted({task.seed for task in tasks}),
+        "seeds": sorted({one.task.seed for one in results}),
         "params": params,
         "parts": {part: _counts(frame) for part in ("train", "valid", "test")
                   if (frame := getattr(split, part)) is not None},

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from offbeat.bench.analysis import Change, Group, Shapes, advice_on, advice_on_data, change
 from offbeat.bench.compare import Keep, earns_its_keep
-from offbeat.bench.measuring import Task
+from offbeat.bench.measuring import Result
 from offbeat.bench.summary import perturbed, summarise
 from offbeat.evaluate.protocols import Split
 
@@ -74,20 +74,13 @@ class Report:
         return [(r["detector"], r["reason"]) for r in self.summary.filter(pl.col("seeds") == 0).iter_rows(named=True)]
 
 
-def gather(
-    split: Split,
-    tasks: Sequence[Task],
-    results: Sequence[Mapping[str, Any]],
-    table: pl.DataFrame,
-    about: Mapping[str, Any],
-) -> Report:
+def gather(split: Split, results: Sequence[Result], table: pl.DataFrame, about: Mapping[str, Any]) -> Report:
     """Look at results.
 
     Args:
         split: what was measured on.
-        tasks: what was measured.
-        results: what ``run_tasks`` gave for them.
-        table: what ``collect`` makes of both.
+        results: what ``run_tasks`` gave.
+        table: what ``collect`` makes of them.
         about: what figures depend on.
     """
     summary = _best_first(summarise(table))
@@ -95,18 +88,19 @@ def gather(
     weight = split.test["weight"].to_numpy() if "weight" in split.test.columns else np.ones(len(label))
     shapes, differs = Shapes(split), change(split)
     details: dict[str, Detail] = {}
-    for task, result in zip(tasks, results, strict=True):
-        if result["status"] == "ok" and task.detector not in details:
-            scores = pl.read_parquet(result["folder"] / "scores.parquet")
+    for one in results:
+        name = one.task.detector
+        if one.ok and name not in details:
+            scores = one.read_scores()
             score, flagged = scores["score"].to_numpy(), scores["is_anomaly"].to_numpy()
-            row = result["rows"][0]
-            details[task.detector] = Detail(
-                task.detector, row, score, flagged,
+            row = one.rows[0]
+            details[name] = Detail(
+                name, row, score, flagged,
                 [[float(weight[(label == a) & (flagged == b)].sum()) for b in (False, True)] for a in (False, True)],
                 shapes.groups(label & ~flagged, score), shapes.groups(~label & flagged, score),
                 advice_on(row, differs),
             )  # fmt: skip
-    order = [name for name in summary["detector"].unique(maintain_order=True) if name in details]
+    order = [str(name) for name in summary["detector"].unique(maintain_order=True) if name in details]
     return Report(
         about,
         summary,
@@ -116,7 +110,7 @@ def gather(
         [details[name] for name in order],
         differs,
         advice_on_data(differs, split.labels == "known"),
-        earns_its_keep(split, tasks, results, summary),
+        earns_its_keep(split, results, summary),
     )
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 import polars as pl
 
-from offbeat.bench.measuring import METRICS, WHOLE, WITHOUT, Task
+from offbeat.bench.measuring import METRICS, UNALTERED, WHOLE, WITHOUT, Task
 from offbeat.detect import DETECTORS
 from offbeat.errors import OptionError
+from offbeat.learn import DEFAULT
 
 #: Figures that are the mean over seeds.
 _MEANS: Final = (*METRICS, "swapped", "incidents", "incidents_found", "delay_units", "delay_seconds", "fit_seconds",
@@ -49,6 +51,14 @@ def make_tasks(
     for name in names:
         one = Task(name, seeds[0], params, perturb)
         tasks += [Task(name, seed, params, perturb) for seed in (seeds if one.random else seeds[:1])]
+    if WHOLE in {task.detector for task in tasks}:
+        # Of the views that the whole fits anyway, those that take long are not fitted twice.
+        twice = {task.detector for task in tasks if task.network and task.detector in DEFAULT}
+        tasks = [
+            replace(task, also=tuple(sorted(twice))) if task.detector == WHOLE else task
+            for task in tasks
+            if task.detector not in twice
+        ]
     for full in params:
         if not any(full in task.own_params for task in tasks):
             raise OptionError(f"no detector in use has a parameter {full!r}", where="--param")
@@ -101,15 +111,12 @@ def perturbed(results: pl.DataFrame) -> pl.DataFrame:
 
     The unaltered part is there with share 0 for each way.
     """
-    altered = results.filter(pl.col("perturbed").is_not_null())
-    if altered.is_empty():
-        return altered.select("detector", "perturbed", "share", "f1", "best_f1", "ap")
-    plain = results.filter(pl.col("perturbed").is_null() & (pl.col("counted") == "all") & pl.col("f1").is_not_null())
-    ways = altered.select("perturbed").unique(maintain_order=True)
-    start = plain.drop("perturbed", "share").join(ways, how="cross").with_columns(share=pl.lit(0.0))
     columns = ["detector", "perturbed", "share", "f1", "best_f1", "ap"]
-    both = pl.concat([start.select(columns), altered.select(columns)])
-    return both.group_by("detector", "perturbed", "share", maintain_order=True).mean()
+    found = results.filter(pl.col("perturbed").is_not_null()).select(columns)
+    altered = found.filter(pl.col("perturbed") != UNALTERED)
+    ways = altered.select("perturbed").unique(maintain_order=True)
+    plain = found.filter(pl.col("perturbed") == UNALTERED).drop("perturbed").join(ways, how="cross").select(columns)
+    return pl.concat([plain, altered]).group_by("detector", "perturbed", "share", maintain_order=True).mean()
 
 
 def order_lines(frame: pl.DataFrame) -> list[str]:

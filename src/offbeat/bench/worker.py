@@ -16,31 +16,32 @@ import orjson
 
 
 def main(path: str) -> None:
-    """Do a job and write ``result.json`` and, where it came to that, ``scores.parquet``."""
+    """Do a job and write ``result.json`` and, where it came to that, a file of scores for each detector measured."""
     job = orjson.loads(Path(path).read_bytes())
     from offbeat.bench.measuring import Task, run_task
     from offbeat.bench.splits import restore_split
     from offbeat.errors import OffbeatError
 
-    task = Task(job["detector"], job["seed"], job["params"], job["perturb"])
-    result: dict[str, Any] = {"rows": []}
-    scores = None
+    task = Task(job["detector"], job["seed"], job["params"], job["perturb"], tuple(job["also"]))
+    result: dict[str, Any] = {}
+    scores: dict[str, Any] = {}
     try:
         done = run_task(restore_split(Path(job["split"])), task)
-        result |= {"status": "ok", "rows": [row | {"peak_mb": peak_memory()} for row in done.rows]}
-        scores = done.scores
+        memory = {"peak_mb": peak_memory()}
+        result["rows"] = {name: [row | memory for row in outcome.rows] for name, outcome in done.items()}
+        scores = {name: outcome.scores for name, outcome in done.items()}
     except OffbeatError as problem:
-        result |= {"status": "failed", "reason": str(problem)}
+        result["reason"] = str(problem)
     except Exception as problem:
         # A detector's own mistake must not end the benchmark: it becomes a row, and the others go on.
         text = " ".join(str(problem).split())[:200]
-        result |= {"status": "failed", "reason": f"{type(problem).__name__}: {text}"}
+        result["reason"] = f"{type(problem).__name__}: {text}"
     out = Path(job["out"])
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as place:
         new = Path(place) / "new"
         new.mkdir()
-        if scores is not None:
-            scores.write_parquet(new / "scores.parquet", compression="zstd")
+        for name, frame in scores.items():
+            frame.write_parquet(new / f"{name}.parquet", compression="zstd")
         (new / "result.json").write_bytes(orjson.dumps(result))
         if out.exists():
             shutil.rmtree(out)

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,15 +18,15 @@ import orjson
 import polars as pl
 
 from offbeat.bench.keys import task_key
-from offbeat.bench.measuring import Task, label_problem
+from offbeat.bench.measuring import Result, Task, label_problem
 from offbeat.bench.splits import split_hash, store_split
-from offbeat.detect import DETECTORS
 from offbeat.evaluate.protocols import Split
 
 #: One thread a process, set before anything is imported: two on two busy cores were measured 40 times slower.
 _ONE_THREAD: Final = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "POLARS_MAX_THREADS"), "1"
 )
+_NO_TIME: Final = "there was no time left to begin it (--within)"
 #: Seconds between looks at the running processes.
 _LOOK: Final = 0.05
 
@@ -58,12 +58,10 @@ def run_tasks(
     *,
     jobs: int = 2,
     timeout: float | None = None,
+    within: float | None = None,
     progress: Callable[[str], None] = lambda _: None,
-) -> list[dict[str, Any]]:
-    """Measure tasks that have no result yet; returns each task's result, in their order.
-
-    A result is ``status`` (ok or failed), ``rows``, ``reason`` where it failed, and ``folder``, which holds
-    ``scores.parquet`` where it did not.
+) -> list[Result]:
+    """Measure tasks that have no result yet; returns the results of each task, in their order.
 
     Args:
         split: what to measure on.
@@ -71,6 +69,8 @@ def run_tasks(
         folder: where results are kept, each under a name that stands for everything it depends on.
         jobs: processes at a time.
         timeout: seconds a task may take; None for any time. Failed tasks are tried again in the next run.
+        within: begin no task after so many seconds; None for any time. Those left out are no failures, and have no row
+            unless they would have been a detector's first.
         progress: called with a few words.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -79,16 +79,24 @@ def run_tasks(
     store_split(split, units)
     places = {id(task): folder / task_key(digest, task) for task in tasks}
     lost = {id(task): str(problem) for task in tasks if (problem := label_problem(task, split)) is not None}
-    waiting = [task for task in tasks if id(task) not in lost and _read(places[id(task)])["status"] != "ok"]
-    # Long tasks first, so that no core is idle at the end: networks and the whole, which holds one.
-    waiting.sort(key=lambda task: not any(DETECTORS[name].trains_with for name in task.views))
+    waiting = [task for task in tasks if id(task) not in lost and not _read(places[id(task)], task)[0].ok]
+    # First seeds first, so that an early end leaves something of everything; then what takes long, so that no core is
+    # idle at the end: networks and the whole, which holds one.
+    first = min((task.seed for task in tasks), default=0)
+    waiting.sort(key=lambda task: (task.seed != first, not task.network))
     done, total = len(tasks) - len(waiting), len(tasks)
+    began = time.monotonic()
     running: list[Running] = []
     try:
         while waiting or running:
+            if within is not None and time.monotonic() - began > within:
+                lost |= dict.fromkeys(map(id, waiting), _NO_TIME)
+                waiting = []
             while waiting and len(running) < jobs:
                 task = waiting.pop(0)
                 running.append(_start(task, units, places[id(task)]))
+            if not running:
+                break
             names = ", ".join(f"{one.task.detector} ({one.task.seed})" for one in running)
             progress(f"{split.name}: {done} of {total} done, measuring {names}")
             ended = _next_end(running, timeout, lost)
@@ -97,12 +105,15 @@ def run_tasks(
     finally:
         for one in running:
             _stop(one)
-    return [_read(places[id(task)], lost.get(id(task))) | {"folder": places[id(task)]} for task in tasks]
+    results = [one for task in tasks for one in _read(places[id(task)], task, lost.get(id(task)))]
+    # A seed that there was no time for is no failure of a detector that has others.
+    measured = {one.task.detector for one in results if one.ok}
+    return [one for one in results if one.reason != _NO_TIME or one.task.detector not in measured]
 
 
 def _start(task: Task, units: Path, out: Path) -> Running:
     values = {"split": str(units), "out": str(out), "detector": task.detector, "seed": task.seed,
-              "params": task.own_params, "perturb": task.perturb}  # fmt: skip
+              "params": task.own_params, "perturb": task.perturb, "also": task.also}  # fmt: skip
     job = out.with_name(f"{out.name}.job.json")
     job.write_bytes(orjson.dumps(values))
     with out.with_name(f"{out.name}.stderr").open("wb") as words:
@@ -160,14 +171,18 @@ def _stop(one: Running) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
-def _read(folder: Path, lost: str | None = None) -> dict[str, Any]:
-    """Return a result; what is not there, or not whole, has failed."""
+def _read(folder: Path, task: Task, lost: str | None = None) -> list[Result]:
+    """Return the results in a folder; what is not there, or not whole, has failed."""
+    each = [task, *(replace(task, detector=name, also=()) for name in task.also)]
     if lost is not None:
-        return {"status": "failed", "reason": lost, "rows": []}
+        return [Result(one, [], lost) for one in each]
     try:
         found: dict[str, Any] = orjson.loads((folder / "result.json").read_bytes())
-        if found["status"] == "ok":
-            pl.read_parquet_schema(folder / "scores.parquet")
-        return found
+        if "reason" in found:
+            return [Result(one, [], found["reason"]) for one in each]
+        out = [Result(one, found["rows"][one.detector], None, folder / f"{one.detector}.parquet") for one in each]
+        for one in out:
+            one.read_scores()
+        return out
     except (OSError, ValueError, KeyError, pl.exceptions.PolarsError):
-        return {"status": "failed", "reason": "left no result", "rows": []}
+        return [Result(one, [], "left no result") for one in each]

@@ -53,6 +53,9 @@ def bench(
     seed: Seed = 0,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes at a time, of one thread each.")] = 2,
     timeout: Annotated[str, typer.Option("--timeout", help="Give up on a detector after so long.")] = "15m",
+    within: Annotated[
+        str | None, typer.Option("--within", help="Begin nothing more after so long; first seeds come first.")
+    ] = None,
     perturb: Annotated[
         bool, typer.Option("--perturb", help="Also on lines reworded, dropped, doubled, reordered (5, 10, 20 %).")
     ] = False,
@@ -77,6 +80,7 @@ def bench(
         return
     tasks = b.make_tasks(b.known_detectors(detectors_), range(seed, seed + seeds), parameters(param), perturb)
     limit = b.seconds(timeout, "--timeout")
+    budget = None if within is None else b.seconds(within, "--within")
     if output:
         bundle.refuse_foreign(Path(output))
     show = progress() or (lambda _: None)
@@ -89,12 +93,12 @@ def bench(
                 out(line)
             return
         b.check_labels(tasks, split)
-        results = b.run_tasks(split, tasks, folder / "parts", jobs=jobs, timeout=limit, progress=show)
+        results = b.run_tasks(split, tasks, folder / "parts", jobs=jobs, timeout=limit, within=budget, progress=show)
         done()
-        table = b.collect(tasks, results)
+        table = b.collect(results)
         summary = b.summarise(table)
         if output:
-            b.write_results(folder, split, tasks, results, table, _page)
+            b.write_results(folder, split, results, table, _page)
             say(f"written to {output}")
     if sys.stdout.isatty() and not json:
         _show(summary)
