@@ -11,9 +11,10 @@ from typing import Any
 import orjson
 import polars as pl
 
-from offbeat import bundle
+from offbeat import bundle, saving
 from offbeat.errors import OptionError
 from offbeat.finding import Finding
+from offbeat.pipeline import Pipeline
 from offbeat.run import Run
 
 
@@ -55,11 +56,31 @@ def write_frame(frame: pl.DataFrame, path: str | Path) -> None:
     bundle.replace_file(path, buffer.getvalue())
 
 
-def write_run(run: Run, findings: Sequence[Finding], path: str | Path, model_hash: str | None) -> None:
-    """Write a run as a folder, in one step: what was done, the findings, and every unit's scores."""
+def write_run(run: Run, findings: Sequence[Finding], path: str | Path, pipeline: Pipeline) -> None:
+    """Write a run as a folder, in one step: what was done, the findings, every unit's scores, and the model.
+
+    With the model and the strangest unit of each finding in it, ``offbeat explain`` needs nothing else.
+    """
     body = b"".join(orjson.dumps(f.as_dict()) + b"\n" for f in findings)
-    values = {"summary": run.summary, "model": model_hash, "threshold": run.threshold, "unit": run.unit}
-    bundle.write(path, values, {"scores": run.scores}, {"findings.jsonl": body}, what=bundle.RUN)
+    model, frames, others = saving.contents(pipeline)
+    values = {
+        "summary": run.summary,
+        "model": pipeline.hash,
+        "threshold": run.threshold,
+        "unit": run.unit,
+        "learned": model,
+        "drift": run.drift is not None,
+        "trained_on": run.trained_on,
+    }
+    tables = {f"{saving.IN_RUN}{name}": frame for name, frame in frames.items()}
+    tables |= {
+        "scores": run.scores,
+        "units": run.worst_units(findings),
+        "series": run.series,
+        "texts": pl.DataFrame({"template_id": list(run.template_ids), "template": list(run.texts)}),
+    }
+    files = {f"{saving.IN_RUN}{name}": data for name, data in others.items()}
+    bundle.write(path, values, tables, files | {"findings.jsonl": body}, what=bundle.RUN)
 
 
 def evaluate_run(run: Run) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +20,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Finding:
-    """One incident, in the fields that ``--json`` prints."""
+    """One incident, in the fields that ``--json`` prints.
+
+    ``unit`` is not printed: the row of its strangest unit in a run's scores; None where it is about the log as a whole.
+    """
 
     id: str
     kind: str
@@ -39,10 +42,12 @@ class Finding:
     lines: list[Line]
     units: int
     views: dict[str, float]
+    unit: int | None = field(default=None, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values, times as ISO 8601 in UTC."""
         out = asdict(self)
+        del out["unit"]
         for name in ("start", "end"):
             out[name] = iso(out[name])
         return out

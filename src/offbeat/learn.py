@@ -199,6 +199,7 @@ def learn(
         rule=rule,
         taught={name: out[name][known] for name in taught},
         boundary={name: b for name, d in refitted.items() if name in taught and (b := d.boundary) is not None},
+        in_nats={name for name, detector in fresh().items() if detector.in_nats},
     )
     return Learned(refitted, decision, out, check, absent, seen.most_frequent(), dict(seen.seconds))
 

@@ -279,7 +279,18 @@ class Run:
             lines=lines,
             units=group.height,
             views={view: round(float(s[0]), 4) for view, s in shares.items()},
+            unit=worst["unit"],
         )
+
+    def worst_units(self, findings: Sequence[Finding]) -> pl.DataFrame:
+        """Return the strangest unit of each finding that has one: SEQUENCES with its evidence, ``view`` and ``id``."""
+        ids = pl.DataFrame(
+            [(f.id, f.unit) for f in findings if f.unit is not None],
+            schema={"id": pl.String, "unit": pl.UInt32},
+            orient="row",
+        )
+        kept = self.kept.join(ids.select("unit").unique(), on="unit", how="semi")
+        return ids.join(self._evidenced(kept), on="unit") if kept.height else kept.clear()
 
     def _blamed(self, group: pl.DataFrame, ranked_too: bool) -> list[str]:
         """Return the sources involved, most to blame first.

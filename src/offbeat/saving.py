@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
@@ -20,6 +20,9 @@ from offbeat.mine import Catalog
 
 if TYPE_CHECKING:
     from offbeat.pipeline import Pipeline
+
+#: What the names of a model's files begin with in the folder of a run.
+IN_RUN: Final = "learned-"
 
 Contents = tuple[dict[str, Any], dict[str, pl.DataFrame], dict[str, bytes]]
 

@@ -80,3 +80,11 @@ def test_a_calibration_is_saved(learned):
     made = Calibration.fit(np.array(learned))
     at = np.linspace(-60, 60, 40)
     assert Calibration.restore(made.to_frame(), made.values())(at).tolist() == made(at).tolist()
+
+
+def test_scores_in_nats_are_not_stretched_beyond_what_was_seen():
+    """Where all training is alike to the fourth digit, a nat beyond it is a nat; other scores follow their own tail."""
+    scores = np.linspace(0.0023, 0.0024, 200)
+    steep, honest = Calibration.fit(scores), Calibration.fit(scores, in_nats=True)
+    assert steep(np.array([5.0]))[0] > 1_000
+    assert np.log(201) < honest(np.array([5.0]))[0] < np.log(201) + 5.0

@@ -155,7 +155,7 @@ def detect(
     if series:
         write_frame(run.series, series)
     if output:
-        write_run(run, findings, output, pipeline.hash)
+        write_run(run, findings, output, pipeline)
     if html:
         from offbeat.html import write_html
 

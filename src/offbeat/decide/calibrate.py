@@ -37,8 +37,12 @@ class Calibration:
     units: float
 
     @classmethod
-    def fit(cls, scores: Floats, weight: Floats | None = None) -> Self:
-        """Learn from out-of-fold scores of shape (n,), each standing for ``weight`` units."""
+    def fit(cls, scores: Floats, weight: Floats | None = None, in_nats: bool = False) -> Self:
+        """Learn from out-of-fold scores of shape (n,), each standing for ``weight`` units.
+
+        Scores ``in_nats`` say themselves how improbable something is: beyond the largest seen, a nat of them is at most
+        a nat. (Where all training is alike, the tail would otherwise be as steep as its last digits.)
+        """
         weight = np.ones(len(scores)) if weight is None else weight
         knots, index = np.unique(scores, return_inverse=True)
         mass = np.bincount(index, weights=weight)
@@ -50,7 +54,7 @@ class Calibration:
         spread = float(knots[-1] - knots[0])
         # Without a tail to learn from, the whole range stands for one nat.
         slope = 1.0 / excess if excess > 1e-9 else 1.0 / spread if spread > 1e-9 else 1.0
-        return cls(knots, surprise, float(slope), total)
+        return cls(knots, surprise, float(min(slope, 1.0) if in_nats else slope), total)
 
     def __call__(self, scores: Floats) -> Floats:
         """Return the surprise of raw scores, shape (n,), in nats, 0 or more."""

@@ -8,7 +8,7 @@ Presence knows few levels, so units tie; the unusual length of a unit decides be
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
@@ -69,6 +69,7 @@ class Decision:
         rule: Threshold | None = None,
         taught: Mapping[str, Floats] | None = None,
         boundary: Mapping[str, float] | None = None,
+        in_nats: Collection[str] = (),
     ) -> Self:
         """Learn from out-of-fold raw scores by view, each array of shape (n,).
 
@@ -81,8 +82,9 @@ class Decision:
                 view is the anchor, and its line is where the F1 of these against the others is largest.
             boundary: by such a view, the raw score above which its method calls a unit anomalous. It is kept where it
                 does nearly as well, for labels seldom come in the proportion in which anomalies do.
+            in_nats: the views whose raw scores are in nats.
         """
-        made = cls({view: Calibration.fit(s, weight) for view, s in scores.items()})
+        made = cls({view: Calibration.fit(s, weight, view in in_nats) for view, s in scores.items()})
         taught = taught or {}
         made.anchor = next((v for v in (*taught, ANCHOR, *scores) if v in scores and v != TIE_BREAKER), TIE_BREAKER)
         knee = Knee(0.0005, CLEAN_SHARE) if clean else Knee()
@@ -96,7 +98,7 @@ class Decision:
             made.line = float(np.log(weight.sum() + 1))
         fused = made(scores)
         made.threshold = made.line if rule is None else rule.fit(fused, weight)
-        made.fused = Calibration.fit(fused, weight)
+        made.fused = Calibration.fit(fused, weight, in_nats=True)
         made.alert_share = made.share(fused, weight)
         return made
 

@@ -43,6 +43,8 @@ class Detector(ABC):
     #: Columns of lists that it reads beside ``templates``: timestamps, sources, levels, values. A view that needs more
     #: than templates is scored unit by unit, for hardly two are alike; it is left out where a column is absent.
     needs: ClassVar[tuple[str, ...]] = ()
+    #: Whether its scores are ``-ln`` of a probability, or sums of such.
+    in_nats: ClassVar[bool] = False
     #: Whether it judges where a unit ends, which says nothing of windows.
     needs_ends: ClassVar[bool] = False
     #: Further columns of lists that it reads where they are there and hold something. It scores with those it learned

@@ -27,6 +27,7 @@ class Count(ByTemplate):
     name: ClassVar[str] = "count"
     source: ClassVar[str] = "offbeat; smoothed histogram of each template's count a unit"
     looks_at: ClassVar[str] = "templates that occur more or less often than usual"
+    in_nats: ClassVar[bool] = True
 
     def __init__(self, smoothing: float = 0.5, largest: int = 8) -> None:
         self.smoothing = smoothing

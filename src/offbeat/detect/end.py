@@ -30,6 +30,7 @@ class End(Detector):
     name: ClassVar[str] = "end"
     source: ClassVar[str] = "offbeat; end of sequence by interpolated n-grams after Jelinek and Mercer, 1980"
     looks_at: ClassVar[str] = "after which events a unit ends"
+    in_nats: ClassVar[bool] = True
     needs_ends: ClassVar[bool] = True
 
     def __init__(self, order: int = 3, prior: float = 1.0) -> None:

@@ -22,6 +22,7 @@ class Length(Detector):
     name: ClassVar[str] = "length"
     source: ClassVar[str] = "Landauer et al., FSE 2024; two-sided tail of the number of events"
     looks_at: ClassVar[str] = "how many events there are"
+    in_nats: ClassVar[bool] = True
 
     def _fit(self, data: Ragged, y: np.ndarray[Any, np.dtype[np.bool_]] | None) -> None:
         self.lengths_, index = np.unique(data.lengths, return_inverse=True)

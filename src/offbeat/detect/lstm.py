@@ -40,6 +40,7 @@ class LSTM(Detector):
     name: ClassVar[str] = "lstm"
     source: ClassVar[str] = "after DeepLog, Du et al., CCS 2017, on whole sessions"
     looks_at: ClassVar[str] = "the order of events"
+    in_nats: ClassVar[bool] = True
     trains_with: ClassVar[tuple[str, ...]] = ("torch", "onnx")
 
     def __init__(
@@ -119,6 +120,11 @@ class LSTM(Detector):
         of_event, of_best, _ = self.log_p(data)
         regret = of_best - of_event
         return of_event, regret, run_sum(regret, data.rows, self.span)
+
+    def regrets(self, X: pl.DataFrame) -> tuple[Floats, Floats]:
+        """Return ``ln p`` and the regret of each event of the sequences in ``X``, end to end, of shape (events,)."""
+        of_event, regret, _ = self._sums(self._taken(X))
+        return of_event, regret
 
     def expected(self, codes: Sequence[int], event: int, k: int = 3) -> list[tuple[int | None, float]]:
         """Return the ``k`` most likely events at place ``event`` of a sequence, with their probabilities.

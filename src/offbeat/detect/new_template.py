@@ -24,6 +24,7 @@ class NewTemplate(Presence):
     name: ClassVar[str] = "new-template"
     source: ClassVar[str] = "new events after Landauer et al., FSE 2024; rarity is offbeat's"
     looks_at: ClassVar[str] = "templates that are new or rare"
+    in_nats: ClassVar[bool] = True
 
     def __init__(self, smoothing: float = 0.5) -> None:
         super().__init__(smoothing)

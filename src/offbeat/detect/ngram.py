@@ -24,6 +24,7 @@ class NGram(Detector):
     name: ClassVar[str] = "ngram"
     source: ClassVar[str] = "Forrest et al., S&P 1996; interpolated bigrams after Jelinek and Mercer, 1980"
     looks_at: ClassVar[str] = "pairs of consecutive events"
+    in_nats: ClassVar[bool] = True
 
     def __init__(self, prior: float = 0.5) -> None:
         self.prior = prior

@@ -26,6 +26,7 @@ class Presence(ByTemplate):
     name: ClassVar[str] = "presence"
     source: ClassVar[str] = "offbeat; Laplace-smoothed Bernoulli model of each template"
     looks_at: ClassVar[str] = "templates that are there, or missing, against the odds"
+    in_nats: ClassVar[bool] = True
 
     def __init__(self, smoothing: float = 0.5) -> None:
         self.smoothing = smoothing

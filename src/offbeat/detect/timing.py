@@ -38,6 +38,7 @@ class Timing(ByEvent):
     needs: ClassVar[tuple[str, ...]] = ("timestamps",)
     source: ClassVar[str] = "offbeat; conformal tail of log gaps by pair of templates, with an exponential continuation"
     looks_at: ClassVar[str] = "pauses between events that are longer than usual"
+    in_nats: ClassVar[bool] = True
 
     def __init__(self, least: int = 10) -> None:
         self.least = least

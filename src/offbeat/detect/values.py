@@ -99,6 +99,7 @@ class Values(ByEvent):
     needs: ClassVar[tuple[str, ...]] = ("values",)
     source: ClassVar[str] = "offbeat; two-sided conformal tails of each template's numbers, continued exponentially"
     looks_at: ClassVar[str] = "durations, sizes and other numbers that are larger or smaller than usual"
+    in_nats: ClassVar[bool] = True
 
     def __init__(self, least: int = 10) -> None:
         self.least = least

@@ -1,0 +1,113 @@
+"""explain: why a finding of a run is one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from offbeat.cli.options import Json, out
+from offbeat.explain.words import rate, shortened
+
+if TYPE_CHECKING:
+    from offbeat.why import Explanation
+
+app = typer.Typer()
+
+#: Steps of the nearest normal sequence shown around each difference, and edits shown.
+_AROUND = 1
+_EDITS = 12
+_SIGNS = {"add": "+", "remove": "-", "keep": " ", "swap": "~"}
+
+
+@app.command()
+def explain(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="What detect -o wrote.")],
+    name: Annotated[str | None, typer.Argument(metavar="ID", help="A finding's id, or its beginning.")] = None,
+    json: Json = False,
+) -> int:
+    """Say why a finding is one: offbeat explain RUN ID. Without an id, list the findings."""
+    from offbeat.why import Findings
+
+    opened = Findings.open(run)
+    if name is None:
+        for one in opened.found:
+            out(f"{one['id']}  {one['severity']:8}  {one['kind']:14}  {one['reason']}")
+        return 0
+    explanation = opened.explain(name)
+    if json:
+        import orjson
+
+        sys.stdout.buffer.write(orjson.dumps(explanation.as_dict()) + b"\n")
+        return 0
+    from offbeat.report import printable
+
+    for line in words(explanation, opened.unit, opened.trained_on):
+        out(printable(line, 400))
+    return 0
+
+
+def words(one: Explanation, unit: str, trained_on: float) -> Iterator[str]:
+    """Yield an explanation as lines for people: the sentence first."""
+    yield one.finding["reason"]
+    yield f"expected: {one.finding['expected']}"
+    if one.score is None:
+        yield ""
+        yield f"It is about the log as a whole, not about one {unit}; the report shows its course over time."
+        return
+    yield ""
+    yield f"score     {one.score:.2f}, an anomaly from {one.threshold:.2f} nats on"
+    made = ", ".join(f"{v['view']} {v['share']:.0%}" for v in one.views if v["share"] >= 0.01)
+    yield f"made by   {made}"
+    telling = sorted((e for e in one.events if e["adds"] >= 0.05), key=lambda e: -e["adds"])[:5]
+    for i, event in enumerate(telling):
+        at = f"line {event['line']}" if event["line"] is not None else f"event {event['place'] + 1}"
+        yield f"{'adds most' if i == 0 else '':9} {event['adds']:+6.2f}  {at}: {shortened(event['template'])}"
+    for event in one.events:
+        if "expected" in event:
+            yield from _instead(event)
+    for i, gone in enumerate(one.missing[:5]):
+        share = rate(gone["share"], unit)
+        yield f"{'missing' if i == 0 else '':9} {shortened(gone['template'])} (in {share})"
+    if one.counterfactual:
+        edits = one.counterfactual["edits"]
+        many = f"{len(edits)} edit{'' if len(edits) == 1 else 's'}"
+        yield f"otherwise with {many} it would be normal (score {one.counterfactual['score']:.2f}, scored to check):"
+        for edit in edits[:_EDITS]:
+            what = {"add": "add before", "remove": "remove", "swap": "swap with the next"}[edit["how"]]
+            yield f"          {_SIGNS[edit['how']]} {what} event {edit['place'] + 1}: {shortened(edit['template'])}"
+        if len(edits) > _EDITS:
+            yield f"          … and {len(edits) - _EDITS} more"
+    else:
+        yield "otherwise no few changes to its events make it normal: what is strange is not in their order or number"
+    if one.nearest:
+        held = f"{one.nearest['units']:,.0f} of {trained_on:,.0f} {unit}s"
+        yield f"nearest   normal sequence ({held}), {one.nearest['edits']} differences:"
+        yield from _difference(one.nearest["steps"])
+
+
+def _instead(event: dict[str, Any]) -> Iterator[str]:
+    rank = f"rank {event['rank']}" if event["rank"] else "unknown to the network"
+    yield f"event {event['place'] + 1:<4}{shortened(event['template'])}: {rank}, probability {event['probability']:.2g}"
+    for choice in event["expected"]:
+        text = "the end" if choice.get("end") else shortened(choice["template"])
+        yield f"          expected {choice['probability']:.2g}  {text}"
+
+
+def _difference(steps: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the steps that differ with their neighbours; what is alike between them is counted."""
+    changed = [i for i, step in enumerate(steps) if step["how"] != "keep"]
+    shown = {j for i in changed for j in range(i - _AROUND, i + _AROUND + 1)}
+    left_out = 0
+    for i, step in enumerate(steps):
+        if i in shown:
+            if left_out:
+                yield f"            … {left_out} alike"
+            left_out = 0
+            yield f"          {_SIGNS[step['how']]} {shortened(step['template'])}"
+        else:
+            left_out += 1
+    if left_out:
+        yield f"            … {left_out} alike"

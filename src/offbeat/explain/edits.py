@@ -1,0 +1,214 @@
+"""What would have to be different: the nearest normal sequence, and the fewest edits that turn the verdict.
+
+Sequences are lists of template codes. What they are scored with is handed in, so that every explanation is checked by
+scoring again, and holds for any detector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Codes = list[int]
+#: Scores sequences, all at once: shape (n,), higher is stranger.
+Score = Callable[[Sequence[Codes]], Floats]
+
+#: Sequences compared in full, out of those whose counts are nearest.
+_COMPARED: Final = 40
+#: Nearest normal sequences whose differences are tried as edits.
+_TRIED: Final = 5
+#: Changed sequences scored at a time, at most, and edits in all.
+_MOST_TRIES: Final = 4_000
+_MOST_EDITS: Final = 12
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One change: ``add`` a template before the event at ``place``, ``remove`` that event, or ``swap`` it and the next.
+
+    ``place`` is 0-based in the sequence as it was.
+    """
+
+    how: Literal["add", "remove", "swap"]
+    place: int
+    template: int
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """A normal sequence, and what leads from the one in question to it.
+
+    Attributes:
+        codes: the normal sequence.
+        weight: units of the training log that have it.
+        steps: (``keep``, ``add`` or ``remove``, template code), the events of both in order.
+        edits: how many of the steps change something.
+    """
+
+    codes: Codes
+    weight: float
+    steps: list[tuple[str, int]]
+
+    @property
+    def edits(self) -> int:
+        """How many of the steps change something."""
+        return sum(how != "keep" for how, _ in self.steps)
+
+
+@dataclass(frozen=True)
+class Counterfactual:
+    """The fewest edits found that turn the verdict, checked by scoring again.
+
+    Attributes:
+        edits: in the order of their places.
+        codes: the sequence with them.
+        score: of that sequence, below the threshold.
+    """
+
+    edits: list[Edit]
+    codes: Codes
+    score: float
+
+
+def apply(codes: Codes, edits: Sequence[Edit]) -> Codes:
+    """Return the sequence with the edits made."""
+    out = list(codes)
+    for edit in sorted(edits, key=lambda e: (e.place, e.how != "add"), reverse=True):
+        if edit.how == "add":
+            out.insert(edit.place, edit.template)
+        elif edit.how == "remove":
+            del out[edit.place]
+        else:
+            out[edit.place], out[edit.place + 1] = out[edit.place + 1], out[edit.place]
+    return out
+
+
+def differences(codes: Codes, other: Codes) -> list[Edit]:
+    """Return edits that turn one sequence into another (a longest-match difference, not always the fewest)."""
+    edits = []
+    for tag, i1, i2, j1, j2 in SequenceMatcher(None, codes, other, autojunk=False).get_opcodes():
+        if tag in ("replace", "delete"):
+            edits += [Edit("remove", i, codes[i]) for i in range(i1, i2)]
+        if tag in ("replace", "insert"):
+            edits += [Edit("add", i2 if tag == "replace" else i1, t) for t in reversed(other[j1:j2])]
+    return edits
+
+
+def steps(codes: Codes, other: Codes) -> list[tuple[str, int]]:
+    """Return both sequences as one list of kept, removed and added templates, in order."""
+    out: list[tuple[str, int]] = []
+    for tag, i1, i2, j1, j2 in SequenceMatcher(None, codes, other, autojunk=False).get_opcodes():
+        if tag == "equal":
+            out += [("keep", c) for c in codes[i1:i2]]
+        else:
+            out += [("remove", c) for c in codes[i1:i2]]
+            out += [("add", c) for c in other[j1:j2]]
+    return out
+
+
+def nearest(codes: Codes, normals: Sequence[Codes], weight: Floats, many: int = _TRIED) -> list[Nearest]:
+    """Return the normal sequences with the fewest differences; of equals those that more units have first.
+
+    Only the ``_COMPARED`` sequences whose template counts are nearest are compared event by event.
+    """
+    size = max((max(c, default=0) for c in (codes, *normals)), default=0) + 1
+    mine = np.bincount(codes, minlength=size) if codes else np.zeros(size, dtype=np.int64)
+    apart = [int(np.abs(np.bincount(c, minlength=size) - mine).sum()) if c else int(mine.sum()) for c in normals]
+    order = np.lexsort((-np.asarray(weight), np.asarray(apart)))[:_COMPARED]
+    found = [Nearest(list(normals[i]), float(weight[i]), steps(codes, list(normals[i]))) for i in order]
+    found.sort(key=lambda n: (n.edits, -n.weight))
+    return found[:many]
+
+
+def occlude(codes: Codes, score: Score) -> Floats:
+    """Return what each event adds to the score, shape (events,): by how much it falls without it.
+
+    Events of one template can stand in for one another, so that the score falls only without all of them; then each of
+    them adds its part of that.
+    """
+    if not codes:
+        return np.zeros(0)
+    kinds, of, times = np.unique(codes, return_inverse=True, return_counts=True)
+    single = [codes[:i] + codes[i + 1 :] for i in range(len(codes))]
+    whole = [[c for c in codes if c != kind] for kind in kinds]
+    scores = score([codes, *single, *whole])
+    alone, together = scores[0] - scores[1 : len(codes) + 1], (scores[0] - scores[len(codes) + 1 :]) / times
+    return np.asarray(np.maximum(alone, together[of]), dtype=np.float64)
+
+
+def fewest(codes: Codes, score: Score, threshold: float, near: Sequence[Nearest]) -> Counterfactual | None:
+    """Return the fewest edits found that bring the score below the threshold; None where none do.
+
+    Every single edit is tried (each event left out or swapped with the next, each template of a near normal sequence
+    added anywhere), then the differences to the near sequences, the most telling first, with those taken back that are
+    not needed. Every answer is scored.
+    """
+    best = _single(codes, score, threshold, near)
+    for normal in near:
+        if best is not None and len(best.edits) == 1:
+            break
+        found = _towards(codes, differences(codes, normal.codes), score, threshold)
+        if found is not None and (best is None or len(found.edits) < len(best.edits)):
+            best = found
+    return best
+
+
+def _single(codes: Codes, score: Score, threshold: float, near: Sequence[Nearest]) -> Counterfactual | None:
+    edits = [Edit("remove", i, c) for i, c in enumerate(codes)]
+    edits += [Edit("swap", i, codes[i]) for i in range(len(codes) - 1) if codes[i] != codes[i + 1]]
+    missing = dict.fromkeys(t for n in near for how, t in n.steps if how == "add")
+    edits += [Edit("add", i, t) for t in missing for i in range(len(codes) + 1)]
+    edits = edits[:_MOST_TRIES]
+    if not edits:
+        return None
+    scores = score([apply(codes, [e]) for e in edits])
+    i = int(np.argmin(scores))
+    return Counterfactual([edits[i]], apply(codes, [edits[i]]), float(scores[i])) if scores[i] < threshold else None
+
+
+def _towards(codes: Codes, edits: list[Edit], score: Score, threshold: float) -> Counterfactual | None:
+    """Make the edits one by one, each time the one that lowers the score most, then take back what is not needed."""
+    chosen: list[int] = []  # positions, for several edits may be alike
+
+    def scored(*sets: Sequence[int]) -> Floats:
+        return score([apply(codes, [edits[i] for i in sorted(some)]) for some in sets])
+
+    while len(chosen) < min(len(edits), _MOST_EDITS):
+        left = [i for i in range(len(edits)) if i not in chosen]
+        scores = scored(*([*chosen, i] for i in left))
+        chosen.append(left[int(np.argmin(scores))])
+        if scores.min() < threshold:
+            break
+    else:
+        chosen = list(range(len(edits)))
+    if not edits or scored(chosen)[0] >= threshold:
+        return None
+    for i in list(chosen):
+        fewer = [j for j in chosen if j != i]
+        if fewer and scored(fewer)[0] < threshold:
+            chosen = fewer
+    made = [edits[i] for i in sorted(chosen)]
+    made.sort(key=lambda e: e.place)
+    changed = apply(codes, made)
+    return Counterfactual(made, changed, float(score([changed])[0]))
+
+
+def shares(values: Sequence[float]) -> Floats:
+    """Return what each of several values adds to the largest of them: they sum to it, shape (n,).
+
+    These are the Shapley values of the game whose worth is the maximum (Littlechild and Owen, 1973): the step from one
+    value to the next larger is shared by all that reach it.
+    """
+    given = np.maximum(np.asarray(values, dtype=np.float64), 0.0)
+    order = np.argsort(given, kind="stable")
+    steps_up = np.diff(np.concatenate(([0.0], given[order])))
+    reach = np.arange(len(given), 0, -1)
+    out = np.empty(len(given))
+    out[order] = np.cumsum(steps_up / reach)
+    return out

@@ -1,0 +1,108 @@
+"""Explanations of a run: true, checked by scoring again, and readable."""
+
+import json
+
+import pytest
+from cli_cases import offbeat  # noqa: F401 - a fixture
+from samples import shop_log
+
+from offbeat.detection import write_run
+from offbeat.errors import ModelError, OptionError
+from offbeat.pipeline import Pipeline
+from offbeat.read import Lines
+from offbeat.why import Findings
+
+VIEWS = ["presence", "count", "lstm", "ngram", "end", "new-template", "length"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A run over a shop where one order is refused, one skips a step, and two steps of one are swapped."""
+    made = Pipeline(detectors=VIEWS, params={"lstm.hidden": 32}).fit(Lines(shop_log(200, odd=())))
+    log = shop_log(200, odd=(41,), seed=3)
+    log = [line for line in log if not ("charged card" in line and "order-1077" in line)]
+    run = made.score(Lines(log))
+    path = tmp_path_factory.mktemp("why") / "run"
+    write_run(run, run.find(), path, made)
+    return path
+
+
+@pytest.fixture(scope="module")
+def opened(folder):
+    """It, opened to be explained."""
+    return Findings.open(folder)
+
+
+def about(opened, session):
+    """Return the explanation of the finding about a session."""
+    (name,) = [one["id"] for one in opened.found if one["session"] == session]
+    return opened.explain(name)
+
+
+def test_the_event_that_is_strange_adds_most(opened):
+    """The refusal, never seen before, adds most to the score, and its line is named."""
+    found = about(opened, "order-1041")
+    most = max(found.events, key=lambda event: event["adds"])
+    assert "refused" in most["template"]
+    assert most["line"] in [line["line"] for line in found.finding["lines"] if line["mark"] == "worst"]
+    assert sum(view["share"] for view in found.views) == pytest.approx(1, abs=1e-3)
+
+
+def test_what_is_missing_is_named(opened):
+    """A step that was skipped is missing, the nearest normal session has it, and adding it turns the verdict."""
+    found = about(opened, "order-1077")
+    assert [one["template"].startswith("charged card") for one in found.missing] == [True]
+    changed = [step for step in found.nearest["steps"] if step["how"] != "keep"]
+    assert [step["how"] for step in changed] == ["add"]
+    (edit,) = found.counterfactual["edits"]
+    assert edit["how"] == "add"
+    assert "charged card" in edit["template"]
+
+
+def test_every_counterfactual_is_below_the_threshold(opened):
+    """What is said to be normal scores below the threshold, and the unit itself does not."""
+    explained = [opened.explain(one["id"]) for one in opened.found]
+    turned = [one for one in explained if one.counterfactual]
+    assert turned
+    for one in turned:
+        assert one.counterfactual["score"] < one.threshold <= one.score
+
+
+def test_the_network_says_what_it_expected(opened):
+    """At an event that the LSTM regrets, the likeliest templates are named with falling probabilities, and a rank."""
+    events = [event for one in opened.found for event in opened.explain(one["id"]).events if "expected" in event]
+    assert events
+    for event in events:
+        chances = [choice["probability"] for choice in event["expected"]]
+        assert chances == sorted(chances, reverse=True)
+        assert event["rank"] is None or event["rank"] > 1
+
+
+def test_an_unknown_id_is_refused(opened):
+    """An id that is none, or begins several, gets one sentence with ids that are."""
+    with pytest.raises(OptionError, match="is no finding"):
+        opened.explain("nothing")
+    with pytest.raises(OptionError, match=r"is no finding|begins several"):
+        opened.explain("")
+
+
+def test_a_model_is_no_run(folder, tmp_path):
+    """A folder that is no run, or lacks a table, is refused with the way out."""
+    with pytest.raises(ModelError, match="there is no offbeat run"):
+        Findings.open(tmp_path / "nothing")
+
+
+def test_explain_lists_prints_and_writes_json(folder, offbeat, opened):  # noqa: F811 - the fixture
+    """Without an id the findings are listed; with one it is explained in words, or as one JSON object."""
+    listed = offbeat(f"explain {folder}")
+    assert listed.code == 0
+    assert all(one["id"] in listed.out for one in opened.found)
+    name = opened.found[0]["id"]
+    said = offbeat(f"explain {folder} {name[:8]}")
+    assert said.out.startswith(opened.found[0]["reason"])
+    assert "scored to check" in said.out
+    body = json.loads(offbeat(f"explain {folder} {name} --json").out)
+    assert set(body) == {
+        "finding", "score", "threshold", "views", "events", "missing", "nearest", "counterfactual",
+    }  # fmt: skip
+    assert offbeat(f"explain {folder} zz").code == 2
