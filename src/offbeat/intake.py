@@ -19,6 +19,7 @@ from offbeat.group.keys import no_key, worth_trying
 from offbeat.mine import Catalog, Miner
 from offbeat.read import Lines, Logs, events_from_frame, open_logs
 from offbeat.read.mask import masker
+from offbeat.ruling import Ruling
 from offbeat.schema import SEQUENCES, TIME
 from offbeat.tally import Tally
 from offbeat.watch import Watch
@@ -129,6 +130,7 @@ class Intake:
     events: int = 0
     tally: Tally = field(default_factory=Tally, repr=False)
     watch: Watch = field(default_factory=Watch, repr=False)
+    ruling: Ruling | None = field(default=None, repr=False)
     _frame: pl.DataFrame | None = field(default=None, repr=False)
     _sequences: pl.DataFrame | None = field(default=None, repr=False)
 
@@ -219,7 +221,11 @@ class Intake:
         """Yield events with ``shape``, ``value`` and, where grouping needs them, ``keys`` instead of the message."""
         key, number, origin = grouping.key, value_field(self.fields), address_field(self.fields)
 
+        ruling = self.ruling if self.ruling is not None and not self.ruling.scored else None
+
         def prepare(frame: pl.DataFrame) -> pl.DataFrame:
+            if ruling is not None:
+                ruling.look(frame)
             shapes = Miner.shapes(frame["message"]).alias("shape")
             if number is None:
                 value = main_values(frame["message"], shapes)
@@ -238,6 +244,10 @@ class Intake:
         columns = ["file", "line", "timestamp", "level", "source", "message"]
         wanted = [key.name] if key and key.is_field and key.column != key.name else []
         wanted += [name for name in (number, origin) if name and name not in wanted]
+        if ruling is not None:
+            more, fields = ruling.asked(self.logs)
+            columns = [*columns, *(name for name in more if name not in columns)]
+            wanted += [name for name in fields if name not in wanted]
         yield from self.logs.batches(columns, wanted, then=prepare)
 
     def units(
@@ -256,11 +266,15 @@ class Intake:
             frame = frame.with_columns(template=code(frame["shape"]), source=sources.encode(frame["source"]))
             self.tally.add(frame)
             self.watch.add(frame)
+            if self.ruling is not None and not self.ruling.scored:
+                self.ruling.take(frame)
             closed = grouper.push(frame.drop("shape", "address"))
             if closed is not None:
                 yield closed
         if self.events == 0:
             raise InputError("holds no events", where=", ".join(self.logs.files) if self.logs else "input")
+        if self.ruling is not None and not self.ruling.scored:
+            self.ruling.finish()
         self.without_key = grouper.without_key
         if grouping.key and self.without_key >= self.events:
             raise no_key(grouping.key, self.fields)

@@ -19,6 +19,8 @@ from offbeat.intake import Data, Grouping, Intake, Options, learn_units
 from offbeat.learn import DEFAULT, Learned, learn, make_views, score_views
 from offbeat.mine import Catalog
 from offbeat.regime import Recalibrated, Seen, recalibrate
+from offbeat.rules import RuleSet, load_pack
+from offbeat.ruling import Ruling
 from offbeat.run import KEPT, Run, unit_columns
 from offbeat.schema import view_column
 from offbeat.tally import Lanes
@@ -42,6 +44,7 @@ class Pipeline:
         threshold: ``knee``, ``sigma:3`` or ``quantile:0.999``; None chooses by ``clean``.
         seed: of everything random.
         mask_key: replace personal data by a hash with this key before anything is mined, stored or shown.
+        rules: Sigma rules to look for beside; None means those that ship, an empty ``RuleSet`` none.
         progress: called with a few words on what is being done.
     """
 
@@ -63,6 +66,7 @@ class Pipeline:
         threshold: str | None = None,
         seed: int = 0,
         mask_key: bytes | None = None,
+        rules: RuleSet | None = None,
         progress: Progress | None = None,
     ) -> None:
         self.options = Options(format, session_by, None if window is None else str(window), idle, tz, dedupe)
@@ -73,6 +77,7 @@ class Pipeline:
         self.threshold = threshold
         self.seed = seed
         self.mask_key = mask_key
+        self.rules = rules
         self.progress: Progress = progress or (lambda _: None)
         self.learned: Learned | None = None
         self.grouping: Grouping | None = None
@@ -96,7 +101,7 @@ class Pipeline:
         Raises:
             UserError: the data cannot be read, or there is too little of it.
         """
-        intake = Intake(data, self.options, self.mask_key)
+        intake = self._opened(data)
         self.progress("reading")
         self.grouping = intake.grouping()
         if intake.is_ids:
@@ -140,6 +145,15 @@ class Pipeline:
         self._training = (intake, units)
         return self
 
+    def _opened(self, data: Data) -> Intake:
+        """Open an input, with rules to be looked for while it is read."""
+        intake = Intake(data, self.options, self.mask_key)
+        rules = load_pack() if self.rules is None else self.rules
+        if rules.rules and not intake.is_ids:
+            formats = [sniffed.layout for sniffed in intake.logs.sniffed] if intake.logs else []
+            intake.ruling = Ruling(rules, formats, whole=self.rules is not None)
+        return intake
+
     @property
     def fitted(self) -> Learned:
         """What was learned; raises OffbeatError before ``fit`` or ``load``."""
@@ -171,7 +185,7 @@ class Pipeline:
         """
         grouping, catalog = self.grouping, self.catalog
         views = self.fitted.views
-        intake = Intake(data, self.options, self.mask_key)
+        intake = self._opened(data)
         intake.watch.before = self.bursts
         self.progress("scoring")
         if grouping is None or catalog is None or intake.is_ids != isinstance(catalog, Ids):
@@ -250,6 +264,7 @@ class Pipeline:
             tally=intake.tally,
             lanes=lanes,
             watch=intake.watch,
+            ruling=intake.ruling,
         )
 
     def _recalibrated(self, sequences: Seen, raw: dict[str, Any], drift: Drift) -> Recalibrated | None:

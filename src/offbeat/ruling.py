@@ -1,184 +1,260 @@
-"""Rules over logs: what to ask of the readers, one pass, and examples beside the rules."""
+"""Rules while a log is read: matched as events stream by, and their findings joined with those of the models."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-import numpy as np
+import polars as pl
 
-from offbeat.errors import InputError
-from offbeat.finding import iso
-from offbeat.read import Lines, Logs, open_logs
+from offbeat.decide.incidents import SAME_KEY, SEVERITIES, finding_id
+from offbeat.explain.words import rule_sentence
+from offbeat.finding import Finding, Line, iso
+from offbeat.read import Logs
 from offbeat.read.layout import TextLayout
 from offbeat.read.layouts import LAYOUTS
-from offbeat.rules import EXAMPLES, Engine, Firing, Rule, RuleSet
+from offbeat.rules import Correlation, Engine, Filter, Firing, Hits, RuleSet
 from offbeat.rules.logsources import RECORDS
 from offbeat.rules.match import COLUMNS, Matcher
-from offbeat.rules.why import Reason, why_not
 
-#: Events that an explanation looks at, and that are shown.
-_EXPLAINED: Final = 2_000
-_SHOWN: Final = 5
+#: Sigma's levels as severities.
+_SEVERITY: Final = {"informational": "low", "low": "low", "medium": "medium", "high": "high", "critical": "critical"}
+#: A source says something about which findings belong together where a log has so many of them.
+_SOURCES: Final = 3
+#: Lines of a rule's finding shown with it, and added to one that it joins.
+_SHOWN: Final = 10
+_ADDED: Final = 4
+_MOST: Final = 16
+
+#: Turns (file, line, mark) into a Line.
+Lines = Callable[[tuple[int, int, str | None]], Line]
 
 
-def asked(logs: Logs, matcher: Matcher) -> tuple[list[str], list[str]]:
+def asked(logs: Logs, matcher: Matcher, *, whole: bool = True) -> tuple[list[str], list[str]]:
     """Return the columns and the single fields that rules need of logs.
 
-    Records may have any field, so all of them are asked for as one JSON object; text formats have a few.
+    Args:
+        logs: opened.
+        matcher: holds the rules.
+        whole: whether to ask for all fields of records, as one JSON object, for records may have any; otherwise only
+            for those that the first of them have, which is cheaper.
     """
     kinds = [sniffed.layout for sniffed in logs.sniffed]
-    if any(kind in RECORDS or kind == "journal-export" for kind in kinds):
+    if whole and any(kind in RECORDS for kind in kinds):
         return [*COLUMNS, "fields"], []
     has: set[str] = set()
-    for kind in kinds:
-        layout = LAYOUTS.get(kind)
-        if isinstance(layout, TextLayout):
-            has.update(layout.field_names)
-    names = sorted(has) if matcher.searches else sorted(has & set(matcher.names))
-    return list(COLUMNS), names
+    for sniffed in logs.sniffed:
+        layout = LAYOUTS.get(sniffed.layout)
+        # A format says which fields it has; of records only the first ones can tell.
+        own = layout.field_names if isinstance(layout, TextLayout) else sniffed.fields
+        few = matcher.searches and isinstance(layout, TextLayout)
+        has.update(own if few else set(own) & set(matcher.names))
+    return list(COLUMNS), sorted(has)
 
 
-@dataclass
-class Tested:
-    """What one rule did on some events.
-
-    Attributes:
-        rule: its title.
-        key: its place in the engine's documents.
-        events: how many were looked at.
-        matched: events that a rule on single events matches; findings of a correlation.
-        where: (file, line) of the first matches.
-        firings: of a correlation.
-        reasons: why events that do not match do not.
-    """
-
-    rule: str
-    key: int
-    events: int = 0
-    matched: int = 0
-    where: list[tuple[str, int]] = field(default_factory=list)
-    firings: list[Firing] = field(default_factory=list)
-    reasons: list[Reason] = field(default_factory=list)
-
-
-def run_rules(rules: RuleSet, logs: Logs, *, explain: bool = False, gated: bool = True) -> list[Tested]:
-    """Run every rule over logs, also those that only serve correlations.
+class Ruling:
+    """Rules over one input.
 
     Args:
         rules: what to look for.
-        logs: opened.
-        explain: say why events do not match.
-        gated: whether rules are for their own log source only.
+        formats: of each file, as the readers call it; None where it is not known.
+        whole: whether all fields of records are looked at.
+
+    Attributes:
+        firings: what was found, once ``finish`` was called.
     """
-    engine = Engine(rules.documents, [sniffed.layout for sniffed in logs.sniffed], gated=gated)
-    engine.silent = set()
-    tested = {key: Tested(d.title, key) for key, d in enumerate(rules.documents) if d in rules.rules}
-    columns, names = asked(logs, engine.matcher)
-    firings: list[Firing] = []
-    for frame in logs.batches(columns, names):
-        rows = engine.matcher.rows(frame)
-        for i, (key, found) in enumerate(zip(engine.keys, rows, strict=True)):
-            one = tested[key]
-            one.matched += len(found)
-            places = frame[found[: _SHOWN - len(one.where)]].select("file", "line").rows()
-            one.where += [(logs.files[file], line) for file, line in places]
-            if explain and not one.reasons and len(found) < frame.height:
-                others = np.setdiff1d(np.arange(frame.height), found)[:_EXPLAINED]
-                one.reasons = why_not(engine.matcher, i, frame[others])
-        firings += engine.add(engine.match(frame, rows))
-    firings += engine.flush()
-    for key, one in tested.items():
-        one.events = engine.events
-        if not isinstance(rules.documents[key], Rule):
-            one.firings = sorted((f for f in firings if f.key == key), key=lambda f: (f.start or 0, str(f.group)))
-            one.matched = len(one.firings)
-            one.where = [(logs.files[file], line) for f in one.firings for file, line in f.places][:_SHOWN]
-    return list(tested.values())
+
+    def __init__(self, rules: RuleSet, formats: Sequence[str | None] = (), *, whole: bool = True) -> None:
+        self.rules = rules
+        self.whole = whole
+        self.engine = Engine(rules.documents, formats)
+        self.firings: list[Firing] = []
+        self._hits: dict[tuple[int, int], Hits] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def scored(self) -> bool:
+        """Whether a rule reads what only the models know, so that all wait until events are scored."""
+        return self.engine.matcher.scored
+
+    def asked(self, logs: Logs) -> tuple[list[str], list[str]]:
+        """Return the columns and the single fields to read."""
+        return asked(logs, self.engine.matcher, whole=self.whole)
+
+    def look(self, frame: pl.DataFrame) -> None:
+        """Match a frame; may run in any thread, frames in any order."""
+        if frame.height == 0:
+            return
+        hits = self.engine.match(frame)
+        with self._lock:
+            self._hits[frame["file"][0], frame["line"][0]] = hits
+
+    def take(self, frame: pl.DataFrame) -> None:
+        """Take up what ``look`` found in a frame; in the order of the input."""
+        if frame.height:
+            with self._lock:
+                hits = self._hits.pop((frame["file"][0], frame["line"][0]))
+            self.firings += self.engine.add(hits)
+
+    def finish(self) -> None:
+        """End the input."""
+        self.firings += self.engine.flush()
+
+    def findings(self, lines: Lines, inside: Callable[[Mapping[str, Any]], bool]) -> list[Finding]:
+        """Return one finding a firing that lies in the stretch of time asked for; those of one group joined.
+
+        Args:
+            lines: fetches a line.
+            inside: whether a stretch from ``start`` to ``end`` is wanted.
+        """
+        made = []
+        for firing in self.firings:
+            one = self._finding(firing)
+            if one.start is None or one.end is None or inside({"start": one.start, "end": one.end}):
+                shown = [lines((*place, "worst" if i == 0 else "strange")) for i, place in enumerate(firing.places)]
+                made.append(replace(one, lines=shown[:_SHOWN]))
+        return _of_one_group(made)
+
+    def places(self) -> set[tuple[int, int]]:
+        """Return the lines that findings show."""
+        return {place for firing in self.firings for place in firing.places[:_SHOWN]}
+
+    def _finding(self, firing: Firing) -> Finding:
+        rule = self.engine.documents[firing.key]
+        assert not isinstance(rule, Filter)  # noqa: S101 - a filter finds nothing
+        level = rule.level
+        start, end = _time(firing.start), _time(firing.end)
+        seconds = ((firing.end or 0) - (firing.start or 0)) / 1e6
+        group = {name: value for name, value in firing.group.items() if value}
+        who = ", ".join(group.values())
+        kind = rule.kind if isinstance(rule, Correlation) else "event"
+        bounds = rule.bounds if isinstance(rule, Correlation) else ()
+        span = rule.seconds if isinstance(rule, Correlation) else None
+        reason, expected = rule_sentence(rule.title, firing.events, who, seconds, kind, bounds, span)
+        return Finding(
+            id=finding_id("rule", rule.title, who, iso(start) or str(firing.places[:1])),
+            kind="rule",
+            severity=_SEVERITY[level],
+            severity_reason=f"the rule’s level is {level}",
+            score=0.0,
+            p_value=1.0,
+            start=start,
+            end=end,
+            session=who or None,
+            sources=firing.sources,
+            templates=[],
+            rules=[rule.title],
+            reason=reason,
+            expected=expected,
+            lines=[],
+            units=1,
+            views={},
+        )
+
+
+def _time(micros: int | None) -> datetime | None:
+    return (
+        None
+        if micros is None
+        else datetime.fromtimestamp(micros // 1_000_000, UTC) + timedelta(microseconds=micros % 1_000_000)
+    )
+
+
+def _near(a: Finding, b: Finding) -> bool:
+    """Return whether two findings lie no further apart than alarms of one session that belong together."""
+    if a.start is None or a.end is None or b.start is None or b.end is None:
+        return False
+    return a.start <= b.end + SAME_KEY and b.start <= a.end + SAME_KEY
+
+
+def _of_one_group(findings: Iterable[Finding]) -> list[Finding]:
+    """Join findings of several rules about one group: brute force, spraying and the login that follows are one.
+
+    Those that share a line are one, too: a scan, and the errors that it makes.
+    """
+    out: list[Finding] = []
+    order = sorted(findings, key=lambda f: (-SEVERITIES.index(f.severity), iso(f.start) or "", f.id))
+    for one in order:
+        at = next((i for i, f in enumerate(out) if _near(f, one) and (_same(f, one) or _share(f, one))), None)
+        if at is None:
+            out.append(one)
+        else:
+            out[at] = absorbed(out[at], one)
+    return out
+
+
+def _same(a: Finding, b: Finding) -> bool:
+    return a.session is not None and a.session == b.session
+
+
+def _share(a: Finding, b: Finding) -> bool:
+    return bool({(line.file, line.line) for line in a.lines} & {(line.file, line.line) for line in b.lines})
+
+
+def absorbed(base: Finding, rule: Finding) -> Finding:
+    """Return a finding that a rule's joins: with its rules, its severity where that is higher, and some lines."""
+    known = {(line.file, line.line) for line in base.lines}
+    room = max(0, min(_ADDED, _MOST - len(base.lines)))
+    more = [line for line in rule.lines if (line.file, line.line) not in known][:room]
+    higher = SEVERITIES.index(rule.severity) > SEVERITIES.index(base.severity)
+    new = [name for name in rule.rules if name not in base.rules]
+    reason = f"{base.reason} {rule.reason}" if new else base.reason
+    times = [t for t in (base.start, rule.start) if t is not None], [t for t in (base.end, rule.end) if t is not None]
+    return replace(
+        base,
+        severity=rule.severity if higher else base.severity,
+        severity_reason=f"{base.severity_reason}, {rule.severity_reason}" if higher else base.severity_reason,
+        start=min(times[0], default=None),
+        end=max(times[1], default=None),
+        sources=base.sources or rule.sources,
+        rules=[*base.rules, *new],
+        reason=reason,
+        lines=sorted([*base.lines, *more], key=lambda line: (line.file, line.line)),
+        units=base.units + rule.units,
+    )
 
 
 @dataclass(frozen=True)
-class Example:
-    """Lines beside a rule, and what it must say about them.
+class Joiner:
+    """Joins rules' findings with those of the models.
 
     Attributes:
-        name: in a few words.
-        lines: of a log.
-        matched: how often the last rule of the file must match.
-        format: of the log; found from the lines unless given.
-        where: ``path:line``.
+        units: by finding of the models, the (file, line) of all events of its units.
+        keys: by finding, the keys of its units.
+        sources: how many sources the log has.
     """
 
-    name: str
-    lines: tuple[str, ...]
-    matched: int
-    format: str | None
-    where: str
+    units: Mapping[str, set[tuple[int, int]]] = field(default_factory=dict)
+    keys: Mapping[str, set[str]] = field(default_factory=dict)
+    sources: int = 0
 
+    def joined(self, models: Sequence[Finding], rules: Sequence[Finding], files: Sequence[str]) -> list[Finding]:
+        """Return all findings, a rule's within the first of the models' that it belongs to.
 
-def examples_of(rule: Path) -> Path:
-    """Return where the examples of a rule file lie."""
-    return rule.with_name(rule.stem + EXAMPLES)
+        They belong together where they share a line; where they are about one session, or one address, at one time;
+        and, in a log of several sources, where that most to blame for one that does not last is the rule's.
+        """
+        out = list(models)
+        index = {name: i for i, name in enumerate(files)}
+        for rule in rules:
+            places = {(index.get(line.file, 0), line.line) for line in rule.lines}
+            at = next((i for i, f in enumerate(models) if self._belongs(f, rule, places)), None)
+            if at is None:
+                out.append(rule)
+            else:
+                out[at] = absorbed(out[at], rule)
+        return out
 
-
-def read_examples(path: Path) -> list[Example]:
-    """Read the examples of a rule.
-
-    The file is a YAML list of maps: ``name``, ``events`` (text, one line an event), ``matched`` and, where it cannot be
-    found from the lines, ``format``.
-
-    Raises:
-        InputError: it is absent, or not as described.
-    """
-    if not path.exists():
-        hint = "name a log, or write examples there"
-        raise InputError("there are no examples", where=str(path), hint=hint)
-    try:
-        import yaml
-
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        raise InputError(f"is no YAML: {str(problem).splitlines()[0]}", where=str(path)) from None
-    if not isinstance(given, list):
-        raise InputError("is no list of examples", where=str(path), hint="maps with name, events and matched")
-    return [_example(item, f"{path}#{number}") for number, item in enumerate(given, 1)]
-
-
-def _example(item: Any, where: str) -> Example:
-    if (
-        not isinstance(item, dict)
-        or not isinstance(item.get("events"), str)
-        or not isinstance(item.get("matched"), int)
-    ):
-        raise InputError("is no example", where=where, hint="a map with name, events and matched")
-    lines = tuple(line for line in item["events"].splitlines() if line.strip())
-    return Example(str(item.get("name") or where), lines, item["matched"], item.get("format"), where)
-
-
-def outermost(rules: RuleSet, file: Path) -> int:
-    """Return the place of the last rule of a file: what its examples are about."""
-    here = [key for key, d in enumerate(rules.documents) if d in rules.rules and d.where.startswith(f"{file}:")]
-    return here[-1] if here else 0
-
-
-def run_examples(rules: RuleSet, file: Path, examples: Sequence[Example]) -> Iterator[tuple[Example, Tested]]:
-    """Run the last rule of a file over each of its examples."""
-    for example in examples:
-        logs = open_logs(Lines(list(example.lines)), format=example.format)
-        about = outermost(rules, file)
-        yield example, next(t for t in run_rules(rules, logs, explain=True) if t.key == about)
-
-
-def described(firing: Firing) -> str:
-    """Return a finding of a correlation in a few words: for whom, how often, when."""
-    group = ", ".join(f"{name} {value}" for name, value in firing.group.items()) or "all events"
-    times = f"{time_of(firing.start)} to {time_of(firing.end)}"
-    return f"{group}: {firing.events:,} events, {times}"
-
-
-def time_of(micros: int | None) -> str:
-    """Return microseconds since 1970 as ISO 8601 in UTC."""
-    return "" if micros is None else iso(datetime.fromtimestamp(micros / 1e6, UTC)) or ""
+    def _belongs(self, model: Finding, rule: Finding, places: set[tuple[int, int]]) -> bool:
+        if places & self.units.get(model.id, set()):
+            return True
+        if not _near(model, rule):
+            return False
+        if rule.session is not None and rule.session in {model.session, *self.keys.get(model.id, set())}:
+            return True
+        # One that lasts long shares its time with everything.
+        short = model.start is not None and model.end is not None and model.end - model.start <= SAME_KEY
+        return short and self.sources >= _SOURCES and set(model.sources[:1]) <= {*rule.sources, rule.session}

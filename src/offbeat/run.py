@@ -22,6 +22,7 @@ from offbeat.explain import Facts, sentence
 from offbeat.finding import Finding, Line, iso
 from offbeat.group.sessions import POSITION_BITS
 from offbeat.read import Logs
+from offbeat.ruling import Joiner, Ruling
 from offbeat.schema import SCORES, SEQUENCES, view_column
 from offbeat.tally import Lanes, Tally
 from offbeat.watch import Watch, burst_finding, places_of, volume_finding
@@ -52,6 +53,7 @@ class Run:
         tally: how often each template came when, and the volume over time.
         lanes: how strange each source was when.
         watch: volume, bursts and blame, beside the units.
+        ruling: what rules found, None where there are none.
         stretch: only findings that lie, at least partly, between these times.
         most: so many findings are allowed, None for any number.
     """
@@ -75,6 +77,7 @@ class Run:
     tally: Tally = field(default_factory=Tally)
     lanes: Lanes = field(default_factory=Lanes)
     watch: Watch = field(default_factory=Watch)
+    ruling: Ruling | None = None
     stretch: tuple[datetime | None, datetime | None] = (None, None)
     most: int | None = None
 
@@ -163,16 +166,30 @@ class Run:
         limit = min((n for n in (limit, self.most) if n is not None), default=None)
         refs = {i: self._refs(g) for i, (_, _, g) in enumerate(groups[:limit])}
         places = {ref[:2] for marked in refs.values() for ref in marked}
-        lines = self._lines(places | {place for row in bursts for place in places_of(row)})
+        places |= {place for row in bursts for place in places_of(row)}
+        lines = self._lines(places | (self.ruling.places() if self.ruling else set()))
         found = [
             self._finding(*groups[i], [lines(ref) for ref in marked], self._blamed(groups[i][2], i < _RANKED))
             for i, marked in refs.items()
         ]
         found += [burst_finding(row, self.texts, self.template_ids, lines) for row in bursts]
         found += [volume_finding(row, self.texts, self.template_ids, self.sources) for row in volumes]
+        if self.ruling is not None and self.ruling.firings:
+            joiner = self._joiner(self.ruling, {found[i].id: groups[i][2] for i in refs})
+            files = self.logs.files if self.logs else ("frame",)
+            found = joiner.joined(found, self.ruling.findings(lines, self._inside), files)
         found += self._regime()
         found.sort(key=lambda f: (-SEVERITIES.index(f.severity), f.p_value, -f.score, f.id))
         return found[:limit]
+
+    def _joiner(self, ruling: Ruling, groups: Mapping[str, pl.DataFrame]) -> Joiner:
+        """Return what joins findings of rules with those made of the given alarms."""
+        hit = [(file << POSITION_BITS) + line for file, line in ruling.places()]
+        rows = {id_: g["rows"].explode() for id_, g in groups.items() if "rows" in g.columns}
+        units = {id_: r.filter(r.is_in(hit)).to_list() for id_, r in rows.items()}
+        places = {id_: {(p >> POSITION_BITS, p & (2**POSITION_BITS - 1)) for p in ps} for id_, ps in units.items()}
+        keys = {} if self.windows else {id_: set(g["key"]) for id_, g in groups.items()}
+        return Joiner(places, keys, len(self.sources) - 1)
 
     def _inside(self, row: Mapping[str, Any]) -> bool:
         since, until = self.stretch

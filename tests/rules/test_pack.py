@@ -10,7 +10,8 @@ from helpers import DATA
 from offbeat.read import open_logs
 from offbeat.rules import EXAMPLES, PACK, Engine, Firing, load, load_pack
 from offbeat.rules.pack.build import compiled
-from offbeat.ruling import asked, examples_of, read_examples, run_examples
+from offbeat.ruling import asked
+from offbeat.trial import examples_of, read_examples, run_examples
 
 FILES = sorted(path for path in PACK.glob("*.yml") if not path.name.endswith(EXAMPLES))
 

@@ -10,7 +10,8 @@ from helpers import DATA, SIGMA, needs_sigma
 from offbeat.read import open_logs
 from offbeat.rules import load
 from offbeat.rules.match import Matcher
-from offbeat.ruling import asked, run_rules
+from offbeat.ruling import asked
+from offbeat.trial import run_rules
 
 pytestmark = needs_sigma
 

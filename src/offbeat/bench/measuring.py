@@ -23,6 +23,7 @@ from offbeat.evaluate.protocols import Split
 from offbeat.intake import Intake, Options
 from offbeat.learn import DEFAULT, Learned, score_views
 from offbeat.pipeline import Pipeline
+from offbeat.rules import RuleSet
 
 #: All default views together, fused; and the same without the LSTM, which says what that adds.
 WHOLE: Final = "offbeat"
@@ -152,7 +153,9 @@ def run_task(split: Split, task: Task, folds: int | None = None) -> dict[str, Ou
     if problem:
         raise problem
     known = split.train["label"] if split.labels == "known" or (task.supervised and split.labels != "hidden") else None
-    pipeline = Pipeline(detectors=task.views, params=task.own_params, clean=split.clean, seed=task.seed)
+    pipeline = Pipeline(
+        detectors=task.views, params=task.own_params, clean=split.clean, seed=task.seed, rules=RuleSet()
+    )
     pipeline.folds = task.folds if folds is None else folds
     began = time.process_time()
     pipeline.fit(_seen(split.train), known)
@@ -196,7 +199,7 @@ def _alone(whole: Pipeline, split: Split, known: pl.Series | None, name: str) ->
     What it learned and its raw scores out of fold are there; calibration and threshold are made anew from these alone.
     """
     learned = whole.fitted
-    one = Pipeline(detectors=(name,), params=whole.params, clean=whole.clean, seed=whole.seed)
+    one = Pipeline(detectors=(name,), params=whole.params, clean=whole.clean, seed=whole.seed, rules=RuleSet())
     one.grouping, one.catalog, one.sources, one.summary = whole.grouping, whole.catalog, whole.sources, whole.summary
     units = _codes(whole, split.train)
     normal = np.ones(units.height, dtype=bool) if known is None else ~known.to_numpy()
@@ -312,7 +315,7 @@ def run_order(split: Split, seeds: Iterable[int], progress: Callable[[str], None
     known = split.train["label"] if split.labels == "known" else None
     for seed in seeds:
         progress(f"{split.name}: alterations, seed {seed}")
-        pipeline = Pipeline(clean=split.clean, seed=seed).fit(_seen(split.train), known)
+        pipeline = Pipeline(clean=split.clean, seed=seed, rules=RuleSet()).fit(_seen(split.train), known)
         rows += order_table(pipeline, split, seed)
     return pl.DataFrame(rows).drop("seed").group_by("altered", maintain_order=True).mean()
 

@@ -12,6 +12,7 @@ from offbeat.cli.options import (
     Clean,
     Dedupe,
     Detectors,
+    Expand,
     Files,
     Format,
     Html,
@@ -31,6 +32,7 @@ from offbeat.cli.options import (
     out,
     progress,
     read_labels,
+    read_rules,
     say,
     stdin_check,
 )
@@ -65,11 +67,12 @@ def fit(
 ) -> None:
     """Learn what is normal and write a model: offbeat fit app.log -o model."""
     from offbeat import bundle
+    from offbeat.rules import RuleSet
 
     bundle.refuse_foreign(Path(output))
     pipeline = make_pipeline(
         detector, param, format=format_, session_by=session_by, window=window, idle=idle, tz=tz,
-        dedupe=dedupe, mask_key=mask_key(mask), clean=clean, threshold=threshold, seed=seed,
+        dedupe=dedupe, mask_key=mask_key(mask), clean=clean, threshold=threshold, seed=seed, rules=RuleSet(),
     )  # fmt: skip
     pipeline.fit(stdin_check(files), read_labels(labels))
     done()
@@ -106,6 +109,11 @@ def detect(
     ] = None,
     since: Annotated[str | None, typer.Option("--since", help="Only findings after this time (ISO 8601).")] = None,
     until: Annotated[str | None, typer.Option("--until", help="Only findings before this time (ISO 8601).")] = None,
+    rules: Annotated[
+        list[str] | None, typer.Option("--rules", help="Sigma rules to look for as well: a file, or a folder of them.")
+    ] = None,
+    pack: Annotated[bool, typer.Option(" /--no-pack", help="Leave out the rules that ship.")] = True,
+    expand: Expand = None,
     format_: Format = None,
     session_by: SessionBy = None,
     window: Window = None,
@@ -128,12 +136,14 @@ def detect(
     allowed = Budget.parse(budget) if budget else None
     stretch = (parse_time(since, "--since"), parse_time(until, "--until"))
     check_outputs(scores, output, html, series)
+    looked_for = read_rules(rules, pack, expand)
     grouping: dict[str, Any] = {"format": format_, "session_by": session_by, "window": window}
     grouping |= {"idle": idle, "tz": tz, "dedupe": dedupe}
     if model is None:
         pipeline = make_pipeline(
-            detector, param, mask_key=mask_key(mask), clean=clean, threshold=threshold, seed=seed, **grouping
-        )
+            detector, param, mask_key=mask_key(mask), clean=clean, threshold=threshold, seed=seed, rules=looked_for,
+            **grouping,
+        )  # fmt: skip
         run = pipeline.fit(stdin_check(files)).cross_score()
     else:
         from offbeat.intake import Options
@@ -143,6 +153,7 @@ def detect(
             raise OptionError("belongs to learning", where="--detector, --param, --clean, --threshold", hint="with fit")
         pipeline = Pipeline.load(model, mask_key=mask_key(mask), progress=progress())
         pipeline.options.joined(Options(**grouping))
+        pipeline.rules = looked_for
         run = pipeline.score(stdin_check(files))
     if allowed:
         run = run.with_budget(allowed)
@@ -217,10 +228,12 @@ def evaluate(
     """Compare with labels: precision, recall, F1, ROC AUC and more."""
     from offbeat.detection import check_outputs, evaluate_run
     from offbeat.pipeline import Pipeline
+    from offbeat.rules import RuleSet
 
     check_outputs(html=html)
     known = read_labels(labels)
     pipeline = Pipeline.load(model, mask_key=mask_key(mask), progress=progress())
+    pipeline.rules = RuleSet()
     run = pipeline.score(stdin_check(files), known)
     result = evaluate_run(run)
     if html:

@@ -12,6 +12,10 @@ from offbeat.errors import OptionError
 
 if TYPE_CHECKING:
     from offbeat.pipeline import Pipeline
+    from offbeat.rules import RuleSet
+
+#: Rules that cannot be used are said one by one up to so many.
+_REFUSED = 20
 
 Files = Annotated[
     list[str], typer.Argument(help="Files, folders, globs or - for stdin; .gz .bz2 .xz .zst as they are.")
@@ -34,6 +38,9 @@ Clean = Annotated[bool, typer.Option("--clean", help="The training data is decla
 Rule = Annotated[str | None, typer.Option("--threshold", help="knee, sigma:3 or quantile:0.999.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON lines on stdout, complete.")]
 Html = Annotated[str | None, typer.Option("--html", help="Write a report to look at: one file, no network.")]
+Expand = Annotated[
+    list[str] | None, typer.Option("--expand", help="Values for a placeholder of the modifier expand: NAME=a,b.")
+]
 Model = Annotated[str | None, typer.Option("-m", "--model", help="A model that fit wrote.")]
 
 
@@ -81,6 +88,38 @@ def parameters(given: list[str] | None) -> dict[str, str]:
             raise OptionError(f"{item!r} is no parameter", where="--param", hint="as in --param hidden=32")
         out[name] = value
     return out
+
+
+def placeholders(given: list[str] | None) -> dict[str, list[str]]:
+    """Read ``--expand NAME=a,b``; raises OptionError where the sign is missing."""
+    found = {}
+    for item in given or []:
+        name, sign, values = item.partition("=")
+        if not sign or not name:
+            raise OptionError(f"{item!r} names no values", where="--expand", hint="as in --expand Servers=web-1,web-2")
+        found[name.strip("%")] = [value.strip() for value in values.split(",")]
+    return found
+
+
+def read_rules(paths: list[str] | None, pack: bool, expand: list[str] | None) -> RuleSet | None:
+    """Return the rules to look for, and say which cannot be used; None means those that ship, and no others.
+
+    Raises:
+        UserError: a path is absent, or none of its rules can be used.
+    """
+    from offbeat.rules import RuleSet, load, load_pack
+
+    if not paths:
+        return None if pack else RuleSet()
+    found = load(paths, placeholders(expand))
+    if found.refused and not found.rules:
+        raise found.refused[0]
+    for error in found.refused[:_REFUSED]:
+        say(f"offbeat: {error}")
+    if len(found.refused) > _REFUSED:
+        more = len(found.refused) - _REFUSED
+        say(f"offbeat: {more:,} more rules cannot be used; offbeat rules check says which")
+    return found.joined(load_pack()) if pack else found
 
 
 def make_pipeline(detector: str | None, param: list[str] | None, **options: Any) -> Pipeline:

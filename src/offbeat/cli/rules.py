@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from offbeat.cli.options import Format, Json, Zone, out, say
+from offbeat.cli.options import Expand, Format, Json, Zone, out, placeholders, say
 from offbeat.errors import OptionError
 
 if TYPE_CHECKING:
@@ -15,24 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from offbeat.rules import Correlation, Rule, RuleError, RuleSet
-    from offbeat.ruling import Tested
+    from offbeat.trial import Tested
 
 app = typer.Typer(help="Sigma rules: check them, list them, try them on a log.", no_args_is_help=True)
-
-Expand = Annotated[
-    list[str] | None, typer.Option("--expand", help="Values for a placeholder of the modifier expand: NAME=a,b.")
-]
-
-
-def placeholders(given: list[str] | None) -> dict[str, list[str]]:
-    """Read ``--expand NAME=a,b``; raises OptionError where the sign is missing."""
-    found = {}
-    for item in given or []:
-        name, sign, values = item.partition("=")
-        if not sign or not name:
-            raise OptionError(f"{item!r} names no values", where="--expand", hint="as in --expand Servers=web-1,web-2")
-        found[name.strip("%")] = [value.strip() for value in values.split(",")]
-    return found
 
 
 @app.command()
@@ -126,7 +111,7 @@ def try_(
 
     from offbeat.read import open_logs
     from offbeat.rules import load
-    from offbeat.ruling import run_rules
+    from offbeat.trial import run_rules
 
     if not events:
         return _examples(Path(rule), json, placeholders(expand))
@@ -146,7 +131,7 @@ def try_(
 def _show(tested: Tested, rules: RuleSet) -> None:
     from offbeat.report import printable
     from offbeat.rules import Correlation
-    from offbeat.ruling import described
+    from offbeat.trial import described
 
     what = "findings" if isinstance(rules.documents[tested.key], Correlation) else "events match"
     out(printable(f"{tested.rule}: {tested.matched:,} {what}, of {tested.events:,} events", 500))
@@ -161,7 +146,7 @@ def _show(tested: Tested, rules: RuleSet) -> None:
 def _examples(path: Path, json: bool, given: Mapping[str, Sequence[str]]) -> int:
     """Run rules over their own examples; return 1 where one is not as it says."""
     from offbeat.rules import EXAMPLES, load
-    from offbeat.ruling import examples_of, read_examples, run_examples
+    from offbeat.trial import examples_of, read_examples, run_examples
 
     files = [examples_of(path)]
     if path.is_dir():

@@ -168,3 +168,37 @@ def volume_sentence(name: str, kind: str, count: float, expected: float, seconds
         how = "falls silent" if count == 0 else f"comes only {times(count)}"
         return f"“{shortened(name)}” {how} for {duration(seconds)}; usually {usual}{more}.", usual
     return f"“{shortened(name)}” comes {times(count)} in {duration(seconds)}; usually {usual}{more}.", usual
+
+
+def rule_sentence(
+    title: str,
+    events: int,
+    who: str,
+    seconds: float,
+    kind: str,
+    bounds: Sequence[tuple[str, float]] = (),
+    span: float | None = None,
+) -> tuple[str, str]:
+    """Return the reason and what was expected for what a rule found.
+
+    Args:
+        title: of the rule.
+        events: how many are part of it; none where the rule is about silence.
+        who: what they have in common, such as an address; empty where it is nothing.
+        seconds: from the first to the last.
+        kind: event, or the kind of the correlation.
+        bounds: what a correlation asks for, pairs of a comparison and a number.
+        span: within which it asks for that, in seconds.
+    """
+    within = f" within {duration(seconds)}" if seconds > 0 else ""
+    if events == 0:
+        return f"Rule “{shortened(title)}”: {who or 'the log'} says nothing for {duration(seconds)}.", "a sign of life"
+    what = "1 event" if events == 1 else f"{events:,} events"
+    reason = f"Rule “{shortened(title)}”: {what}{f' of {who}' if who else ''}{within}."
+    if kind == "event":
+        return reason, "no such event"
+    least = next((n for op, n in bounds if op == "gte"), None)
+    if least is None or span is None or kind.startswith("temporal"):
+        return reason, "not all of this together"
+    counted = {"event_count": "events", "value_count": "different values"}.get(kind, kind.replace("_", " "))
+    return reason, f"fewer than {least:,.0f} {counted} within {duration(span)}"

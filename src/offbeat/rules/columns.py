@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from offbeat.rules.fields import locate, resolve
+from offbeat.rules.fields import place, resolve
 
 Bits = NDArray[np.bool_]
 Rows = NDArray[np.int64]
@@ -176,22 +176,18 @@ class Frame:
     @cached_property
     def _places(self) -> dict[str, str]:
         """By field, the column that holds it where there is just one; several fields may share it."""
-        found = {field: locate(self.events, field) for field in {*self._literals, *self._exact} if field}
-        return {
-            field: names[0]
-            for field, names in found.items()
-            if names and (len(names) == 1 or self.events[names[0]].null_count() == 0)
-        }
+        found = {field: place(self.events, field) for field in {*self._literals, *self._exact} if field}
+        return {field: name for field, name in found.items() if name is not None}
 
     def column(self, field: str) -> Column | None:
         """Return the column of a rule's field, None where no event has it."""
-        place = self._places.get(field)
-        key = field if place is None else f"column {place}"
+        at = self._places.get(field)
+        key = field if at is None else f"column {at}"
         if key not in self._columns:
             series = resolve(self.events, field)
             made = None
             if series is not None and series.null_count() < len(series):
-                sharing = [field] if place is None else [f for f, name in self._places.items() if name == place]
+                sharing = [field] if at is None else [f for f, name in self._places.items() if name == at]
                 made = Column(series, _joined(self._literals, sharing), _joined(self._exact, sharing))
             self._columns[key] = made
         return self._columns[key]

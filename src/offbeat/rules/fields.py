@@ -151,33 +151,43 @@ def locate(events: pl.DataFrame, field: str) -> list[str]:
     if field.startswith("offbeat.") and field in events.columns:
         return [field]
     names = [f"fields.{name}" for name in candidates(field)]
-    found = [name for name in names if name in events.columns and events[name].null_count() < events.height]
-    own = OWN.get(field.lower())
-    return [own] if own in events.columns and not found else found
+    names += [OWN[field.lower()]] if field.lower() in OWN else []
+    return [name for name in names if name in events.columns and events[name].null_count() < events.height]
+
+
+def place(events: pl.DataFrame, field: str) -> str | None:
+    """Return the one column that holds a rule's field; None where it is made of several, or of words."""
+    names = locate(events, field)
+    if not names or events[names[0]].null_count() == 0:
+        return names[0] if names else None
+    return names[0] if len(names) == 1 and not _in_words(field) else None
 
 
 def resolve(events: pl.DataFrame, field: str) -> pl.Series | None:
     """Return the values of a rule's field, None where no event can have it.
 
-    What no column holds may still be said in words by the message.
+    Each event for itself: what no column holds may still be said in words by its message. So it does not matter which
+    events stand in a frame together.
     """
-    found = locate(events, field)
-    if len(found) > 1 and events[found[0]].null_count():
-        return events.select(pl.coalesce(pl.col(name).cast(pl.String) for name in found)).to_series()
-    if found:
-        return events[found[0]]
-    lower = field.lower()
-    if lower == "c-uri-extension":
+    names = locate(events, field)
+    found = [events[name] for name in names]
+    if found and found[0].null_count() == 0:
+        return found[0]
+    if field.lower() == "c-uri-extension":
         uri = resolve(events, "c-uri")
-        return None if uri is None else uri.str.extract(_EXTENSION, 1)
-    return _said(events, _SAID_AS.get(lower, lower))
+        found += [] if uri is None else [uri.str.extract(_EXTENSION, 1)]
+    words = _in_words(field)
+    if words and "message" in events.columns:
+        found.append(extracted(events["message"], words))
+    if len(found) < 2:
+        return found[0] if found else None
+    return pl.select(pl.coalesce([series.cast(pl.String) for series in found])).to_series()
 
 
-def _said(events: pl.DataFrame, field: str) -> pl.Series | None:
-    patterns = SAID.get(field)
-    if not patterns or "message" not in events.columns:
-        return None
-    return extracted(events["message"], patterns)
+def _in_words(field: str) -> tuple[str, ...]:
+    """Return the expressions for what system logs say only in words; none for most fields."""
+    lower = field.lower()
+    return SAID.get(_SAID_AS.get(lower, lower), ())
 
 
 def extracted(messages: pl.Series, patterns: Sequence[str]) -> pl.Series:

@@ -1,0 +1,144 @@
+"""Rules while a log is read: their findings, and one incident with what the models find."""
+
+import datetime as dt
+import json
+from pathlib import Path
+
+import pytest
+
+from offbeat.errors import UserError
+from offbeat.pipeline import Pipeline
+from offbeat.rules import RuleSet
+
+VIEWS = ("presence", "count")
+_START = dt.datetime(2024, 5, 1, 10, tzinfo=dt.UTC)
+
+
+def _line(seconds: float, service: str, trace: str, msg: str, level: str = "INFO", **more: object) -> str:
+    time = (_START + dt.timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
+    return json.dumps({"time": time, "level": level, "service": service, "trace_id": trace, "msg": msg, **more})
+
+
+def _trace(seconds: float, number: int, broken: bool) -> list[str]:
+    """Return a request through two services; a broken one fails where it is charged for."""
+    trace = f"{number:016x}"
+    out = [_line(seconds, "gateway", trace, f"received POST /orders/{number}")]
+    if broken:
+        out.append(_line(seconds + 0.01, "order", trace, "handler failed: no field price in the row", "ERROR"))
+    else:
+        out.append(_line(seconds + 0.01, "order", trace, f"order {number} stored"))
+        out.append(_line(seconds + 0.02, "order", trace, f"order {number} confirmed"))
+    status = 500 if broken else 200
+    out.append(_line(seconds + 0.03, "gateway", trace, f"answered POST with {status}", status=status))
+    return out
+
+
+@pytest.fixture(scope="module")
+def deployed() -> list[str]:
+    """An hour of requests; after a deployment twelve of them fail within two minutes, then it is rolled back."""
+    out: list[str] = []
+    for i in range(360):
+        if i == 200:
+            out.append(_line(10 * i - 1, "order", "0" * 16, "version 2.4.0 started"))
+        if i == 212:
+            out.append(_line(10 * i - 1, "order", "0" * 16, "version 2.3.9 started"))
+        out += _trace(10 * i, i, broken=200 <= i < 212)
+    return out
+
+
+@pytest.fixture(scope="module")
+def attacked() -> list[str]:
+    """A host that people log in to; one address tries sixty passwords within two minutes, and gets in."""
+    out = []
+    for i in range(400):
+        time = _START + dt.timedelta(minutes=3 * i)
+        said = f"Accepted password for user{i % 9} from 10.0.{i % 40}.{i % 7} port {4000 + i} ssh2"
+        out.append((time, f"sshd[{100 + i}]: {said}"))
+    for i in range(60):
+        time = _START + dt.timedelta(minutes=600, seconds=2 * i)
+        out.append((time, f"sshd[{900 + i}]: Failed password for root from 203.0.113.9 port {5000 + i} ssh2"))
+    end = _START + dt.timedelta(minutes=602, seconds=4)
+    out.append((end, "sshd[999]: Accepted password for root from 203.0.113.9 port 5999 ssh2"))
+    return [f"{time:%b %d %H:%M:%S} web-1 {text}" for time, text in sorted(out)]
+
+
+def test_errors_after_a_deployment_are_one_incident(deployed: list[str]):
+    """The first case study: what fails after a deployment is found by a rule and by the models, and told once."""
+    pipeline = Pipeline(detectors=VIEWS, session_by="trace_id")
+    found = pipeline.fit(deployed).cross_score().find()
+    both = [f for f in found if f.rules]
+    assert [f.rules for f in both] == [["Burst of server errors"]]
+    assert both[0].kind != "rule"
+    assert both[0].units >= 12
+    assert "handler failed" in " ".join(line.text for line in both[0].lines)
+    assert "Rule “Burst of server errors”: 12 events" in both[0].reason
+    assert both[0].severity in ("high", "critical")
+
+
+def test_failed_logins_from_one_address_are_one_incident(attacked: list[str]):
+    """The second case study: brute force is found by rules and as a burst, and told once, with the login at its end."""
+    found = Pipeline(detectors=VIEWS).fit(attacked).cross_score().find()
+    both = [f for f in found if f.rules]
+    assert len(both) == 1
+    assert both[0].kind == "volume"
+    assert both[0].session == "203.0.113.9"
+    assert both[0].severity == "critical"
+    assert set(both[0].rules) >= {"Brute force from one address", "Login after many failures"}
+    assert any("Accepted password for root" in line.text for line in both[0].lines)
+    assert not any(f.kind == "rule" for f in found)
+
+
+def test_rules_can_be_left_out_and_score_nothing(attacked: list[str]):
+    """Without rules the scores are the same, and no finding names one."""
+    pipeline = Pipeline(detectors=VIEWS).fit(attacked)
+    with_rules = pipeline.cross_score()
+    without = Pipeline(detectors=VIEWS, rules=RuleSet()).fit(attacked).cross_score()
+    assert without.scores.equals(with_rules.scores)
+    assert not any(f.rules for f in without.find())
+
+
+def test_findings_of_rules_are_the_same_every_time(attacked: list[str], tmp_path: Path):
+    """A finding's id and content do not depend on the run, nor on whether lines come from a file."""
+    path = tmp_path / "auth.log"
+    path.write_text("\n".join(attacked) + "\n")
+    runs = [Pipeline(detectors=VIEWS).fit(data).cross_score().find() for data in (attacked, attacked, str(path))]
+    assert [f.as_dict() for f in runs[0]] == [f.as_dict() for f in runs[1]]
+    assert [f.id for f in runs[0]] == [f.id for f in runs[2]]
+
+
+def test_a_model_looks_for_rules_too(attacked: list[str]):
+    """A log scored by a model is looked at by rules as well; times outside the stretch asked for are left out."""
+    pipeline = Pipeline(detectors=VIEWS).fit(attacked[:200])
+    run = pipeline.score(attacked)
+    assert any("Brute force from one address" in f.rules for f in run.find())
+    late = run.between(run.scores["end"].max() - dt.timedelta(minutes=10), None)
+    assert not any(f.rules for f in late.find())
+
+
+def test_the_command_line_takes_rules(tmp_path: Path, attacked: list[str], capfdbinary: pytest.CaptureFixture[bytes]):
+    """`detect --rules` adds rules to those that ship, says which cannot be used, and takes those of the user first."""
+    pytest.importorskip("sigma")
+    from offbeat.cli import app
+
+    log, rules = tmp_path / "auth.log", tmp_path / "rules"
+    log.write_text("\n".join(attacked) + "\n")
+    rules.mkdir()
+    own = "title: Root logs in\nlogsource:\n    product: linux\n    service: sshd\ndetection:\n    s:\n"
+    own += "        message|contains: Accepted password for root\n    condition: s\nlevel: low\n"
+    (rules / "own.yml").write_text(own)
+    (rules / "bad.yml").write_text(own.replace("contains", "nonsense"))
+
+    def found(*more: str) -> list[list[str]]:
+        args = ["detect", str(log), "--json", "--detector", "presence,count", *more]
+        assert app(args, standalone_mode=False) in (0, None)
+        out = capfdbinary.readouterr()
+        found.err = out.err.decode()  # type: ignore[attr-defined]
+        return [json.loads(line)["rules"] for line in out.out.splitlines()]
+
+    assert ["Root logs in"] in found("--rules", str(rules), "--no-pack")
+    assert "bad.yml:7: detection.s.message|nonsense" in found.err  # type: ignore[attr-defined]
+    everything = [name for names in found("--rules", str(rules)) for name in names]
+    assert {"Root logs in", "Brute force from one address"} <= set(everything)
+    assert not any(found("--no-pack"))
+    with pytest.raises(UserError, match=r"bad\.yml:7"):
+        app(["detect", str(log), "--rules", str(rules / "bad.yml")], standalone_mode=False)
