@@ -101,7 +101,7 @@ def test_the_page_is_self_contained_and_text_stays_text(report):
     assert not re.search(r"""(src|href)=["'](?!#)""", html)
     assert html.count("<details") == html.count("</details>")
     assert re.findall(r'<section id="(\w+)"', html)[-1] == "keep"
-    assert "timing</b> has no figures: --detector: no view is left to learn (timing: no timestamps)" in html
+    assert "timing</b> has no figures: no view is left to learn (timing: no timestamps)" in html
     assert html == render_bench(report)
 
 

@@ -115,7 +115,7 @@ def run_bench(
             found = run_task(split, task).items()
             results += [Result(replace(task, detector=name, also=()), outcome.rows) for name, outcome in found]
         except OffbeatError as problem:
-            results.append(Result(task, [], str(problem)))
+            results.append(Result(task, [], problem.what))
     return collect(results)
 
 

@@ -31,7 +31,7 @@ def main(path: str) -> None:
         result["rows"] = {name: [row | memory for row in outcome.rows] for name, outcome in done.items()}
         scores = {name: outcome.scores for name, outcome in done.items()}
     except OffbeatError as problem:
-        result["reason"] = str(problem)
+        result["reason"] = problem.what
     except Exception as problem:
         # A detector's own mistake must not end the benchmark: it becomes a row, and the others go on.
         text = " ".join(str(problem).split())[:200]

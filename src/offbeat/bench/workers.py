@@ -78,7 +78,7 @@ def run_tasks(
     units = folder / f"units-{digest}"
     store_split(split, units)
     places = {id(task): folder / task_key(digest, task) for task in tasks}
-    lost = {id(task): str(problem) for task in tasks if (problem := label_problem(task, split)) is not None}
+    lost = {id(task): problem.what for task in tasks if (problem := label_problem(task, split)) is not None}
     waiting = [task for task in tasks if id(task) not in lost and not _read(places[id(task)], task)[0].ok]
     # First seeds first, so that an early end leaves something of everything; then what takes long, so that no core is
     # idle at the end: networks and the whole, which holds one.
