@@ -132,3 +132,20 @@ def test_looking_inside_needs_no_torch(lstm, tmp_path):
         "assert not {'torch', 'onnx'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=300)
+
+
+def test_training_keeps_what_explanations_need(lstm):
+    """How often each template occurs and what each unit reacts to are of training, saved, and restored."""
+    data = Ragged.of(sequences())
+    np.testing.assert_array_equal(lstm.frequency_, np.bincount(data.ids))
+    assert lstm.units_.equals(profile(lstm, data))
+    again = LSTM(**QUICK).restore(lstm.state())
+    np.testing.assert_array_equal(again.frequency_, lstm.frequency_)
+    assert again.units_.equals(lstm.units_)
+
+
+def test_only_some_of_a_large_training_is_profiled(monkeypatch):
+    """The heaviest sequences are profiled, up to a number of events, and at least one."""
+    monkeypatch.setattr("offbeat.detect.lstm._PROFILED", 3)
+    made = LSTM(**QUICK | {"epochs": 1}).fit(frame([[0, 1], [2, 3, 4, 5], [6]], [5.0, 6.0, 7.0]))
+    assert set(made.units_["template"]) == {6}

@@ -18,6 +18,8 @@ _BATCH = 256
 #: Steps at once, at most, and fewer where a step's probabilities of all templates take more than 4 MB together.
 _STEP = 512
 _CELLS = 1 << 20
+#: At most so many events are read again after training to see what each unit reacts to.
+_PROFILED = 20_000
 
 
 class LSTM(Detector):
@@ -35,6 +37,10 @@ class LSTM(Detector):
         epochs, patience, learning_rate, batch_tokens, tokens: limits of training, see ``nets.next_event.Plan``.
         seed: of everything random.
         checkpoint: a folder to resume an interrupted training from; none where empty.
+
+    Attributes:
+        frequency_: how often each template occurs in training, by code, shape (templates,).
+        units_: what each hidden unit reacts to, see ``activations.profile``.
     """
 
     name: ClassVar[str] = "lstm"
@@ -82,6 +88,17 @@ class LSTM(Detector):
         )
         self.onnx_ = next_event_graph(net)
         self._session: Any = None
+        self._describe(Ragged(kept.ids, kept.offsets, weight))
+
+    def _describe(self, data: Ragged) -> None:
+        """Keep what explanations need of training: how often each template occurs, and what each unit reacts to."""
+        from offbeat.detect.activations import profile
+
+        self.frequency_ = np.bincount(data.ids, data.weight[data.rows], minlength=self.vocabulary_ - FIRST)
+        # The sequences that stand for most units say most.
+        heavy = np.argsort(-data.weight, kind="stable")
+        some = int(np.searchsorted(np.cumsum(data.lengths[heavy]), _PROFILED, side="right"))
+        self.units_ = profile(self, data.take(heavy[: max(some, 1)]))
 
     def log_p(self, data: Ragged) -> tuple[Floats, Floats, Floats]:
         """Return ``ln p`` of each event, of the most probable one in its place, and of each end, given those before.
@@ -156,16 +173,19 @@ class LSTM(Detector):
         return order_evidence(data, np.where(inside, regret, -1.0), np.exp(of_event))
 
     def state(self) -> State:
-        """Return the network as ONNX, and the losses of its training."""
+        """Return the network as ONNX, the losses of its training, and what explanations need."""
         frame = pl.DataFrame(self.history_, schema=["training", "validation"], orient="row")
         values = {"vocabulary": self.vocabulary_, "sequences_seen": self.sequences_seen_}
-        return State(values, {"losses": frame}, {"network": self.onnx_})
+        counts = pl.DataFrame({"count": self.frequency_}, schema={"count": pl.Float64})
+        return State(values, {"losses": frame, "templates": counts, "units": self.units_}, {"network": self.onnx_})
 
     def restore(self, state: State) -> Self:
         """Take up a saved state; needs neither torch nor onnx."""
         self._restored(state.values)
         self.vocabulary_ = int(state.values["vocabulary"])
         self.history_ = state.frames["losses"].rows()
+        self.frequency_ = state.frames["templates"]["count"].to_numpy()
+        self.units_ = state.frames["units"]
         self.onnx_ = state.onnx["network"]
         self._session = None
         return self

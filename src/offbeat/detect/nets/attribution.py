@@ -19,7 +19,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from offbeat.detect.activations import tokens
-from offbeat.detect.lstm import FIRST, LSTM, START, UNKNOWN
+from offbeat.detect.lstm import FIRST, LSTM, START
 from offbeat.detect.lstm_weights import read_weights
 from offbeat.detect.nets.next_event import NextEvent
 from offbeat.detect.ragged import Floats, Ragged, run_sum
@@ -80,19 +80,18 @@ def rebuild(lstm: LSTM) -> NextEvent:
     return net.double().eval().requires_grad_(False)
 
 
-def baseline(net: NextEvent, frequency: ArrayLike | None = None) -> torch.Tensor:
-    """Return the embedding that stands for no event in particular, shape (embedding,).
+def baseline(net: NextEvent, frequency: ArrayLike) -> torch.Tensor:
+    """Return the embedding that stands for no event in particular, shape (embedding,): the average event's.
+
+    A padding or unknown token would not do: its embedding was never learned, and is as odd as anything.
 
     Args:
         net: the network.
-        frequency: how often each template occurs in training, by code, shape (at most templates,); the average event
-            is what a log usually has in a place. Without it, the event that was never learned.
+        frequency: how often each template occurs in training, by code, shape (at most templates,).
 
     Raises:
         OptionError: there are more templates than the network knows, or no event at all.
     """
-    if frequency is None:
-        return net.embed.weight[UNKNOWN]
     counts = np.asarray(frequency, dtype=np.float64)
     if counts.ndim != 1 or len(counts) > net.embed.num_embeddings - FIRST or not counts.sum() > 0:
         raise OptionError("is not one count a template learned", where="frequency")
@@ -113,7 +112,7 @@ def integrated_gradients(
     Args:
         lstm: fitted or restored.
         codes: template codes in order.
-        frequency: see ``baseline``; by default that of training where the model kept it.
+        frequency: see ``baseline``; by default that of training.
         last: the last event of the run to explain instead of the worst run, 0-based.
         steps: points on the path to begin with.
         net: what ``rebuild`` returned, to explain many sequences.
@@ -138,7 +137,7 @@ def integrated_gradients(
     if begin:
         state = net.lstm(net.embed(read[None, :begin]))[1]
     own = net.embed(read[None, begin : last + 1])
-    usual = baseline(net, getattr(lstm, "frequency_", None) if frequency is None else frequency)
+    usual = baseline(net, lstm.frequency_ if frequency is None else frequency)
     base = torch.cat([own[:, :1], usual.expand_as(own[:, 1:])], dim=1)
     path = _Path(net, read[first + 1 : last + 2], state)
     found, score, delta, steps = _integrate(path, own, base, last - first + 1, steps)
