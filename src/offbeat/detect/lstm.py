@@ -95,10 +95,11 @@ class LSTM(Detector):
         from offbeat.detect.activations import profile
 
         self.frequency_ = np.bincount(data.ids, data.weight[data.rows], minlength=self.vocabulary_ - FIRST)
-        # The sequences that stand for most units say most.
-        heavy = np.argsort(-data.weight, kind="stable")
-        some = int(np.searchsorted(np.cumsum(data.lengths[heavy]), _PROFILED, side="right"))
-        self.units_ = profile(self, data.take(heavy[: max(some, 1)]))
+        # The sequences that stand for most units say most; a long one may be cut.
+        flat = data.take(np.argsort(-data.weight, kind="stable"))
+        end = min(_PROFILED, len(flat.ids))
+        n = int(np.searchsorted(flat.offsets, end))
+        self.units_ = profile(self, Ragged(flat.ids[:end], np.append(flat.offsets[:n], end), flat.weight[:n]))
 
     def log_p(self, data: Ragged) -> tuple[Floats, Floats, Floats]:
         """Return ``ln p`` of each event, of the most probable one in its place, and of each end, given those before.
