@@ -247,8 +247,9 @@ def test_a_template_never_seen_is_strange(fitted):
 
 
 def test_new_templates_are_all_alike(fitted):
-    """Which of the unseen codes a template has does not matter."""
-    one, other = fitted.anomaly_score(frame([[0, 1, 9, 3, 4], [0, 1, NEW, 3, 4]])).to_list()
+    """Which of the unseen codes a template has does not matter, where times, numbers and all else are the same."""
+    codes = pl.Series([[0, 1, 9, 3, 4], [0, 1, NEW, 3, 4]], dtype=pl.List(pl.UInt32))
+    one, other = fitted.anomaly_score(frame([[0, 1, 9, 3, 4]] * 2).with_columns(templates=codes)).to_list()
     assert math.isclose(one, other, rel_tol=1e-6)
 
 

@@ -2,6 +2,7 @@
 
 from offbeat.detect.base import Detector, State
 from offbeat.detect.cnn import CNN
+from offbeat.detect.cnn_autoencoder import CNNAutoencoder
 from offbeat.detect.count import Count
 from offbeat.detect.count_vector import CountVector
 from offbeat.detect.decision_tree import DecisionTree
@@ -14,6 +15,7 @@ from offbeat.detect.length import Length
 from offbeat.detect.logbert import LogBERT
 from offbeat.detect.logrobust import LogRobust
 from offbeat.detect.lstm import LSTM
+from offbeat.detect.lstm_autoencoder import LSTMAutoencoder
 from offbeat.detect.lstm_classifier import LSTMClassifier
 from offbeat.detect.moving_average import MovingAverage
 from offbeat.detect.nearest_neighbour import NearestNeighbour
@@ -36,6 +38,8 @@ DETECTORS: dict[str, type[Detector]] = {
         Count,
         LSTM,
         DeepLog,
+        LSTMAutoencoder,
+        CNNAutoencoder,
         CountVector,
         NGram,
         End,
@@ -66,6 +70,7 @@ __all__ = [
     "LSTM",
     "PCA",
     "SVM",
+    "CNNAutoencoder",
     "Count",
     "CountVector",
     "DecisionTree",
@@ -75,6 +80,7 @@ __all__ = [
     "End",
     "Invariants",
     "IsolationForest",
+    "LSTMAutoencoder",
     "LSTMClassifier",
     "Length",
     "LogBERT",

@@ -107,6 +107,9 @@ def sentence(facts: Facts) -> tuple[str, str]:
             after = f"after {t}" if facts.template else "before its first event"
             chance = "never" if facts.share <= 0 else f"with probability {max(facts.share, 1e-9):.2g}"
             return f"The {unit} ends {after}; it does so {chance}.", f"a further event {after}"
+        case "misfit":
+            alike = f"{rate(facts.share, unit)} are as hard to write again from what was learned"
+            return f"{t} does not fit what is around it; {alike}.", "events as they usually go together"
         case "labelled":
             of = f"of the {unit}s learned from with it {'none' if facts.share <= 0 else _percent(facts.share)}"
             bad = "was" if facts.share <= 0 else "were"

@@ -169,7 +169,7 @@ def train(
             name follows from the network, the data and the limits, so that many trainings may share a folder.
 
     Returns:
-        (training, validation) loss per mass, for each pass.
+        (training, validation) loss per mass, for each pass; 0 where there is nothing to learn from.
 
     Raises:
         OptionError: the folder cannot be written, or a checkpoint there cannot be read.
@@ -270,7 +270,7 @@ def _pass(
         optimiser.step()
         total, norm = total + summed.item(), norm + batch.mass
         now.spent += batch.work
-    return total / norm
+    return total / norm if norm else 0.0
 
 
 def _validate(net: nn.Module, check: Batches, loss: Loss) -> float:
@@ -280,7 +280,7 @@ def _validate(net: nn.Module, check: Batches, loss: Loss) -> float:
         for batch in check(None):
             total += loss(net, *_tensors(batch)).item()
             norm += batch.mass
-    return total / norm
+    return total / norm if norm else 0.0
 
 
 def _tensors(batch: Batch) -> list[torch.Tensor]:
