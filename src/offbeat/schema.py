@@ -67,7 +67,8 @@ def view_column(view: str) -> str:
 
 #: One row a unit: what made a view's score, in codes; words are made only for what is shown.
 EVIDENCE: Final[Mapping[str, pl.DataType]] = {
-    # new pattern, rare pattern, missing event, count, mix, relation, length, order, end, labelled, latency, value
+    # new pattern, rare pattern, missing event, count, mix, relation, length, order, end, labelled, misfit, latency,
+    # value
     "kind": pl.String(),
     "template": pl.UInt32(),  # the template in question
     "event": pl.UInt32(),  # its place in the sequence, 0-based; null for what is missing
