@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,31 @@ def test_the_command_line_takes_rules(tmp_path: Path, attacked: list[str], capfd
     assert not any(found("--no-pack"))
     with pytest.raises(UserError, match=r"bad\.yml:7"):
         app(["detect", str(log), "--rules", str(rules / "bad.yml")], standalone_mode=False)
+
+
+def test_rules_may_read_what_the_models_know(deployed: list[str], tmp_path: Path):
+    """A rule on score, p-value, template or session sees the events of the strange units, once they are scored."""
+    pytest.importorskip("sigma")
+    from offbeat.rules import load
+
+    text = "title: {n}\nlogsource:\n    category: any\ndetection:\n    s:\n        {item}\n    condition: s\n"
+    items = {
+        "strange": "offbeat.p_value|lt: 0.05",
+        "template": "offbeat.template|contains: 'handler failed'",
+        "session": "offbeat.session: '00000000000000c9'",
+        "errors": "offbeat.score|gt: 1\n        message|contains: failed",
+        "new": "offbeat.new_template: true",
+    }
+    (tmp_path / "r.yml").write_text("---\n".join(text.format(n=n, item=item) for n, item in items.items()))
+    pipeline = Pipeline(detectors=VIEWS, session_by="trace_id", rules=load([tmp_path / "r.yml"]))
+    first = pipeline.fit(deployed[:400]).score(deployed)
+    assert first.ruling is not None
+    events: Counter[str] = Counter()
+    for firing in first.ruling.firings:
+        events[first.ruling.rules.documents[firing.key].title] += firing.events
+    assert events == {"strange": 36 + 2, "template": 12, "session": 3, "errors": 12, "new": 12 + 2}
+    learned = pipeline.fit(deployed).cross_score()
+    assert learned.ruling is not None
+    titles = [learned.ruling.rules.documents[f.key].title for f in learned.ruling.firings]
+    assert "new" not in titles
+    assert "template" in titles

@@ -173,6 +173,11 @@ class Intake:
             return {c.removeprefix("fields."): "text" for c in self._frame.columns if c.startswith("fields.")}
         return {name: kind for s in self.logs.sniffed for name, kind in s.fields.items()} if self.logs else {}
 
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """Yield the events of a frame handed in, in parts; nothing for files."""
+        if self._frame is not None:
+            yield from self._frame.iter_slices(262_144)
+
     def sample(self, fields: Sequence[str]) -> pl.DataFrame:
         """Return the first events with their messages and some fields."""
         if self._frame is not None:
@@ -237,7 +242,7 @@ class Intake:
             return kept.with_columns(shapes, value, address.alias("address"))
 
         if self._frame is not None:
-            for part in self._frame.iter_slices(262_144):
+            for part in self.frames():
                 yield prepare(part)
             return
         assert self.logs is not None  # noqa: S101 - the third kind of data has no events

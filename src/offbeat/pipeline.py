@@ -23,6 +23,7 @@ from offbeat.rules import RuleSet, load_pack
 from offbeat.ruling import Ruling
 from offbeat.run import KEPT, Run, unit_columns
 from offbeat.schema import view_column
+from offbeat.scored import Placed, judge
 from offbeat.tally import Lanes
 
 if TYPE_CHECKING:
@@ -209,6 +210,7 @@ class Pipeline:
         tables: list[pl.DataFrame] = []
         kept: list[pl.DataFrame] = []
         lanes, sequences = Lanes(), Seen()
+        placed = Placed() if intake.ruling is not None and intake.ruling.scored else None
         seen = 0
         for units, raw in parts:
             fused = decision(raw)
@@ -217,6 +219,8 @@ class Pipeline:
                 **columns, **{view_column(view): score for view, score in raw.items()}
             )
             sequence = sequences.add(units)
+            if placed is not None:
+                placed.add(units)
             if labels is not None:
                 table = table.with_columns(sequence, label=truth(labels, units, intake, whole=False))
             tables.append(table)
@@ -243,6 +247,8 @@ class Pipeline:
         scores = scores.with_columns(is_anomaly=pl.col("score") >= threshold)
         assert self.catalog is not None  # noqa: S101 - units come from it
         assert self.grouping is not None  # noqa: S101
+        if placed is not None and intake.ruling is not None and isinstance(self.catalog, Catalog):
+            judge(intake.ruling, intake, placed.known(scores), self.catalog)
         ids = self.catalog.texts if isinstance(self.catalog, Ids) else self.catalog.frame["template_id"].to_list()
         return Run(
             scores=scores,

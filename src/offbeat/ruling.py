@@ -84,6 +84,11 @@ class Ruling:
         """Return the columns and the single fields to read."""
         return asked(logs, self.engine.matcher, whole=self.whole)
 
+    def begin(self) -> None:
+        """Forget what was found."""
+        self.engine = Engine(self.rules.documents, self.engine.matcher.formats)
+        self.firings, self._hits = [], {}
+
     def look(self, frame: pl.DataFrame) -> None:
         """Match a frame; may run in any thread, frames in any order."""
         if frame.height == 0:

@@ -133,7 +133,8 @@ def _show(tested: Tested, rules: RuleSet) -> None:
     from offbeat.rules import Correlation
     from offbeat.trial import described
 
-    what = "findings" if isinstance(rules.documents[tested.key], Correlation) else "events match"
+    events = "event matches" if tested.matched == 1 else "events match"
+    what = "findings" if isinstance(rules.documents[tested.key], Correlation) else events
     out(printable(f"{tested.rule}: {tested.matched:,} {what}, of {tested.events:,} events", 500))
     for firing in tested.firings[:10]:
         out(printable(f"  {described(firing)}", 500))

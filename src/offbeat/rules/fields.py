@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -45,9 +45,12 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "parentcommandline": ("process.parent.command_line",),
     "currentdirectory": ("cwd", "process.working_directory"),
     "details": ("NewValue",),
+    "targetobject": ("ObjectName",),
+    "processid": ("NewProcessId",),
+    "data": ("Data.#text",),
     "logonid": ("SubjectLogonId",),
     "username": ("user", "user.name", "account"),
-    "user": ("username", "user.name", "TargetUserName", "SubjectUserName", "account"),
+    "user": ("username", "user.name", "SubjectUserName", "TargetUserName", "account"),
     "targetusername": ("user", "username", "user.name", "account"),
     "computername": ("Computer", "host", "hostname", "host.name"),
     "query": ("dns.rrname", "QueryName", "dns.question.name"),
@@ -85,6 +88,7 @@ SAID: Final[Mapping[str, tuple[str, ...]]] = {
         r"([A-Za-z0-9@_.:\\-]+\.service)\b",
         r"\b(?:container|pod|deployment|program|process)[ =:]+\"?([A-Za-z0-9][A-Za-z0-9_./-]*)",
     ),
+    "c-uri": (r"^[A-Z]{3,8} (https?://[^ ]+|[^ /]+:[0-9]+)(?: |$)",),
     "commandline": (r"(?:^| ; )COMMAND=(.+)$",),
     "image": (r"(?:^| ; )COMMAND=([^ ]+)",),
 }
@@ -92,7 +96,14 @@ _SAID_AS: Final = {
     "c-ip": "src_ip", "sourceip": "src_ip", "ipaddress": "src_ip", "username": "user", "targetusername": "user",
     "cs-username": "user",
 }  # fmt: skip
-_EXTENSION: Final = r"\.([A-Za-z0-9]{1,10})(?:[?#]|$)"
+#: What another field holds a part of: by field in lower case, that field and the expression for the part.
+PARTS_OF: Final[Mapping[str, tuple[str, str]]] = {
+    "c-uri-extension": ("c-uri", r"\.([A-Za-z0-9]{1,10})(?:[?#]|$)"),
+    "imphash": ("Hashes", r"(?i)\bIMPHASH=([0-9A-F]+)"),
+    "md5": ("Hashes", r"(?i)\bMD5=([0-9A-F]+)"),
+    "sha1": ("Hashes", r"(?i)\bSHA1=([0-9A-F]+)"),
+    "sha256": ("Hashes", r"(?i)\bSHA256=([0-9A-F]+)"),
+}
 
 
 @lru_cache(maxsize=4096)
@@ -101,11 +112,12 @@ def candidates(field: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((field, *ALIASES.get(field.lower(), ()))))
 
 
-def wanted(fields: Iterable[str]) -> list[str]:
+def wanted(fields: Sequence[str]) -> list[str]:
     """Return all names to ask of the readers, sorted; fields of the event itself are none of them."""
     names = {name for field in fields if not field.startswith("offbeat.") for name in candidates(field)}
-    if any(field.lower() == "c-uri-extension" for field in fields):
-        names |= set(candidates("c-uri"))
+    for field in fields:
+        if field.lower() in PARTS_OF:
+            names |= set(candidates(PARTS_OF[field.lower()][0]))
     return sorted(names)
 
 
@@ -160,7 +172,8 @@ def place(events: pl.DataFrame, field: str) -> str | None:
     names = locate(events, field)
     if not names or events[names[0]].null_count() == 0:
         return names[0] if names else None
-    return names[0] if len(names) == 1 and not _in_words(field) else None
+    alone = len(names) == 1 and not _in_words(field) and field.lower() not in PARTS_OF
+    return names[0] if alone else None
 
 
 def resolve(events: pl.DataFrame, field: str) -> pl.Series | None:
@@ -173,9 +186,10 @@ def resolve(events: pl.DataFrame, field: str) -> pl.Series | None:
     found = [events[name] for name in names]
     if found and found[0].null_count() == 0:
         return found[0]
-    if field.lower() == "c-uri-extension":
-        uri = resolve(events, "c-uri")
-        found += [] if uri is None else [uri.str.extract(_EXTENSION, 1)]
+    if field.lower() in PARTS_OF:
+        whole, part = PARTS_OF[field.lower()]
+        series = resolve(events, whole)
+        found += [] if series is None else [series.cast(pl.String).str.extract(part, 1)]
     words = _in_words(field)
     if words and "message" in events.columns:
         found.append(extracted(events["message"], words))

@@ -18,7 +18,10 @@ FORMAT: Final = "offbeat.format"
 ACCESS: Final = ("access", "access-odd")
 SYSLOG: Final = ("syslog", "syslog-5424", "syslog-pri", "syslog-bare", "syslog-iso", "mac", "journal-export", "kernel")
 RECORDS: Final = ("json", "json-documents", "csv", "logfmt", "cri")
-LOOSE: Final = ("plain", "time", "time-level", "level-time", "name-time", "level")
+LOOSE: Final = (
+    *("plain", "time", "time-level", "time-thread-level", "level-time", "name-time", "level", "epoch", "epoch-level"),
+    *("fail2ban", "heroku"),
+)
 
 _SYSMON: Final = ("Microsoft-Windows-Sysmon/Operational",)
 _POWERSHELL: Final = ("Microsoft-Windows-PowerShell/Operational", "PowerShellCore/Operational")
@@ -194,6 +197,7 @@ _FORWARD: Final = Some(
 #: A web server's own log is no proxy's, unless whole addresses are asked for.
 _PROXY: Final = Some(
     (
+        Match(FORMAT, "equals", ("squid",)),
         All((Match(FORMAT, "equals", ACCESS), _FORWARD)),
         All((_formats(*RECORDS, *LOOSE), _has("c-uri", "cs-host", "r-dns", "c-useragent", "cs-user-agent"))),
     )
@@ -212,7 +216,7 @@ _PRODUCTS: Final[Mapping[str, Expr]] = {
     "rpc_firewall": _has("EventLog"),
     "apache": Some((_formats("apache-error", *ACCESS, *LOOSE), Match("source", "startswith", ("apache", "httpd")))),
     "nginx": Some((_formats("nginx-error", *ACCESS, *LOOSE), Match("source", "startswith", ("nginx",)))),
-    "cisco": _DEVICE,
+    "cisco": _formats("cisco", *SYSLOG, *LOOSE, *RECORDS),
     "juniper": _DEVICE,
     "huawei": _DEVICE,
     "fortigate": _DEVICE,

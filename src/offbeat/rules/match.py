@@ -17,7 +17,10 @@ from offbeat.rules.logsources import FORMAT, gate
 from offbeat.rules.rule import Filter, Rule
 
 #: What rules may read of what the models know; such rules are evaluated on scored events.
-SCORED: Final = ("offbeat.score", "offbeat.p_value", "offbeat.template", "offbeat.new_template", "offbeat.session")
+SCORED: Final = (
+    *("offbeat.score", "offbeat.p_value", "offbeat.session"),
+    *("offbeat.template", "offbeat.template_id", "offbeat.new_template"),
+)
 #: Columns of EVENTS that rules read.
 COLUMNS: Final = ("file", "line", "timestamp", "level", "source", "message")
 
@@ -56,7 +59,7 @@ class Matcher:
     @property
     def names(self) -> list[str]:
         """Names of fields to ask of the readers."""
-        return wanted(name for name in self.fields if name != FORMAT)
+        return wanted([name for name in self.fields if name != FORMAT])
 
     @property
     def searches(self) -> bool:

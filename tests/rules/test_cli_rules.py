@@ -1,0 +1,151 @@
+"""`offbeat rules check`, `list` and `test`, as a user sees them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from helpers import needs_sigma  # noqa: F401 - skips where pySigma is absent
+
+from offbeat.cli import app
+from offbeat.errors import UserError
+
+Outcome = tuple[int, list[str], str]
+
+_RULE = """\
+title: Refused at night
+logsource:
+    category: webserver
+detection:
+    refused:
+        sc-status: 403
+    night:
+        offbeat.timestamp|hour: [0, 1, 2, 3]
+    crawler:
+        cs-user-agent|contains: Googlebot
+    condition: refused and night and not crawler
+"""
+_LINE = '192.0.2.7 - - [17/May/2015:0{h}:05:03 +0000] "GET /admin HTTP/1.1" {s} 203 "-" "{a}"\n'
+
+
+@pytest.fixture
+def offbeat(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Run the command line; returns the exit code, the lines on stdout, and stderr."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def run(*args: object) -> Outcome:
+        code = app([str(arg) for arg in args], standalone_mode=False)
+        out = capfdbinary.readouterr()
+        return code or 0, out.out.decode().splitlines(), out.err.decode()
+
+    return run
+
+
+@pytest.fixture
+def rule(tmp_path: Path) -> Path:
+    """A rule for access logs."""
+    path = tmp_path / "night.yml"
+    path.write_text(_RULE)
+    return path
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Three refused requests, of which one is at night and by no crawler."""
+    path = tmp_path / "access.log"
+    lines = [(2, 403, "curl/8"), (9, 403, "curl/8"), (2, 403, "Googlebot/2"), (3, 200, "curl/8")]
+    path.write_text("".join(_LINE.format(h=h, s=s, a=a) for h, s, a in lines))
+    return path
+
+
+def test_test_counts_events_and_matches(offbeat: Callable[..., Outcome], rule: Path, log: Path):
+    """With --json one line a rule: its title and both counts."""
+    code, lines, _ = offbeat("rules", "test", rule, log, "--json")
+    assert code == 0
+    assert [json.loads(line) for line in lines] == [{"rule": "Refused at night", "events": 4, "matched": 1}]
+
+
+def test_test_shows_what_matched_and_why_not(offbeat: Callable[..., Outcome], rule: Path, log: Path):
+    """Without --json it shows the lines that match, and for the others which selection fails on which field."""
+    _, lines, _ = offbeat("rules", "test", rule, log)
+    text = "\n".join(lines)
+    assert "1 event matches, of 4 events" in text
+    assert f"{log}:1" in text
+    assert "refused fails for 1 event: sc-status is 403; seen: '200'" in text
+    assert "crawler fails for 1 event: the condition says not, and it holds" in text
+    assert "night fails for 1 event" in text
+
+
+def test_test_without_a_log_runs_the_examples(offbeat: Callable[..., Outcome], rule: Path, tmp_path: Path):
+    """The rule's own test file is run; an example that is not as it says is shown, and the exit code is 1."""
+    line = _LINE.format(h=1, s=403, a="curl/8").strip()
+    (tmp_path / "night.test.yml").write_text(f"- name: one\n  events: |\n    {line}\n  matched: 1\n")
+    assert offbeat("rules", "test", rule)[:2] == (0, ["as expected: Refused at night: one"])
+    (tmp_path / "night.test.yml").write_text(f"- name: one\n  events: |\n    {line}\n  matched: 7\n")
+    code, lines, _ = offbeat("rules", "test", rule)
+    assert code == 1
+    assert lines[0].startswith("NOT as expected")
+    code, lines, _ = offbeat("rules", "test", tmp_path, "--json")
+    assert json.loads(lines[0])["as_expected"] is False
+
+
+def test_examples_that_are_none_are_said(offbeat: Callable[..., Outcome], rule: Path, tmp_path: Path):
+    """A missing or malformed test file is one sentence."""
+    with pytest.raises(UserError, match="there are no examples"):
+        offbeat("rules", "test", rule)
+    (tmp_path / "night.test.yml").write_text("name: x\n")
+    with pytest.raises(UserError, match="is no list of examples"):
+        offbeat("rules", "test", rule)
+    (tmp_path / "night.test.yml").write_text("- name: x\n")
+    with pytest.raises(UserError, match="is no example"):
+        offbeat("rules", "test", rule)
+
+
+def test_check_says_place_key_reason_and_what_is_supported(offbeat: Callable[..., Outcome], rule: Path):
+    """A bad rule is told with path:line, the key, what is wrong and what is supported; the exit code is 2."""
+    assert offbeat("rules", "check", rule)[0] == 0
+    rule.write_text(_RULE.replace("|contains", "|holds"))
+    code, lines, err = offbeat("rules", "check", rule)
+    assert code == 2
+    assert lines[0].startswith(f"{rule}:10: detection.crawler.cs-user-agent|holds: Unknown modifier")
+    assert "startswith" in lines[0]
+    assert "1 in 1 files: 0 can be used, 1 cannot" in err
+    told = json.loads(offbeat("rules", "check", rule, "--json")[1][0])
+    assert (told["usable"], told["field"]) == (False, "detection.crawler.cs-user-agent|holds")
+
+
+def test_a_path_that_is_absent_is_said(offbeat: Callable[..., Outcome], tmp_path: Path):
+    """A missing file and an empty folder are one sentence each."""
+    with pytest.raises(UserError, match="there is no such file"):
+        offbeat("rules", "check", tmp_path / "nothing.yml")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="holds no rule"):
+        offbeat("rules", "check", tmp_path / "empty")
+
+
+def test_list_shows_the_pack_or_what_is_named(offbeat: Callable[..., Outcome], rule: Path):
+    """Without a path the rules that ship are listed, else those in the path."""
+    _, lines, _ = offbeat("rules", "list")
+    assert lines[0].split() == ["LEVEL", "KIND", "LOG", "RULE"]
+    assert any("Brute force from one address" in line for line in lines)
+    _, lines, _ = offbeat("rules", "list", rule, "--json")
+    row = json.loads(lines[0])
+    assert (row["rule"], row["kind"], row["log"]) == ("Refused at night", "event", "category webserver")
+
+
+def test_expand_gives_values_to_placeholders(offbeat: Callable[..., Outcome], rule: Path, log: Path):
+    """A rule with placeholders works with the values given, and says what to give where there are none."""
+    rule.write_text(_RULE.replace("cs-user-agent|contains: Googlebot", "cs-user-agent|expand: '*%Crawlers%*'"))
+    assert offbeat("rules", "test", rule, log, "--json")[0] == 2
+    code, lines, _ = offbeat("rules", "test", rule, log, "--json", "--expand", "Crawlers=Googlebot,bingbot")
+    assert (code, json.loads(lines[0])["matched"]) == (0, 1)
+    with pytest.raises(UserError, match="names no values"):
+        offbeat("rules", "test", rule, log, "--expand", "Crawlers")
+
+
+def test_any_log_tries_a_rule_on_a_log_that_it_is_not_for(offbeat: Callable[..., Outcome], rule: Path, log: Path):
+    """A rule for another log says so; --any-log looks all the same."""
+    rule.write_text(_RULE.replace("category: webserver", "product: windows"))
+    _, lines, _ = offbeat("rules", "test", rule, log)
+    assert "log source fails for 4 events: the rule is for product windows" in "\n".join(lines)
+    assert json.loads(offbeat("rules", "test", rule, log, "--json", "--any-log")[1][0])["matched"] == 1
