@@ -63,6 +63,16 @@ def test_own_files_are_split_by_time_with_what_views_read(split):
     assert split.train["timestamps"].list.len().to_list() == split.train["templates"].list.len().to_list()
 
 
+def test_labels_that_name_nothing_are_told(folder, capsys, monkeypatch):
+    """Labels of other sessions, and sessions without a label, are counted and said; the others are measured."""
+    Path("some.csv").write_text("key,label\norder-1007,1\norder-1071,1\nblk_9,1\norder-1080,0\n")
+    code, _, err = run(COMMAND.replace("labels.csv", "some.csv") + "--detectors presence -o out", capsys, monkeypatch)
+    assert code == 0
+    assert "1 of 4 labels name no session, 'blk_9' for example" in err
+    assert "117 of 120 sessions have no label and count as normal" in err
+    assert "1 of 4 labels name no session" in Path("out/report.md").read_text()
+
+
 def test_a_second_run_prints_the_same_figures(folder, capsys, monkeypatch):
     """What was measured is used again, and what is measured anew is the same but for time and memory."""
     first, again = (run(COMMAND + f"--detectors presence,count -o {o} --json", capsys, monkeypatch) for o in "ab")

@@ -24,7 +24,16 @@ NOTES: Final = (
 
 def markdown(report: Report) -> str:
     """Return the report."""
-    lines = [f"# {plain(report.about['name'])}", "", *intro(report.about), "", *table(report.summary), "", NOTES, ""]
+    lines = [
+        f"# {plain(report.about['name'])}",
+        "",
+        " ".join(intro(report.about)),
+        "",
+        *table(report.summary),
+        "",
+        NOTES,
+        "",
+    ]
     if report.altered.height:
         lines += ["## On altered lines", "", *perturbed_lines(report.altered), ""]
     lines += ["## Are training and test alike?", "", *change_lines(report.change), ""]
@@ -63,7 +72,8 @@ def intro(about: Mapping[str, Any]) -> list[str]:
     clean = ", declared free of anomalies" if about["clean"] and about["labels"] == "hidden" else ""
     return [
         f"Learned from {train['rows']:,} {unit}s ({train['anomalies']:,} anomalous{_span(train)}){clean}; judged on "
-        f"{test['rows']:,}{stands} ({test['anomalies']:,} anomalous{_span(test)}). {labels}."
+        f"{test['rows']:,}{stands} ({test['anomalies']:,} anomalous{_span(test)}). {labels}.",
+        *(f"{note}." for note in about["notes"]),
     ]
 
 

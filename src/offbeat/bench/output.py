@@ -86,6 +86,7 @@ def about_run(split: Split, results: Sequence[Result]) -> dict[str, Any]:
         "unit": split.unit,
         "labels": split.labels,
         "clean": split.clean,
+        "notes": list(split.notes),
         "data_hash": split_hash(split),
         "program_hash": program_hash(),
         "versions": versions(),

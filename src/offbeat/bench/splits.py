@@ -80,6 +80,7 @@ def own_split(files: Sequence[str], labels: Labels, options: Options, share: flo
     """
     units, intake, unit = read_units(list(files), options)
     units = columns_there(units.with_columns(label=truth(labels, units, intake)))
+    notes = _notes(labels, units, unit)
     half = int(units.height * share)
     train, test = units[:half], units[half:]
     if test["label"].n_unique() < 2:
@@ -89,7 +90,22 @@ def own_split(files: Sequence[str], labels: Labels, options: Options, share: flo
             where=str(labels.path),
             hint=f"it is the last {1 - share:.0%} of the {unit}s, {test.height:,} of {units.height:,}",
         )
-    return Split(", ".join(files), train, test, False, unit, "offered")
+    return Split(", ".join(files), train, test, False, unit, "offered", notes=notes)
+
+
+def _notes(labels: Labels, units: pl.DataFrame, unit: str) -> tuple[str, ...]:
+    """Return which labels name no unit, and which units no label names: they count as normal."""
+    if labels.by_key is None:
+        return ()
+    keys = labels.by_key["key"]
+    unknown = keys.filter(~keys.is_in(units["key"].implode()))
+    silent = units.height - units["key"].is_in(keys.implode()).sum()
+    out = []
+    if len(unknown):
+        out.append(f"{len(unknown):,} of {len(keys):,} labels name no {unit}, {unknown[0]!r} for example")
+    if silent:
+        out.append(f"{silent:,} of {units.height:,} {unit}s have no label and count as normal")
+    return tuple(out)
 
 
 def data_folder(name: str, data: str | None) -> Path:
@@ -157,7 +173,7 @@ def store_split(split: Split, folder: Path) -> None:
             if frame is not None:
                 frame.write_parquet(new / f"{part}.parquet", compression="zstd")
         plain = {"name": split.name, "clean": split.clean, "unit": split.unit, "labels": split.labels,
-                 "ordered": split.ordered}  # fmt: skip
+                 "ordered": split.ordered, "notes": split.notes}  # fmt: skip
         (new / "split.json").write_bytes(orjson.dumps(plain))
         if not folder.is_dir():
             shutil.move(new, folder)
@@ -168,4 +184,5 @@ def restore_split(folder: Path) -> Split:
     plain = orjson.loads((folder / "split.json").read_bytes())
     train, test = (pl.read_parquet(folder / f"{part}.parquet") for part in ("train", "test"))
     valid = folder / "valid.parquet"
+    plain["notes"] = tuple(plain["notes"])
     return Split(train=train, test=test, valid=pl.read_parquet(valid) if valid.is_file() else None, **plain)

@@ -92,6 +92,8 @@ def bench(
             for line in orjson_lines(found) if json else b.order_lines(found):
                 out(line)
             return
+        for note in split.notes:
+            say(note)
         b.check_labels(tasks, split)
         results = b.run_tasks(split, tasks, folder / "parts", jobs=jobs, timeout=limit, within=budget, progress=show)
         done()

@@ -36,6 +36,7 @@ class Split:
         labels: what is known of the training part's labels.
         ordered: rows are in order of time, so that delays mean something.
         valid: between both in time, of the same columns: for choosing parameters, and for nothing else.
+        notes: what is to be known of the labels, in words.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Split:
     labels: Known = "hidden"
     ordered: bool = True
     valid: pl.DataFrame | None = None
+    notes: tuple[str, ...] = ()
 
 
 #: Turns raw log files into units: (files, session pattern) -> frame with at least key, start and templates, in order

@@ -33,7 +33,7 @@ def context(report: Report) -> dict[str, Any]:
     drawn = report.details[: bench_charts.LINES]
     return {
         "title": report.about["name"],
-        "intro": intro(report.about)[0],
+        "intro": " ".join(intro(report.about)),
         "date": report.about["date"],
         "unit": report.about["unit"],
         "verdict": report.keep.sentences[0],
