@@ -14,6 +14,7 @@ from offbeat.detect.isolation_forest import IsolationForest
 from offbeat.detect.length import Length
 from offbeat.detect.logbert import LogBERT
 from offbeat.detect.logrobust import LogRobust
+from offbeat.detect.logsy import Logsy
 from offbeat.detect.lstm import LSTM
 from offbeat.detect.lstm_autoencoder import LSTMAutoencoder
 from offbeat.detect.lstm_classifier import LSTMClassifier
@@ -61,6 +62,7 @@ DETECTORS: dict[str, type[Detector]] = {
         CNN,
         LogRobust,
         LogBERT,
+        Logsy,
     )
 }
 
@@ -85,6 +87,7 @@ __all__ = [
     "Length",
     "LogBERT",
     "LogRobust",
+    "Logsy",
     "MovingAverage",
     "NGram",
     "NearestNeighbour",

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from offbeat.detect.base import State
 from offbeat.detect.neural import Neural
-from offbeat.detect.padded import UNKNOWN, Vocabulary, cut, groups, pad
+from offbeat.detect.padded import UNKNOWN, Vocabulary, cut, groups, keep, pad
 from offbeat.detect.ragged import Floats, Ints, Ragged, segment_argmax
-from offbeat.errors import OptionError
+from offbeat.detect.sizes import check_shares
 
 if TYPE_CHECKING:
     from offbeat.detect.nets.classify import Lesson
@@ -58,8 +58,7 @@ class Classifier(Neural):
     def check_params(self) -> Self:
         """Raise OptionError for a number that cannot be used; see the base class. All of it cannot be left out."""
         super().check_params()
-        if self.dropout >= 1:
-            raise OptionError(f"{self.dropout} cannot be; it must be below one", where=f"--param {self.name}.dropout")
+        check_shares(self, "dropout")
         return self
 
     def _prepare(self, data: Ragged) -> None:
@@ -126,12 +125,10 @@ class Classifier(Neural):
     def _all(self, data: Ragged) -> tuple[Floats, Floats]:
         """Return the score of each sequence, shape (n,), and each event's part in it, shape (events,)."""
         known = self._known(data.ids)
-        lengths = np.bincount(data.rows[known], minlength=len(data))
-        rest = Ragged(data.ids[known], np.concatenate(([0], np.cumsum(lengths))), data.weight)
-        odds, of_known = self._judged(rest)
+        odds, of_known = self._judged(keep(data, known))
         parts = np.full(len(data.ids), self.floor_)
         parts[known] = of_known
-        unknown = data.lengths - lengths
+        unknown = np.bincount(data.rows, ~known, len(data))
         floor = self.floor_ + np.log(np.maximum(unknown, 1))
         return np.where(unknown > 0, np.maximum(odds, floor), odds), parts
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from offbeat.detect.base import State, order_evidence
 from offbeat.detect.neural import Neural
-from offbeat.detect.padded import FIRST, UNKNOWN, Vocabulary, cut, groups, pad
+from offbeat.detect.padded import FIRST, UNKNOWN, Vocabulary, cut, groups, keep, pad
 from offbeat.detect.ragged import Floats, Ints, Ragged, segment_max
+from offbeat.detect.sizes import check_heads, check_shares
 from offbeat.detect.tails import Tails
-from offbeat.errors import OptionError
 
 #: Sequences scored at once, and events they are padded to at most.
 _ROWS, _EVENTS = 256, 16_384
@@ -119,17 +119,8 @@ class LogBERT(Neural):
     def check_params(self) -> Self:
         """Raise OptionError for a number that cannot be used; see the base class."""
         super().check_params()
-        for name in ("dropout", "mask"):
-            if getattr(self, name) >= 1:
-                raise OptionError(
-                    f"{getattr(self, name)} cannot be; it must be below one", where=f"--param {self.name}.{name}"
-                )
-        if self.embedding % self.heads:
-            raise OptionError(
-                f"{self.embedding} cannot be shared out among {self.heads} heads",
-                where=f"--param {self.name}.embedding",
-                hint=f"a multiple of {self.name}.heads",
-            )
+        check_shares(self, "dropout", "mask")
+        check_heads(self)
         return self
 
     def ranks(self, data: Ragged) -> tuple[Floats, Ints, Floats]:
@@ -157,8 +148,7 @@ class LogBERT(Neural):
     def _known(self, data: Ragged) -> tuple[Ragged, NDArray[np.bool_]]:
         """Return the sequences without events that training did not hold, and which events it held."""
         known = np.asarray(self.vocabulary_.tokens(data.ids) != UNKNOWN)
-        lengths = np.bincount(data.rows[known], minlength=len(data))
-        return Ragged(data.ids[known], np.concatenate(([0], np.cumsum(lengths))), data.weight), known
+        return keep(data, known), known
 
     @property
     def _of_unknown(self) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from offbeat.detect.ragged import Floats, Ints, Ragged
+from offbeat.detect.ragged import Ints, Ragged
 
 #: What networks read beside templates: nothing, and a template that training did not hold.
 PAD, UNKNOWN, FIRST = 0, 1, 2
@@ -57,6 +57,12 @@ def cut(data: Ragged, longest: int) -> tuple[Ragged, Ints]:
     return Ragged(data.ids[keep], np.concatenate(([0], np.cumsum(lengths))), data.weight, extra), keep
 
 
+def keep(data: Ragged, events: NDArray[np.bool_]) -> Ragged:
+    """Return the sequences with some of their events alone; none goes, though it may be empty then."""
+    lengths = np.bincount(data.rows[events], minlength=len(data))
+    return Ragged(data.ids[events], np.concatenate(([0], np.cumsum(lengths))), data.weight)
+
+
 def groups(lengths: Ints, rows: int, events: int, rng: np.random.Generator | None = None) -> Iterator[Ints]:
     """Group sequences of like length: yields positions of at most ``rows`` that are padded to at most ``events``.
 
@@ -92,10 +98,3 @@ def pad(data: Ragged, flat: NDArray[np.int64], which: Ints, room: int = 0) -> tu
     out = np.full(inside.shape, PAD, dtype=np.int64)
     out[inside] = flat[(data.offsets[which][:, None] + place)[inside]]
     return out, inside
-
-
-def spread(data: Ragged, at: Ints, values: Floats, n: int) -> Floats:
-    """Put values of kept events, ``at`` the places that ``cut`` gave, among ``n``; events cut away have 0."""
-    out = np.zeros(n)
-    out[at] = values
-    return out
