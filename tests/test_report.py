@@ -10,7 +10,7 @@ from samples import shop_log
 
 from offbeat import Lines, Pipeline, report
 from offbeat.finding import Finding, Line
-from offbeat.report import printable
+from offbeat.printable import printable
 
 HOSTILE = [
     "\x1b[31mred\x1b[0m",

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from offbeat.finding import Finding, iso
+from offbeat.printable import printable
 from offbeat.run import Run
 
 #: A piece of text and a style name; the command line turns styles into colour, or into nothing.
 Piece = tuple[str, str]
 
 _STYLES: Final = {"low": "dim", "medium": "yellow", "high": "red", "critical": "bold red"}
-_LONGEST: Final = 180
-_BIDI: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
-
-
-def printable(text: str, longest: int = _LONGEST) -> str:
-    """Return text that cannot steer a terminal: controls and bidirectional marks become visible escapes."""
-    out = []
-    for char in text[:longest]:
-        if char == "\t":
-            out.append(" ")
-        elif char in _BIDI or unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp"):
-            out.append(f"\\x{ord(char):02x}" if ord(char) < 256 else f"\\u{ord(char):04x}")
-        else:
-            out.append(char)
-    return "".join(out) + ("…" if len(text) > longest else "")
 
 
 def head(run: Run, trained: Mapping[str, Any], shown: int, total: int) -> Iterator[list[Piece]]:

@@ -115,7 +115,7 @@ def _show(summary: pl.DataFrame) -> None:
     from rich.text import Text
 
     from offbeat import bench as b
-    from offbeat.report import printable
+    from offbeat.printable import printable
 
     console = Console()
     heads, cells = b.heads_of(), b.cells_of(summary.filter(summary["seeds"] > 0))

@@ -46,7 +46,7 @@ Model = Annotated[str | None, typer.Option("-m", "--model", help="A model that f
 
 def say(text: str) -> None:
     """Print a message for the person on stderr."""
-    from offbeat.report import printable
+    from offbeat.printable import printable
 
     print(printable(text, 2000), file=sys.stderr)  # noqa: T201 - this is what the command line is for
 

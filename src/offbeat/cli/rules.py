@@ -85,7 +85,7 @@ def _row(rule: Rule | Correlation) -> dict[str, Any]:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> None:
-    from offbeat.report import printable
+    from offbeat.printable import printable
 
     names = ("level", "kind", "log", "rule")
     widths = {name: max([len(name), *(len(str(row[name])) for row in rows)]) for name in names[:-1]}
@@ -129,7 +129,7 @@ def try_(
 
 
 def _show(tested: Tested, rules: RuleSet) -> None:
-    from offbeat.report import printable
+    from offbeat.printable import printable
     from offbeat.rules import Correlation
     from offbeat.trial import described
 

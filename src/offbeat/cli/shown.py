@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from offbeat.report import Piece, printable
+from offbeat.printable import printable
+from offbeat.report import Piece
 from offbeat.schema import LEVELS
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
-from offbeat.report import printable
+from offbeat.printable import printable
 from offbeat.series import Axis, nice_ticks
 
 #: Units of a stretched path across the whole width.
