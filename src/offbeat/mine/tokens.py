@@ -8,6 +8,7 @@ pieces gives the text back.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from offbeat.mine.mask import MASKED, METHODS
@@ -33,9 +34,11 @@ _NOT_CODE = r"(?<![\w@.-])(?!(?:java|javax|org|com|net|sun|io)\.)"
 _TOP = r"(?:com|org|net|edu|gov|mil|local|internal|lan|(?:ac|co|com|edu|gov|net|org)\.[a-z]{2})"
 _ELEMENT = r"[^\s=:,;()\[\]{}\"'<>|]+"
 
-# Alternatives in order of trial; `plain` is nearly every word, and early for speed.
+# Alternatives in order of trial; spaces, signs that begin nothing longer, and `plain`, nearly every word, are early for
+# speed.
 _SCAN: Final = re.compile(
-    rf"(?P<quoted>(?<![\w\"'])(?:\"(?!{METHODS} )[^\"]{{1,120}}\"|'(?!{METHODS} )[^']{{1,120}}')(?![\w\"']))"
+    r"(?P<space>\s+)|(?P<sign>[=,;)\]}>|])"
+    rf"|(?P<quoted>(?<![\w\"'])(?:\"(?!{METHODS} )[^\"]{{1,120}}\"|'(?!{METHODS} )[^']{{1,120}}')(?![\w\"']))"
     rf"|(?P<object>(?<==)(?:[\w.$]+(?:\{{[^{{}}\s]*\}}|\([^()\s]*\))|\[[^\[\]]*\]))"
     rf"|(?<!for )(?<!user )(?<![\[({{])(?P<plain>(?!{_DAY} )[A-Za-z_]+(?=[ ,]|$))"
     rf"|(?P<time>{_DAY},? {_MONTH} +0 +0(?: [A-Z]{{3,4}}(?= 0))?(?: 0)?\b)"
@@ -53,7 +56,6 @@ _SCAN: Final = re.compile(
     r"|(?P<dots>\.{2,})"
     r"|(?P<word>(?:[^\s=,:;()\[\]{}\"'<>|.]|\.(?!\.))+)"
     r"|(?P<empty>(?<!\S)\(\)(?!\S))"
-    r"|(?P<space>\s+)"
     r"|(?P<delim>.)",
     re.DOTALL,
 )
@@ -96,7 +98,7 @@ def cut(shape: str, tokens: int = 128) -> tuple[Pieces, bool]:
         elif kind == "plain" and words < tokens and text.lower() not in _ABSENT:
             words += 1
             key = show = text
-        elif kind in ("delim", "dots"):
+        elif kind in ("sign", "delim", "dots"):
             key, show = text, text
         elif kind == "empty":  # an empty value between brackets, as in `connection from 10.0.0.1 ()`
             keys += ("(", VALUE)
@@ -111,13 +113,15 @@ def cut(shape: str, tokens: int = 128) -> tuple[Pieces, bool]:
             words += 1
             if words > tokens:
                 return _rows([*keys, VALUE], [*shown, ANY]), True
-            key, show = _word(kind, text, keys)
+            absent = text.lower() in _ABSENT and _follows_sign(keys)
+            key, show = (VALUE, ANY) if absent else _word(kind, text)
         keys.append(key)
         shown.append(show)
     return _rows(keys, shown), False
 
 
-def _word(kind: str, text: str, before: list[str]) -> tuple[str, str]:
+@lru_cache(maxsize=1 << 16)
+def _word(kind: str, text: str) -> tuple[str, str]:
     """Return what a word compares as and what it prints as."""
     if kind in _NAMED:
         return VALUE, f"<{kind}>"
@@ -127,8 +131,6 @@ def _word(kind: str, text: str, before: list[str]) -> tuple[str, str]:
         return VALUE, ANY
     if STATUS.fullmatch(text):
         return text, text
-    if text.lower() in _ABSENT and _follows_sign(before):
-        return VALUE, ANY
     return _ENDING.sub(DIGIT, text), MASKED.sub(ANY, text)
 
 
@@ -166,6 +168,7 @@ def _next_value(keys: list[str], i: int) -> int:
     return i
 
 
+@lru_cache(maxsize=1 << 16)
 def is_word(key: str) -> bool:
     """Whether a key is a word rather than a delimiter or space."""
     return key.isalnum() or (len(key) > 1 and key[:2] != "..") or key in (WILD, "_")

@@ -46,7 +46,11 @@ def keys_of(records: Sequence[Record]) -> dict[str, str] | None:
                 return None
     if "message" not in found or any(key not in record for key in found.values() for record in records):
         return None
-    return found
+    # Records at a place where an absent role might be make lines odd: with one in each line there is nothing to gain.
+    maybe = {name for role in _PLACES.keys() - found.keys() for name in _PLACES[role]}
+    return (
+        None if any(isinstance(record[name], dict) for record in records for name in maybe & record.keys()) else found
+    )
 
 
 def parse(lines: pl.Series, want: Want, context: Context) -> tuple[pl.DataFrame, pl.Series] | None:
@@ -68,7 +72,9 @@ def parse(lines: pl.Series, want: Want, context: Context) -> tuple[pl.DataFrame,
     names = {keys[role] for role in roles if role in keys}
     if not names:
         return None
-    schema = {name: pl.String() for name in sorted({*names, *want.fields})}
+    absent = [role for role in roles if role not in keys]
+    places = {place for role in absent for place in _PLACES[role]}
+    schema = {name: pl.String() for name in sorted({*names, *places, *want.fields})}
     whole = lines.str.starts_with("{") & lines.str.ends_with("}")
     decoded = _decode(lines, whole, pl.Struct(schema))
     if decoded is None:
@@ -81,9 +87,9 @@ def parse(lines: pl.Series, want: Want, context: Context) -> tuple[pl.DataFrame,
         texts = decoded[name]
         odd = odd | texts.is_null() | (texts == "") | texts.str.contains(_NOT_TEXT)
         odd = odd | texts.str.contains("\0", literal=True)  # how the decoder writes half a surrogate pair
-    for role in roles:
-        if role not in keys:
-            odd = odd | lines.str.contains(_MENTION[role])
+    for name in {name for role in absent for name in NAMES[role]} - names:  # nearly free: such keys are hardly there
+        if decoded[name].null_count() < len(lines):
+            odd = odd | decoded[name].is_not_null()
     odd = odd.fill_null(True)
     return finish(~odd, _columns(decoded, keys, want, context), want, context), odd
 
@@ -106,12 +112,13 @@ def _flat(line: str, names: Collection[str]) -> bool:
     return isinstance(record, dict) and not any(isinstance(record.get(name), dict | list) for name in names)
 
 
-def _mentions() -> Mapping[str, str]:
-    ends = {role: {name.rpartition(".")[2] for name in names} for role, names in NAMES.items()}
-    return {role: '"(?:' + "|".join(sorted(map(re.escape, names))) + ')" ?:' for role, names in ends.items()}
+def _places(names: Sequence[str]) -> frozenset[str]:
+    """The keys at the top of a record that are among the names, or that lead to one of them."""
+    parts = [name.split(".") for name in names]
+    return frozenset(".".join(part[:n]) for part in parts for n in range(1, len(part) + 1))
 
 
-_MENTION: Final = _mentions()
+_PLACES: Final = {role: _places(names) for role, names in NAMES.items()}
 
 
 def _wanted(want: Want, keys: Mapping[str, str], context: Context) -> list[str]:

@@ -225,6 +225,8 @@ def _inner(layout: Layout, sample: pl.Series, context: Context) -> TextLayout | 
     for inner in sorted(TEXT.values(), key=lambda one: -one.rank):
         if inner.name in {"time", "name-time", "level", "kernel"} or inner.name.startswith("access"):
             continue
+        if most > 0.8:  # no other can be better by enough
+            break
         share = inner.fits(messages).mean() if len(messages) else None
         if isinstance(share, float) and share > max(0.3, most + 0.2):
             best, most = inner, share
