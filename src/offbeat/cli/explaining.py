@@ -42,7 +42,7 @@ def explain(
 
         sys.stdout.buffer.write(orjson.dumps(explanation.as_dict()) + b"\n")
         return 0
-    from offbeat.report import printable
+    from offbeat.printable import printable
 
     for line in words(explanation, opened.unit, opened.trained_on):
         out(printable(line, 400))
