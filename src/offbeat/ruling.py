@@ -39,8 +39,8 @@ def asked(logs: Logs, matcher: Matcher, *, whole: bool = True) -> tuple[list[str
     Args:
         logs: opened.
         matcher: holds the rules.
-        whole: whether to ask for all fields of records, as one JSON object, for records may have any; otherwise only
-            for those that the first of them have, which is cheaper.
+        whole: whether to ask for all fields, of records as one JSON object, for those may have any; otherwise only for
+            those that rules name and the first records have, which is cheaper. Keywords are looked for in what is read.
     """
     kinds = [sniffed.layout for sniffed in logs.sniffed]
     if whole and any(kind in RECORDS for kind in kinds):
@@ -50,8 +50,8 @@ def asked(logs: Logs, matcher: Matcher, *, whole: bool = True) -> tuple[list[str
         layout = LAYOUTS.get(sniffed.layout)
         # A format says which fields it has; of records only the first ones can tell.
         own = layout.field_names if isinstance(layout, TextLayout) else sniffed.fields
-        few = matcher.searches and isinstance(layout, TextLayout)
-        has.update(own if few else set(own) & set(matcher.names))
+        every = whole and matcher.searches and isinstance(layout, TextLayout)
+        has.update(own if every else set(own) & set(matcher.names))
     return list(COLUMNS), sorted(has)
 
 

@@ -9,6 +9,7 @@ from helpers import compiled, events, matches, refused, rule
 
 from offbeat.rules import Correlation, Filter, LogSource, Rule, load
 from offbeat.rules.match import Matcher
+from offbeat.rules.patterns import required
 from offbeat.rules.rule import from_dict, to_dict
 
 _HEAD = "title: t\nlogsource:\n    category: c\ndetection:\n"
@@ -249,3 +250,21 @@ def test_bad_correlations_are_refused_at_their_line(body: str, said: str):
     error = str(refused(f"title: c\nname: c\ncorrelation:\n    {body}\n"))
     assert error.startswith("rule.yml:")
     assert said in error
+
+
+@pytest.mark.parametrize(
+    ("pattern", "literals"),
+    [
+        (r"wh[oa]{2}ami", ("ami",)),
+        (r"(?i)\b(?:Failed|refused)\b", ("failed", "refused")),
+        (r"a(?:bcd)?e", ()),
+        (r"(?:abc|x)y", ()),
+        (r"(abc)+", ("abc",)),
+        (r"COMMAND=(?:\S*/)?tee", ("command=",)),
+        (r"[a-z]+\d", ()),
+        ("(", ()),
+    ],
+)
+def test_literals_that_an_expression_needs(pattern: str, literals: tuple[str, ...]):
+    """Only texts that hold a literal which an expression needs are matched; where none is sure, all are."""
+    assert required(pattern) == literals

@@ -181,31 +181,42 @@ class Frame:
 
     def column(self, field: str) -> Column | None:
         """Return the column of a rule's field, None where no event has it."""
-        at = self._places.get(field)
-        key = field if at is None else f"column {at}"
-        if key not in self._columns:
+        if field in self._places:
+            return self._shared(self._places[field])
+        if field not in self._columns:
             series = resolve(self.events, field)
-            made = None
-            if series is not None and series.null_count() < len(series):
-                sharing = [field] if at is None else [f for f, name in self._places.items() if name == at]
-                made = Column(series, _joined(self._literals, sharing), _joined(self._exact, sharing))
-            self._columns[key] = made
+            some = series is not None and series.null_count() < len(series)
+            literals, exact = self._literals.get(field, ()), self._exact.get(field, ())
+            self._columns[field] = Column(series, literals, exact) if series is not None and some else None
+        return self._columns[field]
+
+    def _shared(self, name: str) -> Column | None:
+        """Return a column as it is in the frame, with what is looked for under all its names and by keywords."""
+        key = f"column {name}"
+        if key not in self._columns:
+            sharing = [field for field, at in self._places.items() if at == name]
+            sharing += [""] if name in self._searched else []
+            series = self.events[name]
+            made = Column(series, _joined(self._literals, sharing), _joined(self._exact, sharing))
+            self._columns[key] = made if series.null_count() < len(series) else None
         return self._columns[key]
+
+    @cached_property
+    def _searched(self) -> list[str]:
+        """Names of the columns that keywords are looked for in."""
+        names: list[str] = [name for name in ("source", "message") if name in self.events.columns]
+        if "fields" in self.events.columns:  # holds all that the single fields hold
+            return [*names, "fields"]
+        return names + [name for name in self.events.columns if name.startswith("fields.")]
 
     @cached_property
     def searched(self) -> dict[str, Column]:
         """The columns that keywords are searched in: the message, who wrote it, and every field that is at hand."""
         literals = self._literals.get("", ())
-        names: list[str] = [name for name in ("source", "message") if name in self.events.columns]
-        names += [name for name in self.events.columns if name == "fields" or name.startswith("fields.")]
-        if "fields" in names:  # holds all that the single fields hold
-            names = [name for name in names if not name.startswith("fields.")]
-        columns = {name: self.events[name] for name in names}
-        return {
-            name: Column(series, [escaped(x) for x in literals] if name == "fields" else literals)
-            for name, series in columns.items()
-            if series.null_count() < len(series)
-        }
+        found = {name: self._shared(name) for name in self._searched if name != "fields"}
+        if "fields" in self._searched and self.events["fields"].null_count() < self.events.height:
+            found["fields"] = Column(self.events["fields"], [escaped(text) for text in literals])
+        return {name: column for name, column in found.items() if column is not None}
 
     @cached_property
     def values(self) -> tuple[pl.Series, NDArray[np.uint32], Rows]:

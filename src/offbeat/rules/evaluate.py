@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from offbeat.rules.columns import Bits, Column, Frame, Rows, escaped, fold, folded
 from offbeat.rules.expr import COMPARISONS, MANY, PARTS, REFERENCES, All, Expr, Glob, Match, Not, Some, Value
+from offbeat.rules.patterns import required
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def _places(leaf: Match, column: Column) -> NDArray[np.int64] | list[NDArray[np.
         case "equals" | "contains" | "startswith" | "endswith" | "glob":
             return [_textual(leaf.op, value, leaf.cased, column) for value in leaf.values]
         case "regex":
-            return [_where(column.texts.str.contains(str(pattern))) for pattern in leaf.values]
+            return [_matched(str(pattern), column) for pattern in leaf.values]
         case "cidr":
             return [_in_network(str(network), column.texts) for network in leaf.values]
         case "lt" | "lte" | "gt" | "gte":
@@ -149,6 +150,15 @@ assert set(_COMPARE) == set(COMPARISONS)  # noqa: S101 - one for each
 
 def _where(fits: pl.Series) -> NDArray[np.int64]:
     return np.asarray(fits.fill_null(False).arg_true().to_numpy(), dtype=np.int64)
+
+
+def _matched(pattern: str, column: Column) -> NDArray[np.int64]:
+    """Match an expression, where it needs a literal only with the texts that hold one."""
+    needed = required(pattern)
+    if not needed:
+        return _where(column.texts.str.contains(pattern))
+    places = np.unique(np.concatenate([column.holding(folded(literal)) for literal in needed]))
+    return _verified(places, column, True, lambda texts: texts.str.contains(pattern))
 
 
 def _textual(op: str, value: Value, cased: bool, column: Column) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ from offbeat.rules.evaluate import Mask, evaluate, longest
 from offbeat.rules.expr import TEXTUAL, Expr, Match, every, fields, leaves, replaced, searches
 from offbeat.rules.fields import unpacked, wanted
 from offbeat.rules.logsources import FORMAT, gate
+from offbeat.rules.patterns import required
 from offbeat.rules.rule import Filter, Rule
 
 #: What rules may read of what the models know; such rules are evaluated on scored events.
@@ -117,7 +118,8 @@ def _needed(exprs: Iterable[Expr]) -> tuple[Mapping[str, Sequence[str]], Mapping
     for expr in exprs:
         for leaf in leaves(expr):
             if leaf.op not in TEXTUAL:
-                literals.setdefault(leaf.field or "", {})
+                texts = [folded(x) for v in leaf.values for x in required(str(v))] if leaf.op == "regex" else []
+                literals.setdefault(leaf.field or "", {}).update(dict.fromkeys(texts))
                 continue
             for value in leaf.values:
                 if isinstance(value, tuple):

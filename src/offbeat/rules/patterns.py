@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -80,3 +80,55 @@ def _translated(pattern: str) -> str:
         else:
             out.append(r"\}" if piece == "}" else piece)
     return "".join(out)
+
+
+#: A literal of fewer characters is in too many texts to be worth looking for first.
+_SHORTEST: Final = 3
+_MOST: Final = 64
+
+
+@lru_cache(maxsize=4096)
+def required(pattern: str) -> tuple[str, ...]:
+    """Return literals in lower case, of which any text that an expression matches holds one; empty where none is known.
+
+    Looking for literals is far cheaper than matching, so only texts that hold one need to be matched.
+    """
+    try:
+        from re import _parser  # type: ignore[attr-defined]  # the only parser there is; without it nothing is skipped
+
+        found = _literals(_parser.parse(pattern))
+    except (ImportError, re.error, RecursionError, OverflowError, AttributeError, ValueError, TypeError):
+        return ()
+    if not found or len(found) > _MOST or min(map(len, found)) < _SHORTEST:
+        return ()
+    return tuple(sorted(found))
+
+
+def _literals(sequence: Any) -> set[str] | None:
+    """Return the best set of alternatives that some part of a sequence needs; None where no part needs any."""
+    best: set[str] | None = None
+    run = ""
+    for name, value in [*sequence, ("END", None)]:
+        if str(name) == "LITERAL":
+            run += chr(value).lower()
+            continue
+        best = _better(best, {run} if run else None)
+        run = ""
+        match str(name):
+            case "BRANCH":
+                parts = [_literals(part) for part in value[1]]
+                inner = set().union(*parts) if all(part is not None for part in parts) else None  # type: ignore[arg-type]
+            case "SUBPATTERN":
+                inner = _literals(value[-1])
+            case "MAX_REPEAT" | "MIN_REPEAT":
+                inner = _literals(value[2]) if value[0] > 0 else None
+            case _:
+                inner = None
+        best = _better(best, inner)
+    return best
+
+
+def _better(a: set[str] | None, b: set[str] | None) -> set[str] | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return max((a, b), key=lambda texts: (min(map(len, texts), default=0), -len(texts)))
