@@ -33,7 +33,7 @@ _USUAL: Final = 0.5
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a finding is one. Field by field in ``docs/explanations.md``; ``as_dict`` is what ``--json`` prints.
+    """Why a finding is one. Field by field in ``docs/explain.md``; ``as_dict`` is what ``--json`` prints.
 
     Attributes:
         finding: the finding, as ``detect --json`` printed it.

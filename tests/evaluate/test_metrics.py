@@ -124,7 +124,7 @@ def test_no_anomalies() -> None:
     assert math.isnan(found.recall)
     plain = orjson.loads(orjson.dumps(found.as_dict()))
     assert {name for name, value in plain.items() if value is None} == {
-        *("recall", "f1", "ap", "auc", "best_f1", "best_threshold")
+        *("recall", "f1", "f1_half", "f1_twice", "ap", "auc", "best_f1", "best_threshold")
     }
     assert (plain["precision"], plain["fpr"], plain["mcc"]) == (0.0, 0.5, 0.0)
 
@@ -181,3 +181,13 @@ def test_bad_arguments(arguments: tuple[object, ...], says: str) -> None:
     """Arrays that cannot be measured raise one clear sentence."""
     with pytest.raises(OffbeatError, match=says):
         measure(*arguments)  # type: ignore[arg-type]
+
+
+def test_f1_at_half_and_twice_the_alarms() -> None:
+    """The figures beside the own F1 are those of half and twice as many units, the strangest."""
+    y = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0], dtype=bool)
+    score = np.arange(10.0, 0.0, -1.0)
+    found = measure(y, score, score >= 7)
+    assert (found.f1, found.f1_half, found.f1_twice) == pytest.approx((1.0, 2 * 2 / 6, 2 * 4 / 12))
+    none = measure(y, score, np.zeros(10, dtype=bool))
+    assert (none.f1_half, none.f1_twice) == (0.0, 0.0)

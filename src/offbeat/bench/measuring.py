@@ -31,7 +31,20 @@ WITHOUT: Final = "offbeat-without-lstm"
 #: What stands for the test part as it is, among those altered.
 UNALTERED: Final = "as it is"
 #: What a row of results holds besides the detector, the seed and how often a sequence counts.
-METRICS: Final = ("precision", "recall", "f1", "accuracy", "fpr", "ap", "auc", "mcc", "alerts_per_1000", "best_f1")
+METRICS: Final = (
+    "precision",
+    "recall",
+    "f1",
+    "f1_half",
+    "f1_twice",
+    "accuracy",
+    "fpr",
+    "ap",
+    "auc",
+    "mcc",
+    "alerts_per_1000",
+    "best_f1",
+)
 _ALTERED: Final = 0.02
 
 Floats = NDArray[np.float64]

@@ -19,7 +19,8 @@ _MEANS: Final = (*METRICS, "swapped", "incidents", "incidents_found", "delay_uni
                  "score_seconds", "peak_mb")  # fmt: skip
 #: Head, column and digits of the table.
 _SHOWN: Final = (
-    ("own F1", "f1", 3), ("P", "precision", 3), ("R", "recall", 3), ("FPR", "fpr", 3), ("best F1", "best_f1", 3),
+    ("own F1", "f1", 3), ("at half", "f1_half", 3), ("at twice", "f1_twice", 3),
+    ("P", "precision", 3), ("R", "recall", 3), ("FPR", "fpr", 3), ("best F1", "best_f1", 3),
     ("ROC AUC", "auc", 3), ("MCC", "mcc", 3), ("alerts/1000", "alerts_per_1000", 1), ("delay", "delay_units", 1),
     ("swapped", "swapped", 2), ("fit s", "fit_seconds", 1), ("score s", "score_seconds", 2), ("MB", "peak_mb", 0),
 )  # fmt: skip

@@ -26,6 +26,8 @@ class Metrics:
         precision: share of alarms that are right; 0 without alarms.
         recall: share of anomalies that raised an alarm; undefined without anomalies.
         f1: harmonic mean of both, at the detector's own threshold; undefined without anomalies.
+        f1_half, f1_twice: the same if half, or twice, as many units were flagged, the strangest; how much hangs on the
+            threshold.
         accuracy: share of units judged rightly.
         fpr: share of normal units that raised an alarm; undefined without normal units.
         ap: average precision, the area under the precision-recall curve as steps; undefined without anomalies.
@@ -43,6 +45,8 @@ class Metrics:
     precision: float
     recall: float
     f1: float
+    f1_half: float
+    f1_twice: float
     accuracy: float
     fpr: float
     ap: float
@@ -112,10 +116,20 @@ def measure(
     hit, wrong, threshold = _counts(truth, scores, weights)
     f1 = 2.0 * hit / (hit + wrong + anomalies) if anomalies else np.zeros(1)
     best = int(np.argmax(f1))
+
+    def f1_at(most: float) -> float:
+        """F1 of the lowest threshold that flags at most so many units."""
+        if not anomalies:
+            return math.nan
+        last = int(np.searchsorted(hit + wrong, most * (1 + 1e-12), side="right")) - 1
+        return float(f1[last]) if last >= 0 else 0.0
+
     return Metrics(
         precision=hits / alarms if alarms else 0.0,
         recall=_ratio(hits, anomalies),
         f1=_ratio(2.0 * hits, 2.0 * hits + false_alarms + misses) if anomalies else math.nan,
+        f1_half=f1_at(alarms / 2),
+        f1_twice=f1_at(2 * alarms),
         accuracy=correct / units,
         fpr=_ratio(false_alarms, normals),
         ap=_average_precision(hit, wrong),

@@ -20,6 +20,8 @@ from offbeat.series import thinned
 _COLUMNS = (
     ("AP", "ap", 3, "average precision"), ("own F1", "f1", 3, "F1 at the threshold chosen without the test's labels"),
     ("P", "precision", 3, "precision"), ("R", "recall", 3, "recall"), ("FPR", "fpr", 4, "false positive rate"),
+    ("at half", "f1_half", 3, "F1 with half as many flagged"),
+    ("at twice", "f1_twice", 3, "F1 with twice as many flagged"),
     ("best F1", "best_f1", 3, "the best over all thresholds: an upper bound"), ("AUC", "auc", 3, "area under ROC"),
     ("MCC", "mcc", 3, "Matthews correlation"), ("alerts", "alerts_per_1000", 1, "per 1,000 units"),
     ("delay", "delay_units", 1, "units from an incident's begin to its first alarm"),
