@@ -27,6 +27,7 @@ from offbeat.detect.nets.attribution import Attribution, integrated_gradients, r
 from offbeat.detect.nets.next_event import NextEvent
 from offbeat.detect.nets.to_onnx import next_event_graph
 from offbeat.detect.nets.trainer import seeded
+from offbeat.explain.edits import occlude
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SAMPLE, DRAWS, DELETED, TOKENS = 100, 20, (1, 3), 400_000
@@ -54,7 +55,7 @@ def measure(protocol: str, folder: str) -> dict[str, str]:
     print(f"{protocol}: two networks trained in {time.perf_counter() - started:.0f} s", file=sys.stderr)
     units = strangest(lstm, test)
     found, times = explained(lstm, units)
-    occluded = [occlusion(lstm, codes) for codes in units]
+    occluded = [occlude(codes, lambda some: scores(lstm, some)) for codes in units]
     base = scores(lstm, units)
     table = {
         "units explained": f"{len(units)}",
@@ -134,12 +135,6 @@ def scores(lstm: LSTM, units: Sequence[Codes]) -> Floats:
     """Return the score of each sequence."""
     frame = pl.DataFrame({"templates": pl.Series(units, dtype=pl.List(pl.UInt32))})
     return np.asarray(lstm.anomaly_score(frame).to_numpy())
-
-
-def occlusion(lstm: LSTM, codes: Codes) -> Floats:
-    """Return how much the score falls without each event alone."""
-    every = scores(lstm, [codes, *(codes[:i] + codes[i + 1 :] for i in range(len(codes)))])
-    return np.asarray(every[0] - every[1:])
 
 
 def fall(
