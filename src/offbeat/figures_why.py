@@ -114,7 +114,7 @@ def plot_activations(
     )
     bar = figure.colorbar(image, ax=axes, shrink=min(1.0, 6 / (1.5 + 0.24 * len(some))), pad=0.01)
     bar.ax.tick_params(colors=colors[1], labelsize="small")
-    bar.outline.set_visible(False)  # type: ignore[operator]  # matplotlib types it as a callable
+    bar.outline.set_visible(False)
     _lines(axes, events, some, set(mark))
     for one in set(mark) & set(some.tolist()):
         axes.axhspan(one - some[0] - 0.5, one - some[0] + 0.5, fill=False, edgecolor=colors[3], linewidth=1.6)
