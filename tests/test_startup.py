@@ -59,6 +59,7 @@ def test_help_loads_nothing_heavy(tmp_path: Path, arguments: list[str]):
         ["parse", "shop.log", "--columns", "timestamp,template_id", "--json"],
         ["patterns", "shop.log"],
         ["sniff", "shop.log"],
+        ["compare", "shop.log", "shop.log"],
         ["detect", "shop.log", "-m", "model"],
         ["detect", "shop.log", "-m", "model", "--json", "--scores", "scores.parquet", "-o", "run"],
         ["detectors"],

@@ -80,7 +80,7 @@ def parse(
 
         head = table.head(_TERMINAL if limit is None else limit)
         done()
-        _show(shown.events(head, table.logs.summary.events, _width()))
+        show_pieces(shown.events(head, table.logs.summary.events, width()))
     done()
     return _account(table.logs, table.catalog if model is None else None)
 
@@ -120,7 +120,7 @@ def patterns(
     else:
         from offbeat.cli import shown
 
-        _show(shown.patterns(found, count, _width(), values))
+        show_pieces(shown.patterns(found, count, width(), values))
     return _account(found.logs, None if catalog else found.catalog)
 
 
@@ -169,7 +169,7 @@ def sniff(
     else:
         from offbeat.cli import shown
 
-        _show(shown.sniffed(what, first, lost, summary, _width()))
+        show_pieces(shown.sniffed(what, first, lost, summary, width()))
     batches.close()  # type: ignore[attr-defined]  # a generator: the rest of the file is not read
     return 0
 
@@ -215,14 +215,14 @@ def _with_model(model: str | None, given: dict[str, Any]) -> dict[str, Any]:
             "mask_key": key, "catalog": pipeline.catalog}  # fmt: skip
 
 
-def _width() -> int | None:
+def width() -> int | None:
     """Columns of the terminal; None where stdout is none, and nothing need be cut."""
     import shutil
 
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def _show(lines: Any) -> None:
+def show_pieces(lines: Any) -> None:
     """Print pieces of text with style names."""
     from rich.console import Console
     from rich.text import Text
