@@ -93,7 +93,7 @@ def _table(found: Comparison, limit: int, width: int | None) -> Iterator[list[Pi
     """Yield what a person reads: both sides, the changes, and the first ones in words with a line each."""
     from offbeat.cli.shown import aligned
     from offbeat.finding import iso
-    from offbeat.report import printable
+    from offbeat.printable import printable
 
     for name, lines, span in zip(("before   ", "after    "), found.lines, found.spans, strict=True):
         yield [(name, "dim"), (f"{lines:,} lines" + (f", {iso(span[0])} to {iso(span[1])}" if span else ""), "")]
