@@ -59,7 +59,10 @@ LINE = st.one_of(
     st.binary(max_size=30),
 )
 CONTENT = st.tuples(st.lists(LINE, max_size=25), st.sampled_from([b"\n", b"\r\n"])).map(lambda c: c[1].join(c[0]))
-QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SEARCHING = not settings().derandomize
+QUICK = settings(
+    max_examples=settings().max_examples if SEARCHING else 25, suppress_health_check=[HealthCheck.too_slow]
+)
 
 
 def run(content, **options):
