@@ -36,12 +36,16 @@ def shape(message):
         ("GET /a?b=1 404", "GET /path 404"),
         ('"GET /a HTTP/1.1" 200 12', '"GET /path" 200 0'),
         ("FORGET /a 404", "FORGET /a 0"),
+        ("AirPort_Brcm43xx::setMode: 43", "AirPort_Brcm43xx::setMode: 0"),
+        ("Type2::waitForOk2Go2Sx - jk2_init() 12", "Type2::waitForOk2Go2Sx - jk2_init() 0"),
+        ("std::x86_64 fe80::d8a5 sub_12(3)", "std::x86_64 0 0(0)"),
+        ("用户123登录", "用户0登录"),
         ("", ""),
         (None, ""),
     ],
 )
 def test_a_word_with_digits_is_masked(message, expected):
-    """Words with digits are masked, names ending in one digit and an access log's status are not."""
+    """Words with digits are masked; names of code, names ending in one digit and an access log's status are not."""
     assert shape(message) == expected
 
 

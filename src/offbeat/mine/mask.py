@@ -21,6 +21,14 @@ _MAC: Final = r"(?-u:\b)[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5,}"
 _WORD: Final = (
     _MAC + r"|[0-9A-Za-z_-]*(?:[0-9](?:[.-]?[0-9A-Za-z_]|::?[0-9]|::?[0-9a-fA-F]{1,4}(?-u:\b))+|-[0-9])|(?-u:\b)[0-9]"
 )
+#: Names of code that hold digits, as in ``IO80211Peer::setMode`` and ``jk2_init()``: they never vary, and tell what
+#: happened. A letter that is no hexadecimal digit tells them from addresses (``fe80::d8a5``).
+_NAME: Final = r"(?:[g-zG-Z_]\w*\d|[A-Fa-f]\w*(?:[g-zG-Z_]\w*\d|\d\w*[g-zG-Z_]))\w*".replace(
+    r"\w", "[0-9A-Za-z_]"
+).replace(r"\d", "[0-9]")
+_CODE: Final = rf"(?-u:\b){_NAME}(?:(?:::~?[A-Za-z_][0-9A-Za-z_]*)+|::|\(\))|::~?{_NAME}"
+_SIGNS: Final = ["::", "()"]
+_SEEN: Final = "\x01"
 MASK: Final = "0"
 #: Finds the masks in a shape: a ``0`` that does not end a word of letters.
 MASKED: Final = re.compile(r"(?<![A-Za-z0-9_])0")
@@ -56,12 +64,22 @@ def shapes(messages: pl.Series, line: int = 4096) -> pl.Series:
         )["m"]
     requests = text.str.contains(_REQUEST)
     masked = text.str.replace_all(_WORD, MASK)
+    maybe = text.str.contains_any(_SIGNS).arg_true()
+    if len(maybe):
+        rows = maybe.filter(text.gather(maybe).str.contains(_CODE))
+        masked = masked.scatter(rows, _beside_code(text.gather(rows))) if len(rows) else masked
     if requests.any():
         frame = pl.DataFrame({"text": text, "masked": masked, "request": requests})
         masked = frame.select(
             pl.when("request").then(_request(pl.col("text"), pl.col("masked"))).otherwise("masked")
         ).to_series()
     return masked.alias(messages.name)
+
+
+def _beside_code(text: pl.Series) -> pl.Series:
+    """Mask all but names of code, which a first pass marks and a second one finds again."""
+    marked = text.str.replace_all(f"({_CODE})|(?:{_WORD})", "${1}" + _SEEN)
+    return marked.str.replace_all(f"({_CODE}){_SEEN}", "${1}").str.replace_all(_SEEN, MASK, literal=True)
 
 
 def _request(text: pl.Expr, masked: pl.Expr) -> pl.Expr:

@@ -46,10 +46,10 @@ _SCAN: Final = re.compile(
     rf"|(?P<bytes>\b0 ?{_SIZE}\b)"
     rf"|(?P<dur><?\b0 ?{_TIME}\b)"
     rf"|(?P<url>\b[a-z][a-z+.-]*://[^{_STOP}]*[^{_STOP}:.])"
-    rf"|(?P<address>/0\b(?![^{_STOP}:.]))"
+    rf"|(?P<address>/0\b(?![^{_STOP}:.])|(?<!\S)::(?:ffff:)?0\b(?![^{_STOP}:.]))"
     rf"|(?P<path>(?<!\w)(?:/|[A-Za-z]:\\|\\\\)[^{_STOP}]*[^{_STOP}:.](?: HTTP/0)?|(?<==)/(?!\S)|(?<=[A-Z] )/ HTTP/0)"
     rf"|(?P<host>[\w-]+(?:\.[\w-]+)*\.(?!{_SOURCE}:)[\w-]+:0\b|{_NOT_CODE}[\w-]+(?:\.[\w-]+)*\.{_TOP}(?![\w.]))"
-    rf"|(?P<user>{_NAMED_BEFORE}[^{_STOP}]+(?= from 0)|(?<=for user )(?!{_NO_NAME}\b)[^{_STOP}]+)"
+    rf"|(?P<user>{_NAMED_BEFORE}[^{_STOP}]+(?= from (?:::(?:ffff:)?)?0)|(?<=for user )(?!{_NO_NAME}\b)[^{_STOP}]+)"
     rf"|(?P<list>(?<=[\[({{]){_ELEMENT}(?:, ?{_ELEMENT})+(?=[\])}}]))"
     rf"|(?P<compound>(?<==){_ELEMENT}(?::{_ELEMENT})+)"
     r"|(?P<gap>(?<=[0*] )\*{2,}(?= [0*)])|(?<=[(:=] )\*{2,}(?= [0*]))"
@@ -61,7 +61,8 @@ _SCAN: Final = re.compile(
 )
 _NAMED: Final = frozenset({"time", "size", "url", "path", "host", "user"})
 _VALUES: Final = _NAMED | {"bytes", "dur", "address", "list", "object", "gap"}
-_ALL_MASKED: Final = re.compile(r"[-+]?0(?:(?:[^\w\s]{1,3}|x)0)*[%+]?")
+_ALL_MASKED: Final = re.compile(r"(?:[-+]?|\\)0(?:(?:[^\w\s]{1,3}|x)0)*[%+]?")
+_ADDRESS: Final = re.compile(r"[a-f]{8}|[A-F]{8}")  # 32 bits in which no digit is below ten, as ``ffffffff``
 _ENDING: Final = re.compile(r"(?<=[A-Za-z_])\d")
 STATUS: Final = re.compile(r"[1-5]\d\d")
 _ABSENT: Final = frozenset({"true", "false", "null", "none", "nil", "n/a", "*", "-", "?"})
@@ -95,7 +96,7 @@ def cut(shape: str, tokens: int = 128) -> tuple[Pieces, bool]:
         kind, text = match.lastgroup or "word", match.group()
         if kind == "space":
             key = show = " "
-        elif kind == "plain" and words < tokens and text.lower() not in _ABSENT:
+        elif kind == "plain" and words < tokens and text.lower() not in _ABSENT and not _ADDRESS.fullmatch(text):
             words += 1
             key = show = text
         elif kind in ("sign", "delim", "dots"):
@@ -127,7 +128,7 @@ def _word(kind: str, text: str) -> tuple[str, str]:
         return VALUE, f"<{kind}>"
     if kind in _VALUES:
         return VALUE, ANY if kind == "address" else MASKED.sub(ANY, text)
-    if _ALL_MASKED.fullmatch(text):
+    if _ALL_MASKED.fullmatch(text) or _ADDRESS.fullmatch(text):
         return VALUE, ANY
     if STATUS.fullmatch(text):
         return text, text
