@@ -235,3 +235,20 @@ def test_sides_are_checked():
         compare(open_logs(Lines(log(50))))
     with pytest.raises(NotEnoughDataError, match="8 lines are too few"):
         both(log(50), log(8))
+
+
+def test_measured_numbers_are_no_kinds():
+    """A status is a name, a load is a measure: of the latter no single value is told, and the field is named."""
+    rng = random.Random(1)
+
+    def lines(low: int) -> list[str]:
+        rows = (
+            {"message": "checked", "status": rng.choice((200, 404)), "cpu": rng.randrange(low, low + 40)}
+            for _ in range(800)
+        )
+        return [json.dumps(row) for row in rows]
+
+    found = both(lines(10), lines(30))
+    assert found.changes == []
+    assert "cpu" in found.left_out
+    assert "status" not in found.left_out

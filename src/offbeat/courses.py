@@ -21,7 +21,7 @@ _CELLS: Final = 250_000
 #: A field with more different values holds ids or texts, not kinds.
 MOST_VALUES: Final = 2_000
 #: Numbers with more different values than this are measured, not kinds.
-_MOST_NUMBERS: Final = 64
+_MOST_NUMBERS: Final = 24
 #: Cells that wait to be added up.
 _PENDING: Final = 100_000
 
