@@ -12,6 +12,7 @@ from offbeat.detect.end import End
 from offbeat.detect.invariants import Invariants
 from offbeat.detect.isolation_forest import IsolationForest
 from offbeat.detect.length import Length
+from offbeat.detect.loganomaly import LogAnomaly
 from offbeat.detect.logbert import LogBERT
 from offbeat.detect.logrobust import LogRobust
 from offbeat.detect.logsy import Logsy
@@ -39,6 +40,7 @@ DETECTORS: dict[str, type[Detector]] = {
         Count,
         LSTM,
         DeepLog,
+        LogAnomaly,
         LSTMAutoencoder,
         CNNAutoencoder,
         CountVector,
@@ -85,6 +87,7 @@ __all__ = [
     "LSTMAutoencoder",
     "LSTMClassifier",
     "Length",
+    "LogAnomaly",
     "LogBERT",
     "LogRobust",
     "Logsy",

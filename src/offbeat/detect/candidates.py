@@ -87,7 +87,7 @@ class ByCandidates(Neural):
             each end its score and probability, shape (n,).
         """
         score, p, end, p_end = self._of_events(data)
-        kind = np.where(self.vocabulary_.tokens(data.ids) == UNKNOWN, 1, 0)
+        kind = np.where(self._tokens(data) == UNKNOWN, 1, 0)
         return score, p, kind, end, p_end
 
     def _score(self, data: Ragged) -> Floats:

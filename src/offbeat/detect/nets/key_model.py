@@ -1,4 +1,4 @@
-"""DeepLog's key model: which template comes next, given the last few (Du et al., CCS 2017, section 3.1)."""
+"""Which template comes next, given the last few: DeepLog's key model, and LogAnomaly's two views of the same."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class KeyPlan:
 
 
 class KeyModel(nn.Module):
-    """Embedding -> stacked LSTM -> linear on the last state -> logits of the next template.
+    """Embedding -> stacked LSTM -> linear on the last state -> logits of the next template (Du et al., CCS 2017).
 
     The paper reads templates as one-hot vectors; an embedding is the same linear map, learned, and costs less where
     there are many templates.
@@ -43,6 +43,46 @@ class KeyModel(nn.Module):
         """Map tokens of shape (batch, window) to logits of shape (batch, vocabulary)."""
         return self.out(self.lstm(self.embed(before))[0][:, -1])  # type: ignore[no-any-return]  # torch's calls are Any
 
+    def graph(self, g: Graph, before: str) -> str:
+        """Add the network to a graph; returns the logits."""
+        return g.dense(_last(g, g.lstm(g.embed(before, self.embed), self.lstm)), self.out)
+
+
+class PairModel(nn.Module):
+    """LogAnomaly's (Meng et al., IJCAI 2019, section 3.4): two stacked LSTMs side by side, their last states joined.
+
+    The sequential one reads the templates' vectors, which stay as they are; the quantitative one reads how often each
+    template has been in the window so far. Count vectors are wide where there are many templates, so a linear layer
+    narrows them first; it is an embedding whose rows are summed up.
+    """
+
+    def __init__(self, vectors: NDArray[np.float32], embedding: int, hidden: int, layers: int) -> None:
+        super().__init__()
+        size, width = vectors.shape
+        self.vectors = nn.Embedding(size, width, _weight=torch.tensor(vectors), _freeze=True)
+        self.counted = nn.Embedding(len(vectors), embedding)
+        self.sequential = nn.LSTM(vectors.shape[1], hidden, layers, batch_first=True)
+        self.quantitative = nn.LSTM(embedding, hidden, layers, batch_first=True)
+        self.out = nn.Linear(2 * hidden, len(vectors))
+
+    def forward(self, before: torch.Tensor) -> torch.Tensor:
+        """Map tokens of shape (batch, window) to logits of shape (batch, vocabulary)."""
+        one = self.sequential(self.vectors(before))[0][:, -1]
+        other = self.quantitative(self.counted(before).cumsum(dim=1))[0][:, -1]
+        return self.out(torch.cat([one, other], dim=1))  # type: ignore[no-any-return]  # torch's calls are Any
+
+    def graph(self, g: Graph, before: str) -> str:
+        """Add the network to a graph; returns the logits."""
+        one = g.lstm(g.embed(before, self.vectors), self.sequential)
+        counts = g.op("CumSum", g.embed(before, self.counted), g.constant(1, np.int64))
+        other = g.lstm(counts, self.quantitative)
+        return g.dense(g.op("Concat", _last(g, one), _last(g, other), axis=1), self.out)
+
+
+def _last(g: Graph, states: str) -> str:
+    """Take the last of the states (batch, time, hidden)."""
+    return g.op("Gather", states, g.constant(-1, np.int64), axis=1)
+
 
 def _loss(net: nn.Module, before: torch.Tensor, following: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     return (nn.functional.cross_entropy(net(before), following, reduction="none") * weight).sum()
@@ -57,7 +97,7 @@ def learn_keys(
     progress: Progress | None = None,
     checkpoint: str = "",
 ) -> tuple[bytes, list[tuple[float, float]]]:
-    """Train a key model and return it as ONNX, with the losses of its training.
+    """Train DeepLog's key model and return it as ONNX, with the losses of its training.
 
     Args:
         before: tokens, shape (m, window).
@@ -79,13 +119,27 @@ def learn_keys(
     return key_graph(net, before.shape[1]), history
 
 
-def key_graph(net: KeyModel, window: int) -> bytes:
+def learn_pairs(
+    before: Ints,
+    following: Ints,
+    weight: NDArray[np.float64],
+    vectors: NDArray[np.float32],
+    plan: KeyPlan,
+    progress: Progress | None = None,
+    checkpoint: str = "",
+) -> tuple[bytes, list[tuple[float, float]]]:
+    """Train LogAnomaly's network, as ``learn_keys`` does DeepLog's; ``vectors`` are the tokens', (vocabulary, size)."""
+    with seeded(plan.limits.seed):
+        net = PairModel(vectors, plan.embedding, plan.hidden, plan.layers)
+    history, _ = fit_rows(net, (before, following), weight, plan.batch, _loss, plan.limits, progress, checkpoint)
+    return key_graph(net, before.shape[1]), history
+
+
+def key_graph(net: KeyModel | PairModel, window: int) -> bytes:
     """Return the network as ONNX; see ``learn_keys``."""
     g = Graph("key-model")
     before, following = g.input("before", np.int64, ["n", window]), g.input("next", np.int64, ["n"])
-    states = g.lstm(g.embed(before, net.embed), net.lstm)
-    last = g.op("Gather", states, g.constant(-1, np.int64), axis=1)
-    ranked_outputs(g, g.softmax(g.dense(last, net.out), log=True), following, net.out.out_features)
+    ranked_outputs(g, g.softmax(net.graph(g, before), log=True), following, net.out.out_features)
     return g.to_bytes()
 
 
