@@ -103,6 +103,6 @@ def test_explain_lists_prints_and_writes_json(folder, offbeat, opened):  # noqa:
     assert "scored to check" in said.out
     body = json.loads(offbeat(f"explain {folder} {name} --json").out)
     assert set(body) == {
-        "finding", "score", "threshold", "views", "events", "missing", "nearest", "counterfactual",
+        "finding", "score", "threshold", "views", "events", "missing", "nearest", "counterfactual", "course",
     }  # fmt: skip
     assert offbeat(f"explain {folder} zz").code == 2

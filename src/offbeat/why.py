@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Self
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 
 from offbeat import bundle, saving
 from offbeat.detect import LSTM, Presence
-from offbeat.errors import ModelError, OptionError
+from offbeat.errors import ModelError, OffbeatError, OptionError
+from offbeat.explain.decompose import counts_of, explain_series
 from offbeat.explain.edits import Codes, Edit, Nearest, fewest, nearest, occlude, shares
 from offbeat.group.sessions import POSITION_BITS
 from offbeat.learn import Learned
@@ -44,6 +46,7 @@ class Explanation:
         missing: templates that are usual and not there, most usual first.
         nearest: the closest sequence among the most frequent ones learned from, as a difference.
         counterfactual: the fewest edits found that bring the score below the threshold; scored to check.
+        course: of a finding about the volume of the log: the part of its course (trend, season, rest) it sticks out of.
     """
 
     finding: dict[str, Any]
@@ -54,6 +57,7 @@ class Explanation:
     missing: list[dict[str, Any]] = field(default_factory=list)
     nearest: dict[str, Any] | None = None
     counterfactual: dict[str, Any] | None = None
+    course: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -118,8 +122,24 @@ class Findings:
         rows = self.units.filter(pl.col("id") == finding["id"]) if self.units.height else self.units
         if not rows.height:
             # It is about the log as a whole: no unit stands behind it.
-            return Explanation(finding)
+            return Explanation(finding, course=self._course(finding))
         return _Unit(self, rows).explain(finding)
+
+    def _course(self, finding: dict[str, Any]) -> dict[str, Any] | None:
+        """Return which part of its course over time a finding sticks out of; None where there is too little to say."""
+        if finding["kind"] not in ("volume", "silence") or not (finding["start"] and finding["end"]):
+            return None
+        names = [t["template"] for t in finding["templates"]] or finding["sources"]
+        mine = self.series.filter(pl.col("name").is_in(names) if names else pl.col("what") == "all")
+        start, end = (datetime.fromisoformat(finding[c]) for c in ("start", "end"))
+        for what, code in mine.select("what", "code").unique(maintain_order=True).rows():
+            try:
+                found = explain_series(*counts_of(self.series, what, code), start, end)
+            except OffbeatError:
+                continue
+            # Its buckets may be too wide to show a short burst: then it says nothing.
+            return found if found["blamed"] else None
+        return None
 
     def named(self, code: int) -> dict[str, str]:
         """Return a template's id and text."""

@@ -55,7 +55,9 @@ def words(one: Explanation, unit: str, trained_on: float) -> Iterator[str]:
     yield f"expected: {one.finding['expected']}"
     if one.score is None:
         yield ""
-        yield f"It is about the log as a whole, not about one {unit}; the report shows its course over time."
+        yield f"It is about the log as a whole, not about one {unit}."
+        if one.course:
+            yield f"course    {one.course['sentence']}"
         return
     yield ""
     yield f"score     {one.score:.2f}, an anomaly from {one.threshold:.2f} nats on"

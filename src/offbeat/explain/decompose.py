@@ -258,6 +258,7 @@ def _sentence(d: Decomposition, at: int, out: StandsOut) -> str:
 
 
 def _number(x: float) -> str:
+    x = round(x, 6) + 0.0  # no trace of rounding errors, nor a zero below zero
     return f"{x:,.0f}" if abs(x) >= 100 or x == round(x) else f"{x:.3g}"
 
 
