@@ -171,3 +171,21 @@ def test_rules_may_read_what_the_models_know(deployed: list[str], tmp_path: Path
     titles = [learned.ruling.rules.documents[f.key].title for f in learned.ruling.firings]
     assert "new" not in titles
     assert "template" in titles
+
+
+def test_rules_that_inform_are_no_findings_and_too_many_are_counted(
+    attacked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """An informational rule alerts nobody; more findings than anybody reads are counted, the gravest told."""
+    pytest.importorskip("sigma")
+    from offbeat.rules import load
+
+    own = "title: {n}\nlogsource:\n    product: linux\ndetection:\n    s:\n        message|contains: {n}\n"
+    own += "    condition: s\nlevel: {level}\n"
+    texts = [own.format(n="Accepted", level="informational"), own.format(n="password", level="low")]
+    (tmp_path / "r.yml").write_text("---\n".join([*texts, own.format(n="Failed", level="high")]))
+    monkeypatch.setattr("offbeat.ruling._TOLD", 1)
+    run = Pipeline(detectors=VIEWS, rules=load([tmp_path / "r.yml"])).fit(attacked).cross_score()
+    assert [f.rules for f in run.find() if f.rules] == [["Failed"]]
+    assert run.ruling is not None
+    assert run.ruling.untold > 0

@@ -52,6 +52,8 @@ def head(run: Run, trained: Mapping[str, Any], shown: int, total: int) -> Iterat
     hidden = f", {shown} shown" if shown < total else ""
     expected = f"{run.decision.alert_share:.2%} expected"
     yield [("alerts   ", "dim"), (f"{share}, {expected}, in {total:,} finding{'' if total == 1 else 's'}{hidden}", "")]
+    if run.ruling is not None and run.ruling.untold:
+        yield [("rules    ", "dim"), (f"{run.ruling.untold:,} more findings of rules are not told: tune them", "")]
     yield [("views    ", "dim"), (views_line(run, trained), "")]
 
 

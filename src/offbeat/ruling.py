@@ -19,6 +19,7 @@ from offbeat.read.layouts import LAYOUTS
 from offbeat.rules import Correlation, Engine, Filter, Firing, Hits, RuleSet
 from offbeat.rules.logsources import RECORDS
 from offbeat.rules.match import COLUMNS, Matcher
+from offbeat.rules.rule import LEVELS
 
 #: Sigma's levels as severities.
 _SEVERITY: Final = {"informational": "low", "low": "low", "medium": "medium", "high": "high", "critical": "critical"}
@@ -28,6 +29,8 @@ _SOURCES: Final = 3
 _SHOWN: Final = 10
 _ADDED: Final = 4
 _MOST: Final = 16
+#: Findings of rules that are told; the others are counted.
+_TOLD: Final = 1_000
 
 #: Turns (file, line, mark) into a Line.
 Lines = Callable[[tuple[int, int, str | None]], Line]
@@ -116,7 +119,7 @@ class Ruling:
             inside: whether a stretch from ``start`` to ``end`` is wanted.
         """
         made = []
-        for firing in self.firings:
+        for firing in self._told:
             one = self._finding(firing)
             if one.start is None or one.end is None or inside({"start": one.start, "end": one.end}):
                 shown = [lines((*place, "worst" if i == 0 else "strange")) for i, place in enumerate(firing.places)]
@@ -125,7 +128,23 @@ class Ruling:
 
     def places(self) -> set[tuple[int, int]]:
         """Return the lines that findings show."""
-        return {place for firing in self.firings for place in firing.places[:_SHOWN]}
+        return {place for firing in self._told for place in firing.places[:_SHOWN]}
+
+    @property
+    def _told(self) -> list[Firing]:
+        """The firings that become findings: those with most events of the highest levels, were there too many.
+
+        Rules that are informational find nothing by themselves, says Sigma's specification.
+        """
+        level = {key: LEVELS.index(getattr(d, "level", "informational")) for key, d in enumerate(self.rules.documents)}
+        told = [firing for firing in self.firings if level[firing.key]]
+        return sorted(told, key=lambda f: (-level[f.key], -f.events, f.start or 0, str(f.group)))[:_TOLD]
+
+    @property
+    def untold(self) -> int:
+        """How many firings are more than anybody would read."""
+        loud = [f for f in self.firings if getattr(self.rules.documents[f.key], "level", "") != LEVELS[0]]
+        return max(0, len(loud) - _TOLD)
 
     def _finding(self, firing: Firing) -> Finding:
         rule = self.engine.documents[firing.key]

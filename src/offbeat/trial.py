@@ -14,7 +14,7 @@ from offbeat.errors import InputError
 from offbeat.finding import iso
 from offbeat.read import Lines, Logs, open_logs
 from offbeat.rules import EXAMPLES, Engine, Firing, Rule, RuleSet
-from offbeat.rules.why import Reason, why_not
+from offbeat.rules.why import Reason, why, why_not
 from offbeat.ruling import asked
 
 #: Events that an explanation looks at, and that are shown.
@@ -33,6 +33,7 @@ class Tested:
         matched: events that a rule on single events matches; findings of a correlation.
         where: (file, line) of the first matches.
         firings: of a correlation.
+        because: why the first event that matches does.
         reasons: why events that do not match do not.
     """
 
@@ -42,6 +43,7 @@ class Tested:
     matched: int = 0
     where: list[tuple[str, int]] = field(default_factory=list)
     firings: list[Firing] = field(default_factory=list)
+    because: list[str] = field(default_factory=list)
     reasons: list[Reason] = field(default_factory=list)
 
 
@@ -66,6 +68,8 @@ def run_rules(rules: RuleSet, logs: Logs, *, explain: bool = False, gated: bool 
             one.matched += len(found)
             places = frame[found[: _SHOWN - len(one.where)]].select("file", "line").rows()
             one.where += [(logs.files[file], line) for file, line in places]
+            if explain and not one.because and len(found):
+                one.because = why(engine.matcher, i, frame[int(found[0])])
             if explain and not one.reasons and len(found) < frame.height:
                 others = np.setdiff1d(np.arange(frame.height), found)[:_EXPLAINED]
                 one.reasons = why_not(engine.matcher, i, frame[others])

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from helpers import DATA, SIGMA, needs_sigma
 
-from offbeat.read import open_logs
+from offbeat.read import Lines, open_logs
 from offbeat.rules import load
 from offbeat.rules.match import Matcher
 from offbeat.ruling import asked
@@ -108,3 +108,33 @@ def test_rules_lie_where_they_say():
         path, line = document.where.rsplit(":", 1)
         assert Path(path).exists()
         assert int(line) >= 1
+
+
+def test_why_it_matches_can_be_read():
+    """What matches an event of another case says by which selection, comparison and value."""
+    rules = load([SIGMA / "regression" / "proc_creation_win_pua_adfind_execution" / "rule.yml"])
+    event = SIGMA / "regression" / "proc_creation_win_renamed_adfind" / "event.json"
+    told = run_rules(rules, open_logs(str(event)), explain=True)[0]
+    assert (told.matched, told.events) == (1, 1)
+    assert told.because == ["selection: OriginalFileName is 'AdFind.exe'; it is 'AdFind.exe'"]
+
+
+def test_windows_events_are_read_however_they_are_sent():
+    """Fields of event data are found by their own names inside other records, as shippers nest them."""
+    rule = load([SIGMA / "regression" / "proc_creation_win_certutil_decode" / "rule.yml"])
+    record = {
+        "winlog": {
+            "channel": "Microsoft-Windows-Sysmon/Operational",
+            "event_id": 1,
+            "event_data": {
+                "Image": "C:\\Windows\\System32\\certutil.exe",
+                "OriginalFileName": "CertUtil.exe",
+                "CommandLine": "certutil -decode a b",
+            },
+        },
+        "message": "Process Create",
+    }
+    for kind, matched in ((1, 1), (3, 0)):
+        record["winlog"]["event_id"] = kind  # type: ignore[index]
+        logs = open_logs(Lines([json.dumps(record)]), format="json")
+        assert run_rules(rule, logs)[0].matched == matched

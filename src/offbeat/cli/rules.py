@@ -140,6 +140,8 @@ def _show(tested: Tested, rules: RuleSet) -> None:
         out(printable(f"  {described(firing)}", 500))
     for file, line in tested.where:
         out(printable(f"  {file}:{line}", 500))
+    for words in tested.because:
+        out(printable(f"  because of {words}", 1000))
     for reason in tested.reasons:
         out(printable(f"  {reason}", 1000))
 

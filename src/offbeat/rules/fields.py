@@ -46,6 +46,9 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "currentdirectory": ("cwd", "process.working_directory"),
     "details": ("NewValue",),
     "targetobject": ("ObjectName",),
+    "eventid": ("winlog.event_id", "event.code", "event_id", "Id"),
+    "channel": ("winlog.channel", "LogName"),
+    "provider_name": ("winlog.provider_name", "ProviderName", "SourceName", "System.Provider.Name"),
     "processid": ("NewProcessId",),
     "data": ("Data.#text",),
     "logonid": ("SubjectLogonId",),
@@ -57,6 +60,9 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "queryname": ("query", "dns.rrname", "dns.question.name"),
     "record_type": ("qtype_name", "dns.rrtype"),
 }  # fmt: skip
+
+#: Records around the fields of a Windows event, by whatever sends it.
+_AROUND: Final = frozenset({"event_data", "eventdata", "user_data", "userdata", "system"})
 
 #: Fields of the event itself, and the column that holds them.
 OWN: Final[Mapping[str, str]] = {
@@ -144,7 +150,7 @@ def unpacked(events: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
         if kind not in kinds:
             chosen = {}
             for key in kind:
-                name = key if key in exact else lower.get(key.replace(" ", "").lower())
+                name = key if key in exact else lower.get(_leaf(key).replace(" ", "").lower())
                 if name is not None and (key == name or name not in chosen):
                     chosen[name] = key
             kinds[kind] = [(key, columns.setdefault(n, [None] * events.height)) for n, key in chosen.items()]
@@ -153,6 +159,12 @@ def unpacked(events: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
             if value is not None:
                 column[row] = value if isinstance(value, str) else orjson.dumps(value).decode()
     return events.with_columns(pl.Series(f"fields.{name}", v, dtype=pl.String) for name, v in columns.items())
+
+
+def _leaf(key: str) -> str:
+    """Return the name of a Windows event's field without the records around it, as in ``winlog.event_data.Image``."""
+    outer, _, name = key.rpartition(".")
+    return name if outer.rpartition(".")[2].lower() in _AROUND else key
 
 
 def locate(events: pl.DataFrame, field: str) -> list[str]:

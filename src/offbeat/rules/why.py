@@ -17,6 +17,8 @@ from offbeat.rules.rule import Rule
 
 #: Longer values are cut in explanations.
 _WIDTH = 120
+#: Comparisons of a selection that are told.
+_TOLD = 3
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,40 @@ class Reason:
         return f"{self.selection} fails for {self.failed:,} event{'s' if self.failed > 1 else ''}: {self.what}{seen}"
 
 
+def why(matcher: Matcher, number: int, event: pl.DataFrame) -> list[str]:
+    """Say what of a rule an event fits, in words: selection by selection, with the values that the event has.
+
+    Args:
+        matcher: holds the rule.
+        number: its index.
+        event: one row, that the rule matches.
+    """
+    rule = matcher.rules[number]
+    frame = matcher.frame(event)
+    out = []
+    for name, wanted in _asked(rule.condition, True):
+        expr = rule.selections[name]
+        if not wanted or not evaluate(expr, frame).rows(1)[0]:
+            continue
+        held = [f"{words(leaf)}; it is {_seen(leaf, frame)}" for leaf in _held(expr, frame)]
+        out.append(f"{name}: {', and '.join(held[:_TOLD])}")
+    return out
+
+
+def _held(expr: Expr, frame: Frame) -> Iterator[Match]:
+    """Yield the comparisons by which an expression holds; of alternatives the first."""
+    match expr:
+        case Match():
+            yield expr
+        case All(args):
+            for arg in args:
+                yield from _held(arg, frame)
+        case Some(args):
+            first = next((arg for arg in args if evaluate(arg, frame).rows(1)[0]), None)
+            if first is not None:
+                yield from _held(first, frame)
+
+
 def why_not(matcher: Matcher, number: int, events: pl.DataFrame) -> list[Reason]:
     """Explain why a rule does not match events that it does not match.
 
@@ -58,36 +94,41 @@ def why_not(matcher: Matcher, number: int, events: pl.DataFrame) -> list[Reason]
         gate = matcher.gates[number]
         fits = evaluate(gate, frame).rows(n)
         if not fits.all():
-            return [_gate(rule, gate, frame, ~fits)]
-    return list(_parts(rule, frame))
+            return [_gate(rule, gate, matcher.frame(events[_first(~fits)]), int((~fits).sum()))]
+    return list(_parts(rule, matcher, events))
 
 
-def _gate(rule: Rule, gate: Expr, frame: Frame, failed: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Reason:
+def _gate(rule: Rule, gate: Expr, one: Frame, failed: int) -> Reason:
     asked = f"the rule is for {rule.logsource}"
-    leaf = next((leaf for leaf in _failing(gate, frame, False) if leaf.field), None)
+    leaf = next((leaf for leaf in _failing(gate, one, False) if leaf.field), None)
     if leaf is None:
-        return Reason("log source", int(failed.sum()), asked, None)
+        return Reason("log source", failed, asked, None)
     name = "the format" if leaf.field == FORMAT else leaf.field
-    shown = _seen(leaf, frame)
-    return Reason("log source", int(failed.sum()), asked, None if shown is None else f"{name} {shown}")
+    return Reason("log source", failed, asked, f"{name} {_seen(leaf, one)}")
 
 
-def _parts(rule: Rule, frame: Frame) -> Iterator[Reason]:
-    n = len(frame)
+def _parts(rule: Rule, matcher: Matcher, events: pl.DataFrame) -> Iterator[Reason]:
+    frame = matcher.frame(events)
     for name, wanted in _asked(rule.condition, True):
         expr = rule.selections[name]
-        fits = evaluate(expr, frame).rows(n)
+        fits = evaluate(expr, frame).rows(len(frame))
         failed = ~fits if wanted else fits
         if not failed.any():
             continue
+        many = int(failed.sum())
         if not wanted:
-            yield Reason(name, int(failed.sum()), "the condition says not, and it holds", None)
+            yield Reason(name, many, "the condition says not, and it holds", None)
             continue
-        leaf = next(_failing(expr, frame, False), None)
+        one = matcher.frame(events[_first(failed)])  # the first that fails stands for the others
+        leaf = next(_failing(expr, one, False), None)
         if leaf is None:
-            yield Reason(name, int(failed.sum()), "its parts do not hold together", None)
+            yield Reason(name, many, "its parts do not hold together", None)
         else:
-            yield Reason(name, int(failed.sum()), words(leaf), _seen(leaf, frame))
+            yield Reason(name, many, words(leaf), _seen(leaf, one))
+
+
+def _first(fits: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> int:
+    return int(np.flatnonzero(fits)[0])
 
 
 def _asked(expr: Expr, positive: bool) -> Iterator[tuple[str, bool]]:
