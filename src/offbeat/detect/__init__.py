@@ -1,5 +1,6 @@
 """SEQUENCES -> SCORES: one module a detector. Exporting a detector here is registering it."""
 
+from offbeat.detect.autoencoder import Autoencoder
 from offbeat.detect.base import Detector, State
 from offbeat.detect.cnn import CNN
 from offbeat.detect.cnn_autoencoder import CNNAutoencoder
@@ -42,6 +43,7 @@ DETECTORS: dict[str, type[Detector]] = {
         DeepLog,
         LogAnomaly,
         LSTMAutoencoder,
+        Autoencoder,
         CNNAutoencoder,
         CountVector,
         NGram,
@@ -74,6 +76,7 @@ __all__ = [
     "LSTM",
     "PCA",
     "SVM",
+    "Autoencoder",
     "CNNAutoencoder",
     "Count",
     "CountVector",

@@ -29,7 +29,7 @@ CHUNK: Final = 100
 #: Chunks and events at once while scoring.
 _ROWS, _EVENTS = 256, 8192
 #: A column's mean squared error is never taken for less.
-_LEAST_ERROR: Final = 1e-4
+LEAST_ERROR: Final = 1e-4
 #: Shares of the units in validation whose largest score is kept.
 _SHARES: Final = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 1.0)
 #: Groups of columns that hold a number of the event.
@@ -73,16 +73,8 @@ class Framed:
         return cls(rows, unit, events, ends, chunks, owner)
 
 
-class Reconstruction(Neural):
-    """Scores a unit by how badly its events are written again by an autoencoder that knows normal ones.
-
-    Each event is a row of the feature table (``offbeat.detect.features``), and so is the end of the unit. A row's error
-    is the Mahalanobis distance of Malhotra et al. (2016) with a diagonal covariance: the squared difference between the
-    row and its reconstruction, in each column divided by the mean squared error that it had in validation, for some
-    columns never err and others often do. A unit scores the root mean square of the errors of its rows, the largest
-    where it is cut into chunks: a mean alone dilutes one strange event, and the largest error alone (both were
-    measured) is more easily upset by a rare one. The scores of the units held back in training are kept, and thresholds
-    from them offered as the founding study has them.
+class ByReconstruction(Neural):
+    """Scores by an error of reconstruction, keeps the errors of validation, and offers the founding study's thresholds.
 
     Attributes:
         threshold_: mean plus ``deviations`` standard deviations of the scores in validation.
@@ -90,12 +82,73 @@ class Reconstruction(Neural):
         errors_: the distribution of the scores in validation: the score that each ``share`` of the units do not
             exceed.
         mean_, sd_: their mean and standard deviation.
+        table_: makes the feature table.
         usual_: the mean squared error of each column in validation, shape (columns,).
     """
 
     reads: ClassVar[tuple[str, ...]] = READS
     deviations: float
     normal: float
+    table_: EventTable
+    usual_: Floats
+
+    def _keep_errors(self, score: Floats, weight: Floats) -> None:
+        self.mean_ = float(np.average(score, weights=weight))
+        self.sd_ = float(np.sqrt(np.average((score - self.mean_) ** 2, weights=weight)))
+        quantiles = weighted_quantiles(score, weight, np.array([*_SHARES, self.normal]))
+        self.threshold_, self.quantile_ = self.mean_ + self.deviations * self.sd_, float(quantiles[-1])
+        self.errors_ = pl.DataFrame({"share": _SHARES, "score": quantiles[:-1]})
+
+    def share_as_bad(self, score: Floats) -> Floats:
+        """Return the share of the units in validation that score at least so high, as far as it is kept; any shape."""
+        at = np.searchsorted(self.errors_["score"].to_numpy(), score, side="left")
+        return 1.0 - np.append(0.0, self.errors_["share"].to_numpy())[at]
+
+    def _learned(self) -> State:
+        values = {"threshold": self.threshold_, "quantile": self.quantile_, "mean": self.mean_, "sd": self.sd_}
+        usual = pl.DataFrame({"error": self.usual_})
+        return State(values, self.table_.frames() | {"errors": self.errors_, "usual": usual})
+
+    def _take(self, state: State) -> None:
+        self.table_ = EventTable.restore(state.frames)
+        self.threshold_, self.quantile_ = (float(state.values[k]) for k in ("threshold", "quantile"))
+        self.mean_, self.sd_ = (float(state.values[k]) for k in ("mean", "sd"))
+        self.errors_ = state.frames["errors"]
+        self.usual_ = state.frames["usual"]["error"].to_numpy()
+
+    def _numbers_blamed(self, data: Ragged, group: NDArray[np.str_], at: Ints) -> tuple[Any, Floats, Floats]:
+        """Return the kind of evidence, what was seen and what is usual, where a group of columns is to blame.
+
+        Args:
+            data: the units.
+            group: of columns, for each of them, shape (n,).
+            at: the event in question, -1 for none, shape (n,).
+        """
+        kind = np.full(len(at), "misfit", dtype="<U12")
+        seen, usual = (at >= 0).astype(float), np.zeros(len(at))
+        numbers = numbers_of_events(data, self.texts)
+        for name in np.intersect1d(group, ["gap", *_NUMBERS]):
+            mine = np.flatnonzero((group == name) & (at >= 0))
+            here = numbers[name][at[mine]] if name in numbers else np.full(len(mine), np.nan)
+            mine, here = mine[np.isfinite(here)], here[np.isfinite(here)]
+            mean = self.table_.usual(name, data.ids[at[mine]])
+            gap = name == "gap"
+            kind[mine] = "latency" if gap else "value"
+            seen[mine], usual[mine] = (np.maximum(np.exp(x) - 1e-3, 0.0) if gap else np.sinh(x) for x in (here, mean))
+        return kind, seen, usual
+
+
+class Reconstruction(ByReconstruction):
+    """Scores a unit by how badly its events are written again by an autoencoder that knows normal ones.
+
+    Each event is a row of the feature table (``offbeat.detect.features``), and so is the end of the unit. A row's error
+    is the Mahalanobis distance of Malhotra et al. (2016) with a diagonal covariance: the squared difference between the
+    row and its reconstruction, in each column divided by the mean squared error that it had in validation, for some
+    columns never err and others often do. A unit scores the root mean square of the errors of its rows, the largest
+    where it is cut into chunks: a mean alone dilutes one strange event, and the largest error alone (both were
+    measured) is more easily upset by a rare one.
+    """
+
     batch: int
     epochs: int
     patience: int
@@ -126,20 +179,8 @@ class Reconstruction(Neural):
         self.networks_ = {"network": network}
         held = np.bincount(framed.owner, check, len(kept)).astype(np.float64)
         errors = self._errors(framed)
-        self.usual_ = np.maximum(np.average(errors, axis=0, weights=held[framed.unit]), _LEAST_ERROR)
+        self.usual_ = np.maximum(np.average(errors, axis=0, weights=held[framed.unit]), LEAST_ERROR)
         self._keep_errors(self._of_units(framed, self._distances(errors)), held)
-
-    def _keep_errors(self, score: Floats, weight: Floats) -> None:
-        self.mean_ = float(np.average(score, weights=weight))
-        self.sd_ = float(np.sqrt(np.average((score - self.mean_) ** 2, weights=weight)))
-        quantiles = weighted_quantiles(score, weight, np.array([*_SHARES, self.normal]))
-        self.threshold_, self.quantile_ = self.mean_ + self.deviations * self.sd_, float(quantiles[-1])
-        self.errors_ = pl.DataFrame({"share": _SHARES, "score": quantiles[:-1]})
-
-    def share_as_bad(self, score: Floats) -> Floats:
-        """Return the share of the units in validation that score at least so high, as far as it is kept; any shape."""
-        at = np.searchsorted(self.errors_["score"].to_numpy(), score, side="left")
-        return 1.0 - np.append(0.0, self.errors_["share"].to_numpy())[at]
 
     def _errors(self, framed: Framed) -> Table:
         """Return the squared error of each row and column, float32 of shape (rows, columns)."""
@@ -183,7 +224,8 @@ class Reconstruction(Neural):
         # The last event stands for an end; -1 where there is none.
         at = np.where(ends, np.where(data.lengths > 0, data.offsets[1:] - 1, -1), worst - np.arange(len(data)))
         some = at >= 0
-        kind, seen, usual = self._worst_group(data, (errors / self.usual_)[worst], np.where(ends, -1, at))
+        group = self._groups_blamed((errors / self.usual_)[worst])
+        kind, seen, usual = self._numbers_blamed(data, group, np.where(ends, -1, at))
         return {
             "kind": np.where(ends, "end", kind),
             "template": pl.Series(np.append(data.ids, 0)[at]).cast(pl.UInt32).set(pl.Series(~some), None),
@@ -193,45 +235,13 @@ class Reconstruction(Neural):
             "share": self.share_as_bad(self._of_units(framed, distance)),
         }
 
-    def _worst_group(self, data: Ragged, errors: NDArray[Any], at: Ints) -> tuple[NDArray[np.str_], Floats, Floats]:
-        """Return the kind of evidence for events, what was seen, and what is usual.
-
-        Args:
-            data: the units.
-            errors: of the worst row of each in each column, shape (n, columns).
-            at: which event it is, -1 for none, shape (n,).
-        """
-        kind = np.full(len(at), "misfit", dtype="<U12")
-        seen, usual = (at >= 0).astype(float), np.zeros(len(at))
+    def _groups_blamed(self, errors: NDArray[Any]) -> NDArray[np.str_]:
+        """Return the group of columns that makes the most of each row's errors; shape (n, columns) to (n,)."""
         names = self.table_.groups
-        of_group = np.zeros((len(at), len(names)))
+        of_group = np.zeros((len(errors), len(names)))
         for i, column in enumerate(self.table_.columns):
             of_group[:, names.index(column.group)] += errors[:, i]
-        worst = np.array(names)[of_group.argmax(axis=1)]
-        numbers = numbers_of_events(data, self.texts)
-        for name in np.intersect1d(worst, ["gap", *_NUMBERS]):
-            mine = np.flatnonzero((worst == name) & (at >= 0))
-            here = numbers[name][at[mine]] if name in numbers else np.full(len(mine), np.nan)
-            mine, here = mine[np.isfinite(here)], here[np.isfinite(here)]
-            mean = self.table_.usual(name, data.ids[at[mine]])
-            undo = np.exp if name == "gap" else np.sinh
-            kind[mine] = "latency" if name == "gap" else "value"
-            seen[mine], usual[mine] = (
-                np.maximum(undo(x) - (1e-3 if name == "gap" else 0.0), 0.0) for x in (here, mean)
-            )
-        return kind, seen, usual
-
-    def _learned(self) -> State:
-        values = {"threshold": self.threshold_, "quantile": self.quantile_, "mean": self.mean_, "sd": self.sd_}
-        usual = pl.DataFrame({"error": self.usual_})
-        return State(values, self.table_.frames() | {"errors": self.errors_, "usual": usual})
-
-    def _take(self, state: State) -> None:
-        self.table_ = EventTable.restore(state.frames)
-        self.threshold_, self.quantile_ = (float(state.values[k]) for k in ("threshold", "quantile"))
-        self.mean_, self.sd_ = (float(state.values[k]) for k in ("mean", "sd"))
-        self.errors_ = state.frames["errors"]
-        self.usual_ = state.frames["usual"]["error"].to_numpy()
+        return np.asarray(np.array(names)[of_group.argmax(axis=1)], dtype=np.str_)
 
 
 def weighted_quantiles(values: Floats, weight: Floats, shares: Floats) -> Floats:
