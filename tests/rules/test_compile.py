@@ -268,3 +268,17 @@ def test_bad_correlations_are_refused_at_their_line(body: str, said: str):
 def test_literals_that_an_expression_needs(pattern: str, literals: tuple[str, ...]):
     """Only texts that hold a literal which an expression needs are matched; where none is sure, all are."""
     assert required(pattern) == literals
+
+
+def test_a_filter_of_a_correlation_is_refused_with_what_to_name(tmp_path: Path):
+    """Filters are for rules on single events; one that names a correlation says which rules those are."""
+    base = "title: b\nname: b\nlogsource:\n    category: c\ndetection:\n    s:\n        f: x\n    condition: s\n"
+    many = "title: many\ncorrelation:\n    type: event_count\n    rules: [b]\n    timespan: 1m\n"
+    many += "    condition:\n        gte: 2\n"
+    left = "title: f\nlogsource:\n    category: c\nfilter:\n    rules: [many]\n"
+    left += "    s:\n        u: x\n    condition: not s\n"
+    (tmp_path / "r.yml").write_text("---\n".join([base, many, left]))
+    found = load([tmp_path])
+    assert [d.title for d in found.documents] == ["b", "many"]
+    assert "many is a correlation" in str(found.refused[0])
+    assert "name those that it counts: b" in str(found.refused[0])

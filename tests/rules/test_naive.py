@@ -4,10 +4,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import DATA, SIGMA, needs_sigma
+from helpers import DATA, SIGMA, events, needs_sigma
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from offbeat.read import open_logs
 from offbeat.rules import Rule, load
+from offbeat.rules.expr import All, Expr, Match, Not, Ref, Some
 from offbeat.rules.fields import resolve
 from offbeat.rules.match import Matcher
 from offbeat.ruling import asked
@@ -40,3 +43,46 @@ def test_both_find_the_same_events(name: str, tmp_path: Path, monkeypatch: pytes
     fast = [rows.tolist() for rows in matcher.rows(frame)]
     assert [r.title for r, a, b in zip(rules, slow, fast, strict=True) if a != b] == []
     assert any(fast)
+
+
+_TEXTS = st.sampled_from(["", "a", "A", "ab", "Ab*c", "b?", "10", "9.5", "aab", "x y"])
+_GLOBS = st.sampled_from([("a", 0, "b"), (0, "b", 1), ("A", 1), (1, 0, "b"), (0, "a", 0, "b", 0)])
+_LEAVES = st.one_of(
+    st.builds(
+        Match,
+        st.sampled_from(["f", "g", None]),
+        st.sampled_from(["equals", "contains", "startswith", "endswith"]),
+        st.lists(_TEXTS, min_size=1, max_size=3).map(tuple),
+        st.booleans(),
+    ).filter(lambda leaf: leaf.field is not None or leaf.op == "contains"),
+    st.builds(
+        Match, st.sampled_from(["f", "g"]), st.just("glob"), st.lists(_GLOBS, min_size=1).map(tuple), st.booleans()
+    ),
+    st.builds(Match, st.sampled_from(["f", "g"]), st.sampled_from(["any", "null"])),
+    st.builds(Match, st.sampled_from(["f", "g"]), st.sampled_from(["lt", "gte"]), st.tuples(st.integers(8, 11))),
+    st.builds(Match, st.just("f"), st.just("regex"), st.sampled_from([("^a",), ("[ab]+$",), ("(?i)AB",), ("ab|10",)])),
+    st.builds(Match, st.just("f"), st.just("same"), st.just(("g",))),
+)
+_TREES = st.recursive(
+    _LEAVES,
+    lambda inner: st.one_of(
+        st.builds(lambda args: All(tuple(args)), st.lists(inner, max_size=3)),
+        st.builds(lambda args: Some(tuple(args)), st.lists(inner, max_size=3)),
+        st.builds(Not, inner),
+    ),
+    max_leaves=8,
+)
+_RECORDS = st.lists(
+    st.fixed_dictionaries({"f": st.none() | _TEXTS, "g": st.none() | _TEXTS, "message": _TEXTS}), min_size=1, max_size=8
+)
+
+
+@settings(max_examples=150)
+@given(st.lists(_TREES, min_size=1, max_size=3), _RECORDS)
+def test_any_expression_on_any_events(trees: list[Expr], records: list[dict[str, str | None]]):
+    """Whatever is joined, negated, absent or alike: both evaluators say the same, also of several rules at once."""
+    rules = [Rule(f"r{i}", {"s": tree}, Ref("s")) for i, tree in enumerate(trees)]
+    found = Matcher(rules, gated=False).rows(events(*records))
+    for tree, rows in zip(trees, found, strict=True):
+        # A keyword is looked for in each column, as in a line where they stand apart.
+        assert [i in rows for i in range(len(records))] == [fits(tree, {"_source": None, **r}) for r in records]

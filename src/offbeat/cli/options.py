@@ -112,14 +112,15 @@ def read_rules(paths: list[str] | None, pack: bool, expand: list[str] | None) ->
     if not paths:
         return None if pack else RuleSet()
     found = load(paths, placeholders(expand))
-    if found.refused and not found.rules:
+    if found.refused and not found.documents:
         raise found.refused[0]
+    found = found.joined(load_pack()) if pack else found
     for error in found.refused[:_REFUSED]:
         say(f"offbeat: {error}")
     if len(found.refused) > _REFUSED:
         more = len(found.refused) - _REFUSED
         say(f"offbeat: {more:,} more rules cannot be used; offbeat rules check says which")
-    return found.joined(load_pack()) if pack else found
+    return found
 
 
 def make_pipeline(detector: str | None, param: list[str] | None, **options: Any) -> Pipeline:

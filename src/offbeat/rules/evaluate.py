@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from offbeat.rules.columns import Bits, Column, Frame, Rows, escaped, fold, folded
 from offbeat.rules.expr import COMPARISONS, MANY, PARTS, REFERENCES, All, Expr, Glob, Match, Not, Some, Value
+from offbeat.rules.kinds import as_written, in_network, where
 from offbeat.rules.patterns import required
 
 
@@ -132,7 +132,7 @@ def _places(leaf: Match, column: Column) -> NDArray[np.int64] | list[NDArray[np.
         case "regex":
             return [_matched(str(pattern), column) for pattern in leaf.values]
         case "cidr":
-            return [_in_network(str(network), column.texts) for network in leaf.values]
+            return [in_network(str(network), column.texts) for network in leaf.values]
         case "lt" | "lte" | "gt" | "gte":
             compare = _COMPARE[leaf.op]
             return [np.flatnonzero(compare(column.numbers, float(str(value)))) for value in leaf.values]
@@ -148,15 +148,11 @@ _COMPARE: Final[dict[str, Callable[[Any, float], Any]]] = {
 assert set(_COMPARE) == set(COMPARISONS)  # noqa: S101 - one for each
 
 
-def _where(fits: pl.Series) -> NDArray[np.int64]:
-    return np.asarray(fits.fill_null(False).arg_true().to_numpy(), dtype=np.int64)
-
-
 def _matched(pattern: str, column: Column) -> NDArray[np.int64]:
     """Match an expression, where it needs a literal only with the texts that hold one."""
     needed = required(pattern)
     if not needed:
-        return _where(column.texts.str.contains(pattern))
+        return where(column.texts.str.contains(pattern))
     places = np.unique(np.concatenate([column.holding(folded(literal)) for literal in needed]))
     return _verified(places, column, True, lambda texts: texts.str.contains(pattern))
 
@@ -248,7 +244,7 @@ def _searched(leaf: Match, name: str, column: Column, frame: Frame) -> Mask:
     texts, codes, rows = frame.values
     fits = np.zeros(len(texts), dtype=np.bool_)
     for pattern in leaf.values:
-        fits[_where(texts.str.contains(str(pattern)))] = True
+        fits[where(texts.str.contains(str(pattern)))] = True
     bits = np.zeros(len(column), dtype=np.bool_)
     bits[rows[fits[codes]]] = True
     return Mask.of(None, bits)
@@ -332,36 +328,8 @@ def _same(leaf: Match, frame: Frame) -> Mask:
     return Mask.of(None, found)
 
 
-#: Shapes of times in fields; the readers know more of them, but give the event's own time as a column.
-_SHAPES: Final = (
-    "%Y-%m-%dT%H:%M:%S%.f%#z",
-    "%Y-%m-%dT%H:%M:%S%.f",
-    "%Y-%m-%d %H:%M:%S%.f%#z",
-    "%Y-%m-%d %H:%M:%S%.f",
-    "%d/%b/%Y:%H:%M:%S %z",
-    "%Y/%m/%d %H:%M:%S%.f",
-)
-
-
-def _times(values: pl.Series) -> pl.Series:
-    """Return texts as times as they are written, without conversion of zones; null where they are none."""
-    if isinstance(values.dtype, pl.Datetime):
-        return values.dt.replace_time_zone(None)
-    texts = values.cast(pl.String).str.strip_chars()
-    bare = texts.str.replace(r"(?:Z| ?[+-][0-9]{2}:?[0-9]{2})$", "")
-    shapes = [shape.replace("%#z", "").replace(" %z", "") for shape in _SHAPES]
-    tries = [bare.str.to_datetime(shape, strict=False, time_unit="us") for shape in dict.fromkeys(shapes)]
-    dates = bare.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))
-    epochs = texts.filter(texts.str.contains(r"^1[0-9]{9}(?:\.[0-9]+)?$"))
-    found = pl.select(pl.coalesce([*tries, dates])).to_series()
-    if epochs.is_empty():
-        return found
-    seconds = texts.str.extract(r"^(1[0-9]{9}(?:\.[0-9]+)?)$").cast(pl.Float64, strict=False)
-    return pl.select(pl.coalesce(found, (seconds * 1e6).cast(pl.Int64).cast(pl.Datetime("us")))).to_series()
-
-
 def _time_part(leaf: Match, column: Column) -> Mask:
-    times = _times(column.distinct).dt
+    times = as_written(column.distinct).dt
     part = {
         "minute": times.minute,
         "hour": times.hour,
@@ -382,25 +350,3 @@ def _before(leaf: Match, frame: Frame) -> Mask:
         return ALL
     limit = datetime.fromisoformat(str(leaf.values[0]))
     return Mask.of(None, (frame.events["timestamp"] < limit).fill_null(True).to_numpy())
-
-
-def _in_network(network: str, texts: pl.Series) -> NDArray[np.int64]:
-    """Return where the addresses of a network are; version 4 by arithmetic, version 6 one by one."""
-    net = ipaddress.ip_network(network)
-    bare = texts.str.strip_chars().str.replace(r"^(?i)::ffff:", "")
-    if net.version == 4:
-        parts = bare.str.extract_groups(r"^([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})$").struct.unnest()
-        value = sum(pl.col(name).cast(pl.Int64) * 256 ** (3 - i) for i, name in enumerate(parts.columns))
-        low, high = int(net.network_address), int(net.broadcast_address)
-        valid = pl.all_horizontal(pl.all().cast(pl.Int64) <= 255)
-        assert isinstance(value, pl.Expr)  # noqa: S101 - a sum of four
-        return _where(parts.select((valid & value.is_between(low, high)).alias("in")).to_series())
-    places = _where(bare.str.contains(r"^[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%.*)?$"))
-    return np.array([at for at in places if _inside(bare[int(at)], net)], dtype=np.int64)
-
-
-def _inside(text: str, net: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
-    try:
-        return ipaddress.ip_address(text) in net
-    except ValueError:
-        return False

@@ -47,9 +47,10 @@ class RuleSet:
         """Return both, where a rule of ``other`` with an id or name already there is left out."""
         mine = {key for d in self.documents for key in (d.id, d.name) if key}
         more = [d for d in other.documents if not {d.id, d.name} & mine]
+        documents, refused = _filtering((*self.documents, *more))
         return RuleSet(
-            (*self.documents, *more),
-            (*self.refused, *other.refused),
+            tuple(documents),
+            (*self.refused, *other.refused, *refused),
             (*self.notes, *other.notes),
             self.files + other.files,
         )
@@ -76,7 +77,23 @@ def load(paths: Sequence[str | Path], placeholders: Mapping[str, Sequence[str]] 
                 documents.append(item)
     documents += _beside([Path(path) for path in paths], documents, placeholders or {})
     kept, missing = usable(documents)
-    return RuleSet(tuple(kept), (*refused, *missing), tuple(_notes(kept)), len(files))
+    kept, vain = _filtering(kept)
+    return RuleSet(tuple(kept), (*refused, *missing, *vain), tuple(_notes(kept)), len(files))
+
+
+def _filtering(documents: Sequence[Document]) -> tuple[list[Document], list[RuleError]]:
+    """Leave out filters of correlations, which have no events of their own; return what is left, and why."""
+    index = index_of(documents)
+    refused = []
+    for one in documents:
+        for name in (one.rules or ()) if isinstance(one, Filter) else ():
+            target = documents[index[name]] if name in index else None
+            if isinstance(target, Correlation):
+                what = f"{name} is a correlation, and filters are for rules on single events"
+                hint = f"name those that it counts: {', '.join(target.rules)}"
+                refused.append(RuleError(what, where=one.where, hint=hint, field="filter.rules", title=one.title))
+    bad = {error.where for error in refused}
+    return [d for d in documents if not (isinstance(d, Filter) and d.where in bad)], refused
 
 
 def _beside(
