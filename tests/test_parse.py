@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from offbeat import table
 from offbeat.errors import OptionError
 from offbeat.mine import Miner
+from offbeat.mine.parts import VARIABLE
 from offbeat.pipeline import Pipeline
 from offbeat.read import Logs
 
@@ -151,7 +152,7 @@ def test_values_are_what_stands_between_the_template(messages):
     found = table.variable_parts(texts, templates)
     assert len(found) == len(messages)
     for message, template, values in zip(messages, templates, found.to_list(), strict=True):
-        pieces = table.VARIABLE.split(template)[::2]
+        pieces = VARIABLE.split(template)[::2]
         assert len(values) in (0, len(pieces) - 1)
         if values:
             whole = "".join(a + b for a, b in zip(pieces, [*values, ""], strict=True))
@@ -191,5 +192,5 @@ def test_every_line_of_a_real_log_comes_back_once(log):
     numbers = [row["line"] for row in found]
     assert numbers == sorted(set(numbers))
     assert len(numbers) >= 2000
-    fits = [len(row["values"]) == len(table.VARIABLE.split(row["template"])[1::2]) for row in found]
+    fits = [len(row["values"]) == len(VARIABLE.split(row["template"])[1::2]) for row in found]
     assert sum(fits) >= 0.999 * len(fits)

@@ -7,7 +7,6 @@ codes turned into names. So memory does not grow with the file, and only the col
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from offbeat.errors import OptionError
 from offbeat.group import Key, parse_key
 from offbeat.mine import Catalog, Limits, Miner
 from offbeat.mine.mask import CUT
-from offbeat.mine.values import VARIABLE
+from offbeat.mine.parts import RUN, extract
 from offbeat.read import Logs, open_logs
 
 Progress = Callable[[str], None]
@@ -36,10 +35,6 @@ _STORED: Final = ("file", "line", "timestamp", "level", "source", "message", "fi
 _ROWS: Final = 65_536
 #: A part is also closed at so many bytes, for events may be 64 KiB each.
 _BYTES: Final = 64 << 20
-#: White space that a template shows as one space.
-_RUN: Final = r"\s{2,}|[^\S ]"
-#: Pieces of a template from which its regular expression would take milliseconds a line.
-_MANY: Final = 12
 _DIGITS: Final = "digits of a second"
 _NONE: Final = pl.lit([], pl.List(pl.String))
 #: Digits of a second's fraction to the format of a time, by the finest unit that the log has.
@@ -303,17 +298,15 @@ def variable_parts(messages: pl.Series, templates: pl.Series) -> pl.Series:
     """
     frame = pl.DataFrame({"row": pl.int_range(len(messages), eager=True), "message": messages, "template": templates})
     frame = frame.with_columns(_mined(pl.col("message")).str.strip_chars())
-    frame = frame.with_columns(runs=pl.col("message").str.contains(_RUN))
+    frame = frame.with_columns(runs=pl.col("message").str.contains(RUN))
     done = []
     for (template, runs), rows in frame.partition_by("template", "runs", as_dict=True).items():
-        literals = VARIABLE.split(str(template))[::2]
-        texts = rows["message"]
-        if len(literals) == 1:
-            values = pl.select(_NONE).to_series().new_from_index(0, rows.height)
-        elif runs and len(literals) <= _MANY:
-            values = _by_regex(texts, literals)
+        parts = extract(rows["message"], str(template), runs=bool(runs))
+        if parts.width:
+            lists = pl.when(pl.col("0").is_null()).then(_NONE).otherwise(pl.concat_list(pl.all()))
+            values = parts.select(lists).to_series()
         else:
-            values = _by_splitting(texts.str.replace_all(_RUN, " ") if runs else texts, literals)
+            values = pl.select(_NONE).to_series().new_from_index(0, rows.height)
         done.append(pl.DataFrame({"row": rows["row"], "values": values}))
     if not done:
         return pl.Series("values", [], dtype=pl.List(pl.String))
@@ -327,35 +320,6 @@ def _mined(message: pl.Expr) -> pl.Expr:
     )
     long = line.str.len_bytes() > Limits.line
     return pl.when(long & (line.str.len_chars() > Limits.line)).then(line.str.head(Limits.line) + CUT).otherwise(line)
-
-
-def _by_splitting(texts: pl.Series, literals: Sequence[str]) -> pl.Series:
-    """Find each literal behind the one before; leftmost places leave most room, so nothing has to be tried twice."""
-    first, *inner, last = literals
-    rest = pl.DataFrame({"rest": texts}).with_columns(fits=pl.col("rest").str.starts_with(first))
-    rest = rest.with_columns(pl.col("rest").str.strip_prefix(first))
-    parts = []
-    for number, literal in enumerate(inner):
-        if not literal:  # two parts without anything between: the first one takes nothing
-            parts.append(texts.clear().extend_constant("", len(texts)).alias(str(number)))
-            continue
-        pair = rest["rest"].str.splitn(literal, 2).struct.unnest()
-        parts.append(pair["field_0"].alias(str(number)))
-        rest = rest.with_columns(pair["field_1"].alias("rest"))
-    end = rest.select(
-        pl.col("rest").str.strip_suffix(last).alias("last"),
-        (pl.col("fits") & pl.col("rest").str.ends_with(last)).fill_null(False).alias("fits"),
-    )
-    whole = pl.DataFrame([*parts, end["last"]])
-    return whole.select(pl.when(end["fits"]).then(pl.concat_list(pl.all())).otherwise(_NONE)).to_series()
-
-
-def _by_regex(texts: pl.Series, literals: Sequence[str]) -> pl.Series:
-    """Match the template as a regular expression in which a space stands for any white space."""
-    between = [re.escape(literal).replace(r"\ ", r"\s+") for literal in literals]
-    groups = texts.str.extract_groups("(?s)^" + "(.*?)".join(between) + "$").struct.unnest()
-    fits = ~pl.all_horizontal(pl.all().is_null())
-    return groups.select(pl.when(fits).then(pl.concat_list(pl.all())).otherwise(_NONE)).to_series()
 
 
 def _note_fractions(frame: pl.DataFrame, digits: dict[int, int]) -> None:

@@ -28,6 +28,8 @@ def read(template, *messages):
         ("waited <*> times", "waited 404 times", "number", 404.0),
         ("from <*> port", "from 10.0.0.1 port", "ip", "10.0.0.1"),
         ("from <*>:", "from fe80::a00:27ff:fe4e:66a1:", "ip", "fe80::a00:27ff:fe4e:66a1"),
+        ("from <*> port", "from ::ffff:10.0.0.1 port", "ip", "::ffff:10.0.0.1"),
+        ("at <*> sharp", "at 15:38:06 sharp", "text", "15:38:06"),
         ("id <*>", "id 123e4567-e89b-12d3-a456-426614174000", "uuid", "123e4567-e89b-12d3-a456-426614174000"),
         ("at <*>", "at 0x1F", "hex", "0x1F"),
         ("get <*>", "get https://example.com/a?b=1", "url", "https://example.com/a?b=1"),
@@ -49,6 +51,16 @@ def test_messages_that_do_not_fit_give_nulls():
     got = read("took <*> ms for <*>", "took 3  ms for x", None, "other")
     assert got.text.rows() == [("3", "x"), (None, None), (None, None)]
     assert got.typed["0"].to_list() == [0.003, None, None]
+
+
+def test_templates_of_many_parts_are_read_alike():
+    """However many parts a template has, and whatever white space a message, the parts are the same."""
+    for count in (3, 40):
+        template = " ".join(f"k{i}=<*>," for i in range(count))
+        message = " ".join(f"k{i}={i}," for i in range(count))
+        got = read(template, message, message.replace(" ", " \t "), message + "!", f"  {message} ")
+        fits = tuple(str(i) for i in range(count))
+        assert got.text.rows() == [fits, fits, (None,) * count, fits]
 
 
 def test_a_template_without_parts_has_no_values():

@@ -1,6 +1,5 @@
 """The variable parts of messages as typed values, read only when asked.
 
-A template becomes one regular expression of lazy groups, run by Polars in linear time on the messages of that template.
 What a part is follows from how its values look and from the words beside it in the template.
 """
 
@@ -12,7 +11,7 @@ from typing import Final
 
 import polars as pl
 
-VARIABLE: Final = re.compile(r"<(\*|[a-z_]+)>")
+from offbeat.mine.parts import VARIABLE, extract
 
 #: Seconds in a unit of time, bytes in a unit of size (IEC 80000-13 for ``KiB``; logs mean the same by ``KB``).
 SECONDS: Final = {
@@ -25,6 +24,8 @@ BYTES: Final = {"byte": 1.0} | {p + end: 1024.0**n for p, n in _POWERS.items() f
 
 _NUMBER = r"[-+]?\d+(?:[.,]\d+)*(?:[eE][-+]?\d+)?"
 _UNIT = r"[A-Za-zµ]+"
+_HEX = r"[0-9a-fA-F]{1,4}"
+_HEXES = rf"(?:{_HEX}(?::{_HEX}){{0,5}})?"
 # In order of trial; a part is of the first kind that all its values fit.
 _KINDS: Final[tuple[tuple[str, str], ...]] = (
     ("status", r"[1-5]\d\d"),
@@ -33,7 +34,8 @@ _KINDS: Final[tuple[tuple[str, str], ...]] = (
     ("size", rf"{_NUMBER} ?(?i:[kmgtp]?i?b|bytes?|[kmg])(?: \({_NUMBER} ?(?i:[kmgtp]?i?b|bytes?)\))?"),
     ("uuid", r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"),
     ("ip", r"/?(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?"),
-    ("ip", r"/?\[?(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4}\]?(?:%\w+)?"),
+    ("ip", rf"/?\[?(?:(?:{_HEX}:){{7}}{_HEX}|{_HEXES}::{_HEXES})\]?(?:%\w+)?"),
+    ("ip", r"::(?:ffff:)?(?:\d{1,3}\.){3}\d{1,3}"),
     ("hex", r"(?:0[xX][0-9a-fA-F]+|[0-9a-fA-F]{6,})"),
     ("url", r"[a-z][a-z0-9+.-]*://\S+"),
     ("path", r"(?:/|[A-Za-z]:\\|\\\\)\S*"),
@@ -68,8 +70,7 @@ def values(messages: pl.Series, template: str) -> Values:
         template: the template's text.
     """
     literals = VARIABLE.split(template)[::2]
-    count = len(literals) - 1
-    text = _extract(messages, literals) if count else pl.DataFrame(height=len(messages))
+    text = extract(messages.str.strip_chars(), template)
     names = VARIABLE.findall(template)
     kinds: list[str] = []
     columns: list[pl.Series] = []
@@ -79,14 +80,6 @@ def values(messages: pl.Series, template: str) -> Values:
         kinds.append(kind)
         columns.append(_convert(column, kind, unit))
     return Values(text, kinds, pl.DataFrame(columns) if columns else text)
-
-
-def _extract(messages: pl.Series, literals: list[str]) -> pl.DataFrame:
-    """Return the parts between the literals; runs of spaces are one space."""
-    body = "(.*?)".join(re.escape(literal).replace(r"\ ", r"\s+") for literal in literals)
-    flat = messages.str.strip_chars()
-    groups = flat.str.extract_groups(f"(?s)^{body}$").struct.unnest()
-    return groups.rename({name: str(i) for i, name in enumerate(groups.columns)})
 
 
 def _until(template: str, part: int) -> str:
