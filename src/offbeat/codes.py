@@ -17,6 +17,8 @@ _BESIDE: Final[dict[str, pl.DataType]] = {
     "levels": pl.UInt8(),
     "sources": pl.String(),
     "values": pl.Float64(),
+    "codes": pl.Float64(),
+    "usages": pl.Float64(),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
@@ -12,6 +12,7 @@ import polars as pl
 
 from offbeat.codes import Ids, Sources, as_lists, lists_beside
 from offbeat.detect.bursts import address_field, addresses
+from offbeat.detect.features import number_fields
 from offbeat.detect.values import main_values, value_field
 from offbeat.errors import InputError, NotEnoughDataError, OptionError
 from offbeat.group import Key, Sessions, Windows, find_key, parse_key, parse_window
@@ -67,11 +68,12 @@ class Grouping:
     idle: int | None
     reason: str
 
-    def new(self) -> Sessions | Windows:
-        """Return an empty grouper."""
+    def new(self, more: Iterable[str] = ()) -> Sessions | Windows:
+        """Return an empty grouper; ``more`` are event columns to keep as lists beside the usual ones."""
+        extra = [*EXTRA, *more]
         if self.window is not None:
-            return Windows(self.window, by_key=self.key is not None, extra=EXTRA)
-        return Sessions(self.idle, extra=EXTRA)
+            return Windows(self.window, by_key=self.key is not None, extra=extra)
+        return Sessions(self.idle, extra=extra)
 
     def with_idle(self, units: pl.DataFrame) -> Self:
         """Return the grouping with a learned limit: twice the longest pause within a session learned from.
@@ -173,6 +175,11 @@ class Intake:
             return {c.removeprefix("fields."): "text" for c in self._frame.columns if c.startswith("fields.")}
         return {name: kind for s in self.logs.sniffed for name, kind in s.fields.items()} if self.logs else {}
 
+    @property
+    def numbers(self) -> dict[str, list[str]]:
+        """The fields of error codes and of use of resources; see ``features.number_fields``."""
+        return number_fields(self.fields, value_field(self.fields))
+
     def frames(self) -> Iterator[pl.DataFrame]:
         """Yield the events of a frame handed in, in parts; nothing for files."""
         if self._frame is not None:
@@ -225,6 +232,7 @@ class Intake:
     def _batches(self, grouping: Grouping) -> Iterator[pl.DataFrame]:
         """Yield events with ``shape``, ``value`` and, where grouping needs them, ``keys`` instead of the message."""
         key, number, origin = grouping.key, value_field(self.fields), address_field(self.fields)
+        numbers = self.numbers
 
         ruling = self.ruling if self.ruling is not None and not self.ruling.scored else None
 
@@ -239,7 +247,8 @@ class Intake:
             address = addresses(frame["message"]) if origin is None else frame[f"fields.{origin}"]
             keys = [key.lists().alias("keys")] if key else []
             kept = frame.select("file", "line", "timestamp", "level", "source", *keys)
-            return kept.with_columns(shapes, value, address.alias("address"))
+            beside = [_first_number(frame, fields).alias(name) for name, fields in numbers.items()]
+            return kept.with_columns(shapes, value, address.alias("address"), *beside)
 
         if self._frame is not None:
             for part in self.frames():
@@ -248,7 +257,8 @@ class Intake:
         assert self.logs is not None  # noqa: S101 - the third kind of data has no events
         columns = ["file", "line", "timestamp", "level", "source", "message"]
         wanted = [key.name] if key and key.is_field and key.column != key.name else []
-        wanted += [name for name in (number, origin) if name and name not in wanted]
+        others = [name for fields in numbers.values() for name in fields]
+        wanted += [name for name in dict.fromkeys((number, origin, *others)) if name and name not in wanted]
         if ruling is not None:
             more, fields = ruling.asked(self.logs)
             columns = [*columns, *(name for name in more if name not in columns)]
@@ -265,7 +275,7 @@ class Intake:
             code: shapes to codes; shape codes while learning, template codes with a catalog.
             sources: grows with the names met.
         """
-        grouper = grouping.new()
+        grouper = grouping.new(self.numbers)
         for frame in self._batches(grouping):
             self.events += frame.height
             frame = frame.with_columns(template=code(frame["shape"]), source=sources.encode(frame["source"]))
@@ -343,6 +353,12 @@ def learn_units(intake: Intake, grouping: Grouping, sources: Sources) -> tuple[p
     intake.watch.rename(miner.templates)
     flat = miner.templates(units["templates"].explode(empty_as_null=False))
     return units.with_columns(as_lists(flat, units["events"].to_numpy()).alias("templates")), catalog
+
+
+def _first_number(frame: pl.DataFrame, fields: Sequence[str]) -> pl.Series:
+    """Return the first number that each event has among some fields, Float64."""
+    numbers = [pl.col(f"fields.{name}").cast(pl.Float64, strict=False) for name in fields]
+    return frame.select(pl.coalesce(numbers)).to_series()
 
 
 def _microseconds(text: str) -> int:

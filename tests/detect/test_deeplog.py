@@ -107,7 +107,9 @@ def test_it_notices_order_and_names_the_event(learned):
     """Neighbours swapped are named; a template never seen scores most and is named as new."""
     found = learned.evidence(bare([[0, 1, 2, 4, 3, 5, 6, 7], [0, 1, 99, 3, 4, 5, 6, 7]]))
     assert found["kind"].to_list() == ["order", "new pattern"]
-    assert found["event"].to_list() == [3, 2]
+    # Either of the two that were swapped.
+    assert found["event"][0] in (3, 4)
+    assert found["event"][1] == 2
     usual, swapped, new = learned.anomaly_score(bare([USUAL, [0, 1, 2, 4, 3, 5, 6, 7], [0, 1, 99, 3, 4, 5, 6, 7]]))
     assert usual < learned.top < swapped < new
     scores = learned.event_scores(bare([USUAL, [0, 1, 99, 3, 4, 5], []])).to_list()

@@ -8,7 +8,16 @@ import pytest
 from samples import frame, sequences
 
 from offbeat.detect import Ragged
-from offbeat.detect.features import KEYWORDS, READS, EventTable, event_table, keywords, numbers_of_events
+from offbeat.detect.features import (
+    KEYWORDS,
+    READS,
+    EventTable,
+    event_table,
+    keywords,
+    number_fields,
+    numbers_of_events,
+)
+from offbeat.intake import Intake, Options, Sources, learn_units
 
 START = datetime(2026, 3, 1, 6, tzinfo=UTC)
 
@@ -54,6 +63,29 @@ def test_lists_of_codes_and_uses_have_columns_of_their_own():
     found = numbers_of_events(data)
     np.testing.assert_allclose(found["error code"], [np.arcsinh(200), np.arcsinh(500), np.nan])
     np.testing.assert_allclose(found["resource use"], [np.nan, np.nan, np.arcsinh(43)])
+
+
+def test_fields_of_codes_and_uses_are_known_by_their_names():
+    """Fields that hold numbers and are called like a code or a use of resources are found, the main number aside."""
+    kinds = dict.fromkeys(("duration_ms", "http.status_code", "cpu", "mem_percent", "postcode", "user"), "number")
+    assert number_fields(kinds, "duration_ms") == {"code": ["http.status_code"], "usage": ["cpu", "mem_percent"]}
+    assert number_fields(kinds, "cpu")["usage"] == ["mem_percent"]
+    assert number_fields({"status": "text"}, None) == {}
+
+
+def test_units_of_a_log_carry_codes_and_uses(tmp_path):
+    """Status codes and use of resources of a JSON log reach the table, the first that an event has."""
+    line = '{{"time":"2026-03-01T06:00:{:02d}Z","level":"INFO","message":"{}",{}}}'
+    some = [('"status":200,"duration_ms":7', "answered"), ('"cpu":40', "busy"), ('"mem":12,"cpu":3', "busy")]
+    path = tmp_path / "app.jsonl"
+    path.write_text("\n".join(line.format(i, text, fields) for i, (fields, text) in enumerate(some * 8)))
+    intake = Intake(str(path), Options(window="3"))
+    units, catalog = learn_units(intake, intake.grouping(), Sources())
+    assert units["codes"][0].to_list() == [200, None, None]
+    assert units["usages"][0].to_list()[1] == 40
+    assert units["usages"][0].to_list()[2] in (3, 12)
+    _, columns = event_table(Ragged.of(units, READS), catalog.texts)
+    assert {"error code", "resource use"} <= {c.group for c in columns}
 
 
 def test_the_clock_is_a_circle():

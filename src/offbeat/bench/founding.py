@@ -17,7 +17,7 @@ from offbeat.simulate import simulate
 ENTRIES: Final = 1_000_000
 SEED: Final = 7
 _WINDOW: Final = 100
-_LISTS: Final = ("templates", "timestamps", "levels", "sources", "values")
+_LISTS: Final = ("templates", "timestamps", "levels", "sources", "values", "codes", "usages")
 
 
 def log_in(folder: Path, entries: int = ENTRIES, seed: int = SEED) -> Path:
@@ -75,7 +75,8 @@ def simulated_split(name: str, folder: Path, entries: int = ENTRIES, seed: int =
 
 def _entries(units: pl.DataFrame) -> pl.DataFrame:
     """Return a unit an entry."""
-    flat = units.select(pl.col(name).explode() for name in _LISTS)
+    there = [name for name in _LISTS if name in units.columns]
+    flat = units.select(pl.col(name).explode() for name in there)
     keys = pl.Series("key", np.arange(1, flat.height + 1)).cast(pl.String)
-    one = flat.select(pl.concat_list(name).alias(name) for name in _LISTS)
+    one = flat.select(pl.concat_list(name).alias(name) for name in there)
     return one.with_columns(keys, start=flat["timestamps"], end=flat["timestamps"])

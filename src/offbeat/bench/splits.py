@@ -21,7 +21,8 @@ from offbeat.intake import Intake, Options, learn_units
 from offbeat.pipeline import truth
 
 #: What a unit of a benchmark holds, where it is known; see ``protocols.Split``.
-_COLUMNS: Final = ("key", "start", "end", "templates", "timestamps", "levels", "sources", "values", "label", "incident")
+_LISTS: Final = ("templates", "timestamps", "levels", "sources", "values", "codes", "usages")
+_COLUMNS: Final = ("key", "start", "end", *_LISTS, "label", "incident")
 _PARTS: Final = ("train", "test", "valid")
 
 

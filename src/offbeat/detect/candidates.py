@@ -16,6 +16,9 @@ from offbeat.detect.ragged import Floats, Ints, Ragged, segment_argmax, segment_
 
 #: Surprise in nats is no more than this; a template that training did not know has it.
 MOST: Final = 50.0
+#: A history learned from weighs its number to this power. In full weight, a network is soon sure of what comes
+#: thousands of times, and rare but normal histories, on which false alarms hang, are learned last.
+_TEMPER: Final = 0.5
 #: Histories looked up at once.
 _BATCH: Final = 4096
 
@@ -37,14 +40,18 @@ class ByCandidates(Neural):
     kinds: ClassVar[tuple[str, ...]] = ("order", "new pattern", "end", "value")
 
     def _learn_vocabulary(self, data: Ragged) -> tuple[Ragged, Histories]:
-        """Take the vocabulary of sequences; returns the distinct ones with their weights, and their histories."""
+        """Take the vocabulary of sequences; returns the distinct ones with their weights, and what to learn from.
+
+        That is, their histories, a common one weighing less than it came.
+        """
         first, index = data.distinct
         kept = data.take(first)
         weight = np.bincount(index, weights=data.weight, minlength=len(first)).astype(np.float64)
         kept = Ragged(kept.ids, kept.offsets, weight, kept.extra)
         self.vocabulary_ = Vocabulary.of(data)
         self.shortest_ = int(data.lengths.min())
-        return kept, histories(kept, self._tokens(kept), self.window)
+        known = histories(kept, self._tokens(kept), self.window)
+        return kept, Histories(known.before, known.next, known.weight**_TEMPER, known.index)
 
     def _tokens(self, data: Ragged) -> Ints:
         """Return the token of each event, shape (events,)."""

@@ -53,7 +53,27 @@ _PRIOR: Final = 5.0
 _LEAST: Final[Mapping[str, float]] = {"count": 0.2, "gap": 0.25, "level": 1.0}
 _LEAST_NUMBER: Final = 0.1
 _MILLISECOND: Final = 1e-3
+#: Names of fields that hold an error code, or a use of resources.
+_CODE: Final = re.compile(r"(?i)(?:^|[._-])(?:status(?:_?code)?|code|errno|rc)$")
+_USAGE: Final = re.compile(
+    r"(?i)(?:^|[._-])(?:cpu|mem(?:ory)?|heap|disk|load|util(?:i[sz]ation)?|usage)(?:[._-]?(?:pct|percent|usage|used))?$"
+)
 _END: Final = "end of unit"
+
+
+def number_fields(kinds: Mapping[str, str], main: str | None) -> dict[str, list[str]]:
+    """Return the fields that hold numbers of an event beside its main one: error codes, and use of resources.
+
+    Args:
+        kinds: names of fields with what they hold; only those that hold a ``number`` or a ``category`` count.
+        main: the field of the main number, which is left out.
+
+    Returns:
+        ``code`` and ``usage`` with the fields of each, if there are any; of several the first that an event has counts.
+    """
+    numbers = [name for name, kind in kinds.items() if kind in ("number", "category") and name != main]
+    found = {"code": _CODE, "usage": _USAGE}
+    return {what: some for what, words in found.items() if (some := [n for n in numbers if words.search(n)])}
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ PERTURBATIONS: Final = ("reworded", "dropped", "doubled", "reordered")
 SHARES: Final = (0.05, 0.10, 0.20)
 
 #: Lists that go along with ``templates``; times stay where they are when lines change places.
-_LISTS: Final = ("templates", "levels", "sources", "values", "timestamps")
+_LISTS: Final = ("templates", "levels", "sources", "values", "codes", "usages", "timestamps")
 #: Words put into a message that had none of them: what developers add to log statements.
 _ADDED: Final = ("now", "again", "(retry)", "internal", "request", "[new]")
 

@@ -38,6 +38,8 @@ from torch import nn
 
 from offbeat.detect.nets.checkpoint import Checkpoint
 
+#: Rows that weigh so many times the mean are dealt out in parts.
+_HEAVY = 4.0
 #: The budget of work allows at least so many passes; where there is more to learn from, a pass sees a sample.
 PASSES = 12
 
@@ -233,12 +235,14 @@ def fit_rows(
 
     def maker(part: NDArray[np.float64]) -> Batches:
         some = np.flatnonzero(part > 0)
+        # A row that stands for many is dealt out in parts, so that every batch weighs about the same.
+        copies = np.ceil(part[some] / (_HEAVY * part[some].mean())).astype(np.int64)
+        some, share = np.repeat(some, copies), np.repeat(part[some] / copies, copies)
 
         def batches(rng: np.random.Generator | None) -> Iterator[Batch]:
-            order = rng.permutation(some) if rng else some
+            order = rng.permutation(len(some)) if rng else np.arange(len(some))
             for at in range(0, len(order), size):
-                rows = order[at : at + size]
-                weights = part[rows].astype(np.float32)
+                rows, weights = some[order[at : at + size]], share[order[at : at + size]].astype(np.float32)
                 yield Batch((*(a[rows] for a in arrays), weights), float(weights.sum()), len(rows))
 
         return batches
