@@ -11,6 +11,7 @@ from offbeat.detect.classifier import Classifier
 from offbeat.detect.meaning import Meaning
 from offbeat.detect.nets import cnn, logrobust, lstm_classifier
 from offbeat.detect.nets.trainer import seeded
+from offbeat.detect.occlusion import occlusion
 from offbeat.detect.padded import PAD, UNKNOWN, Vocabulary, cut, groups, pad
 from offbeat.errors import OptionError
 
@@ -68,12 +69,29 @@ def test_events_share_the_score(fitted):
     assert any(long)
 
 
-def test_the_stacked_lstm_adds_up():
-    """The parts of the events of an LSTM classifier sum to the sequence's log-odds."""
-    made = taught(LSTMClassifier, epochs=2)
-    X = frame([[0, 1, 2, 3], [0, 2, 1, 3, 3]])
-    sums = [sum(parts) for parts in made.event_scores(X)]
-    np.testing.assert_allclose(sums, made.anomaly_score(X).to_numpy(), rtol=1e-6)
+def test_occlusion_is_scoring_again_without_the_event():
+    """What occlusion gives at once is what scoring without each event gives one by one, long sequences cut."""
+    data = Ragged.from_lists([[3, 1, 4, 1, 5], [], [9], [2, 6, 5, 3, 5, 8, 9], [1] * 3])
+
+    def score(asked):
+        return np.array(
+            [
+                float(np.dot(asked.ids[a:b], 1.5 ** np.arange(b - a)))
+                for a, b in zip(asked.offsets[:-1], asked.offsets[1:], strict=True)
+            ]
+        )
+
+    found = occlusion(data, 6, score)
+    one_by_one = []
+    for i in range(len(data)):
+        one = data.take(np.array([i]))
+        kept, at = cut(one, 6)
+        falls = np.zeros(len(one.ids))
+        for j, place in enumerate(at):
+            less = Ragged.from_lists([np.delete(kept.ids, j).tolist()])
+            falls[place] = score(kept)[0] - score(less)[0]
+        one_by_one.extend(falls)
+    np.testing.assert_allclose(found, one_by_one, atol=1e-9)
 
 
 @pytest.mark.parametrize("kind", CLASSIFIERS, ids=lambda kind: kind.name)
@@ -103,29 +121,26 @@ def test_the_stacked_lstm_is_the_same_in_onnx():
     made.networks_ = {"network": lstm_classifier.to_onnx(net)}
     with torch.no_grad():
         expected = net(torch.from_numpy(TOKENS), torch.from_numpy(LENGTHS)).numpy()
-    odds, _ = made._judge(TOKENS, np.arange(6) < LENGTHS[:, None], TOKENS)
+    odds = made._judge(TOKENS, np.arange(6) < LENGTHS[:, None], TOKENS)
     np.testing.assert_allclose(odds, expected, atol=1e-5)
 
 
 def test_the_convolutions_are_the_same_in_onnx():
-    """ONNX Runtime gives torch's log-odds to 1e-5, and filters' parts sum to them but for what is usual."""
+    """ONNX Runtime gives torch's log-odds to 1e-5."""
     with seeded(0):
         net = cnn.TextCNN(6, 8, 16, (3, 4, 5), 0.5).eval()
     tokens = np.pad(TOKENS, ((0, 0), (0, 4)))
-    usual = torch.rand(48)
     made = CNN(hidden=16)
-    made.networks_ = {"network": cnn.to_onnx(net, usual)}
+    made.networks_ = {"network": cnn.to_onnx(net)}
     with torch.no_grad():
         expected = net(torch.from_numpy(tokens), torch.from_numpy(LENGTHS)).numpy()
-        at_usual = net.out(usual).item()
-    odds, parts = made._judge(tokens, np.arange(10) < LENGTHS[:, None], tokens)
+    odds = made._judge(tokens, np.arange(10) < LENGTHS[:, None], tokens)
     np.testing.assert_allclose(odds, expected, atol=1e-5)
-    np.testing.assert_allclose(parts.sum(axis=1), expected - at_usual, atol=1e-5)
 
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_the_attention_is_the_same_in_onnx(layers):
-    """ONNX Runtime gives torch's log-odds to 1e-5 whatever the padding, and the parts sum to them but for the bias."""
+    """ONNX Runtime gives torch's log-odds to 1e-5, whatever the padding."""
     meaning = Meaning.learn(Ragged.from_lists([[2, 3, 4, 5], [4, 4, 2]]))
     table = meaning.of_codes(np.arange(6))
     with seeded(0):
@@ -134,9 +149,8 @@ def test_the_attention_is_the_same_in_onnx(layers):
     made.networks_, made.meaning_ = {"network": logrobust.to_onnx(net)}, meaning
     with torch.no_grad():
         expected = net(torch.from_numpy(TOKENS), torch.from_numpy(LENGTHS)).numpy()
-    odds, parts = made._judge(TOKENS, np.arange(6) < LENGTHS[:, None], TOKENS)
+    odds = made._judge(TOKENS, np.arange(6) < LENGTHS[:, None], TOKENS)
     np.testing.assert_allclose(odds, expected, atol=1e-5)
-    np.testing.assert_allclose(parts.sum(axis=1), expected - net.out.bias.item(), atol=1e-5)
 
 
 def test_a_reworded_template_is_judged_by_its_text():

@@ -1,4 +1,4 @@
-"""What networks share that learn from labels: sequences in, log-odds of an anomaly out, each event's part in them."""
+"""What networks share that learn from labels: sequences in, log-odds of an anomaly out."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from offbeat.detect.base import State
 from offbeat.detect.neural import Neural
+from offbeat.detect.occlusion import occlusion
 from offbeat.detect.padded import UNKNOWN, Vocabulary, cut, groups, keep, pad
 from offbeat.detect.ragged import Floats, Ints, Ragged, segment_argmax
 from offbeat.detect.sizes import check_shares
@@ -69,16 +70,13 @@ class Classifier(Neural):
         """Train; sets ``networks_`` and ``history_``."""
 
     @abstractmethod
-    def _judge(self, tokens: Ints, inside: NDArray[np.bool_], codes: Ints) -> tuple[Floats, Floats]:
-        """Run the network.
+    def _judge(self, tokens: Ints, inside: NDArray[np.bool_], codes: Ints) -> Floats:
+        """Run the network; returns log-odds of shape (sequences,).
 
         Args:
             tokens: of shape (sequences, time + room).
             inside: where they are events, of the same shape.
             codes: template codes of those events, 0 elsewhere, of the same shape.
-
-        Returns:
-            Log-odds of shape (sequences,), and each event's part in them, of the shape of ``tokens``.
         """
 
     def _fit(self, data: Ragged, y: NDArray[np.bool_] | None) -> None:
@@ -92,7 +90,7 @@ class Classifier(Neural):
         self.share_ = self._share_anomalous(data, y)
         self._prepare(data)
         self._learn(Lesson(kept, self.vocabulary_, normal, anomalous, self.room))
-        odds, _ = self._judged(kept)
+        odds = self._judged(kept)
         order = np.argsort(odds, kind="stable")
         self.floor_ = float(odds[order][np.searchsorted(np.cumsum(anomalous[order]), anomalous.sum() / 2)])
 
@@ -108,40 +106,30 @@ class Classifier(Neural):
         """Return which templates something is known about, of any shape."""
         return np.asarray(self.vocabulary_.tokens(codes) != UNKNOWN)
 
-    def _judged(self, data: Ragged) -> tuple[Floats, Floats]:
-        """Return the log-odds of sequences of known events, shape (n,), and each event's part, shape (events,)."""
-        kept, at = cut(data, self.longest)
+    def _judged(self, data: Ragged) -> Floats:
+        """Return the log-odds of sequences of known events, shape (n,)."""
+        kept, _ = cut(data, self.longest)
         flat = self.vocabulary_.tokens(kept.ids)
-        odds, parts = np.zeros(len(data)), np.zeros(len(data.ids))
+        odds = np.zeros(len(data))
         for which in groups(kept.lengths, _ROWS, _EVENTS):
             tokens, inside = pad(kept, flat, which, self.room)
-            codes = np.zeros_like(tokens)
-            place = (kept.offsets[which][:, None] + np.arange(tokens.shape[1]))[inside]
-            codes[inside] = kept.ids[place]
-            odds[which], of_event = self._judge(tokens, inside, codes)
-            parts[at[place]] = of_event[inside]
-        return odds, parts
-
-    def _all(self, data: Ragged) -> tuple[Floats, Floats]:
-        """Return the score of each sequence, shape (n,), and each event's part in it, shape (events,)."""
-        known = self._known(data.ids)
-        odds, of_known = self._judged(keep(data, known))
-        parts = np.full(len(data.ids), self.floor_)
-        parts[known] = of_known
-        unknown = np.bincount(data.rows, ~known, len(data))
-        floor = self.floor_ + np.log(np.maximum(unknown, 1))
-        return np.where(unknown > 0, np.maximum(odds, floor), odds), parts
+            odds[which] = self._judge(tokens, inside, pad(kept, kept.ids, which, self.room)[0])
+        return odds
 
     def _score(self, data: Ragged) -> Floats:
-        return self._all(data)[0]
+        known = self._known(data.ids)
+        odds = self._judged(keep(data, known))
+        unknown = np.bincount(data.rows, ~known, len(data))
+        floor = self.floor_ + np.log(np.maximum(unknown, 1))
+        return np.where(unknown > 0, np.maximum(odds, floor), odds)
 
     def event_scores(self, X: pl.DataFrame) -> pl.Series:
-        """Return a list a row of ``X``: each event's part in the log-odds; 0 for what was cut away."""
+        """Return a list a row of ``X``: by how much the log-odds fall without each event; 0 for what was cut away."""
         data = Ragged.of(X)
-        return data.lists(self._all(data)[1]).alias(self.name)
+        return data.lists(occlusion(data, self.longest, self._score)).alias(self.name)
 
     def _evidence(self, data: Ragged) -> dict[str, Any]:
-        _, parts = self._all(data)
+        parts = occlusion(data, self.longest, self._score)
         known = self._known(data.ids)
         # What nothing is known about is named first.
         worst = segment_argmax(np.where(known, parts, np.inf), data.rows, len(data))

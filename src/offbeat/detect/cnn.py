@@ -20,8 +20,7 @@ class CNN(Classifier):
     """Score a sequence by the log-odds of an anomaly that a convolutional network gives.
 
     Each event is embedded (logkey2vec), three convolutions run side by side over 3, 4 and 5 consecutive embeddings, and
-    of each filter the largest response over time counts, through dropout and a linear layer. A filter's part in the
-    log-odds, beyond what it adds to normal sequences, belongs to the events at which it responds most.
+    of each filter the largest response over time counts, through dropout and a linear layer.
 
     Args:
         embedding: numbers an event is described by.
@@ -67,25 +66,15 @@ class CNN(Classifier):
         self.checkpoint = checkpoint
 
     def _learn(self, lesson: Lesson) -> None:
-        from offbeat.detect.nets.classify import fit, mean_normal
+        from offbeat.detect.nets.classify import fit
         from offbeat.detect.nets.cnn import TextCNN, to_onnx
         from offbeat.detect.nets.trainer import seeded
 
         with seeded(self.seed):
             net = TextCNN(lesson.vocabulary.size, self.embedding, self.hidden, _WIDTHS, self.dropout)
         self.history_ = fit(net, lesson, self._limits(), self.batch, self.progress, self.checkpoint)
-        self.networks_ = {"network": to_onnx(net, mean_normal(net.pool, lesson))}
+        self.networks_ = {"network": to_onnx(net)}
 
-    def _judge(self, tokens: Ints, inside: NDArray[np.bool_], codes: Ints) -> tuple[Floats, Floats]:
+    def _judge(self, tokens: Ints, inside: NDArray[np.bool_], codes: Ints) -> Floats:
         lengths = np.maximum(inside.sum(axis=1), 1)
-        odds, parts, places = self._run(["log_odds", "parts", "places"], {"tokens": tokens, "lengths": lengths})
-        out = np.zeros(tokens.shape)
-        row = np.repeat(np.arange(len(tokens)), self.hidden)
-        for i, width in enumerate(_WIDTHS):
-            of = slice(i * self.hidden, (i + 1) * self.hidden)
-            start, part = places[:, of].ravel(), parts[:, of].ravel().astype(np.float64)
-            ends = np.minimum(start + width, lengths[row])
-            for step in range(width):
-                met = start + step < ends
-                np.add.at(out, (row[met], start[met] + step), (part / (ends - start))[met])
-        return odds.astype(np.float64), out
+        return np.asarray(self._run(["log_odds"], {"tokens": tokens, "lengths": lengths})[0], dtype=np.float64)

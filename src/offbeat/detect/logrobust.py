@@ -23,7 +23,7 @@ class LogRobust(Classifier):
     An event is the sum of its words' vectors, weighted by TF-IDF: see ``detect.meaning``. So a template that training
     did not hold is judged by its text, and counts as unknown only where nothing of the text was ever met. Attention
     says how much the network's state at each event counts (by a hyperbolic tangent, as in the paper, so that states add
-    up and may count against each other); an event's part is its attention times what its state says.
+    up and may count against each other).
 
     Args:
         embedding: an event is described by at most so many numbers; fewer where templates are few.
@@ -91,12 +91,11 @@ class LogRobust(Classifier):
     def _known(self, codes: Ints) -> NDArray[np.bool_]:
         return np.asarray(super()._known(codes) | self.meaning_.of_codes(codes, self.texts).any(axis=-1))
 
-    def _judge(self, tokens: Ints, inside: NDArray[np.bool_], codes: Ints) -> tuple[Floats, Floats]:
+    def _judge(self, tokens: Ints, inside: NDArray[np.bool_], codes: Ints) -> Floats:
         vectors = self.meaning_.of_codes(codes.ravel(), self.texts).reshape(*codes.shape, -1)
         vectors[~inside] = 0.0
         lengths = np.maximum(inside.sum(axis=1), 1)
-        odds, parts = self._run(["log_odds", "parts"], {"vectors": vectors, "lengths": lengths})
-        return odds.astype(np.float64), parts.astype(np.float64)
+        return np.asarray(self._run(["log_odds"], {"vectors": vectors, "lengths": lengths})[0], dtype=np.float64)
 
     def _learned(self) -> State:
         learned = super()._learned()

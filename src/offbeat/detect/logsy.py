@@ -13,6 +13,7 @@ from offbeat.detect.auxiliary import Auxiliary, as_tokens, read_lines
 from offbeat.detect.base import State, order_evidence
 from offbeat.detect.meaning import Meaning, Vectors
 from offbeat.detect.neural import Neural
+from offbeat.detect.occlusion import occlusion
 from offbeat.detect.padded import FIRST, UNKNOWN, Vocabulary, cut, groups, keep, pad
 from offbeat.detect.ragged import Floats, Ints, Ragged
 from offbeat.detect.sizes import check_heads, check_shares
@@ -173,15 +174,11 @@ class Logsy(Neural):
         kept, _ = cut(data, self.longest)
         out = np.zeros(len(data))
         for which in groups(kept.lengths, _ROWS, _EVENTS):
-            vectors, inside = self._read(kept, which)
+            codes, inside = pad(kept, kept.ids, which)
+            vectors = self.meaning_.of_codes(codes.ravel(), self.texts).reshape(*codes.shape, -1)
+            vectors[~inside] = 0.0
             (out[which],) = self._run(["squared"], {"vectors": vectors, "inside": inside})
         return out
-
-    def _read(self, kept: Ragged, which: Ints) -> tuple[Vectors, NDArray[np.bool_]]:
-        codes, inside = pad(kept, kept.ids, which)
-        vectors = self.meaning_.of_codes(codes.ravel(), self.texts).reshape(*codes.shape, -1)
-        vectors[~inside] = 0.0
-        return vectors, inside
 
     def _score(self, data: Ragged) -> Floats:
         rest, known = self._rest(data)
@@ -190,35 +187,13 @@ class Logsy(Neural):
         floor = np.log(self.units_ + 1) + np.log(np.maximum(unknown, 1))
         return np.where(unknown > 0, np.maximum(squared, floor), squared)
 
-    def _parts(self, data: Ragged) -> Floats:
-        """Return by how much the score falls where an event is not read, shape (events,); 0 for what was cut away."""
-        rest, known = self._rest(data)
-        kept, at = cut(rest, self.longest)
-        part = np.zeros(len(rest.ids))
-        for i in range(len(kept)):
-            if not kept.lengths[i]:
-                continue
-            vectors, inside = self._read(kept, np.array([i]))
-            # Row 0 reads all, row 1 + j all but event j.
-            read = np.concatenate([inside, inside & ~np.eye(inside.shape[1], dtype=bool)])
-            squared = np.concatenate(
-                [
-                    self._run(["squared"], {"vectors": np.repeat(vectors, len(rows), axis=0), "inside": rows})[0]
-                    for rows in np.array_split(read, -(-read.size // _EVENTS))
-                ]
-            )
-            part[at[kept.offsets[i] : kept.offsets[i + 1]]] = squared[0] - squared[1:]
-        out = np.full(len(data.ids), np.log(self.units_ + 1))
-        out[known] = part
-        return out
-
     def event_scores(self, X: pl.DataFrame) -> pl.Series:
         """Return a list a row of ``X``: by how much the score falls without each event; 0 for what was cut away."""
         data = Ragged.of(X)
-        return data.lists(self._parts(data)).alias(self.name)
+        return data.lists(occlusion(data, self.longest, self._score)).alias(self.name)
 
     def _evidence(self, data: Ragged) -> dict[str, Any]:
-        parts = self._parts(data)
+        parts = occlusion(data, self.longest, self._score)
         new = self.vocabulary_.tokens(data.ids) == UNKNOWN
         found = order_evidence(data, np.where(self._known(data.ids), parts, np.inf), np.where(new, 0.0, np.exp(-parts)))
         is_new = (self.vocabulary_.tokens(found["template"].astype(np.int64)) == UNKNOWN) & (found["seen"] > 0)

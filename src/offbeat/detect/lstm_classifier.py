@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 class LSTMClassifier(Classifier):
     """Score a sequence by the log-odds of an anomaly that a stacked LSTM gives after its last event.
 
-    Two LSTM layers with dropout after each, and a sigmoid, learned by binary cross-entropy with Adam. An event's part
-    is by how much the log-odds rise as it is read, so that the parts of a sequence add up to its score.
+    Two LSTM layers with dropout after each, and a sigmoid, learned by binary cross-entropy with Adam.
 
     Args:
         embedding: numbers an event is described by.
@@ -74,8 +73,6 @@ class LSTMClassifier(Classifier):
         self.history_ = fit(net, lesson, self._limits(), self.batch, self.progress, self.checkpoint)
         self.networks_ = {"network": to_onnx(net)}
 
-    def _judge(self, tokens: Ints, inside: NDArray[np.bool_], codes: Ints) -> tuple[Floats, Floats]:
-        (odds,) = self._run(["log_odds"], {"tokens": tokens})
-        odds = odds.astype(np.float64)
-        last = np.maximum(inside.sum(axis=1), 1) - 1
-        return odds[np.arange(len(odds)), last], np.diff(odds, axis=1, prepend=0.0)
+    def _judge(self, tokens: Ints, inside: NDArray[np.bool_], codes: Ints) -> Floats:
+        lengths = np.maximum(inside.sum(axis=1), 1)
+        return np.asarray(self._run(["log_odds"], {"tokens": tokens, "lengths": lengths})[0], dtype=np.float64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,22 +92,6 @@ def _every(data: Ragged, weight: Floats, room: int) -> Iterator[Batch]:
     some = np.flatnonzero(weight.sum(axis=0) > 0)
     for group in groups(data.lengths[some], 256, _EVENTS):
         yield _batch(data, some[group], weight[:, some[group]], room)
-
-
-def mean_normal(of: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], lesson: Lesson) -> torch.Tensor:
-    """Return the weighted mean over normal sequences of what a trained network makes of them, (features,)."""
-    tokens = lesson.vocabulary.tokens(lesson.data.ids)
-    total, mass = torch.zeros(1), 0.0
-    some = np.flatnonzero(lesson.normal > 0)
-    with torch.no_grad():
-        for group in groups(lesson.data.lengths[some], 256, _EVENTS):
-            which = some[group]
-            rows, _ = pad(lesson.data, tokens, which, lesson.room)
-            lengths = torch.from_numpy(np.maximum(lesson.data.lengths[which], 1))
-            weight = torch.from_numpy(lesson.normal[which].astype(np.float32))
-            total = total + (of(torch.from_numpy(rows), lengths) * weight[:, None]).sum(dim=0)
-            mass += float(weight.sum())
-    return total / mass
 
 
 def _split(lesson: Lesson, weights: Floats, share: float, rng: np.random.Generator) -> tuple[Floats, Floats]:

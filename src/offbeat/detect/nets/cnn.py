@@ -38,16 +38,10 @@ class TextCNN(nn.Module):
         return self.out(self.dropout(self.pool(tokens, lengths))).squeeze(-1)  # type: ignore[no-any-return]
 
 
-def to_onnx(net: TextCNN, usual: torch.Tensor) -> bytes:
+def to_onnx(net: TextCNN) -> bytes:
     """Return the serialised model.
 
-    Args:
-        net: trained.
-        usual: mean response of each filter to normal sequences, (filters,).
-
-    Inputs: ``tokens`` int64 (batch, time + room), ``lengths`` int64 (batch,). Outputs: ``log_odds`` float32 (batch,);
-    ``parts`` float32 (batch, filters), what each filter adds to them beyond what it usually does; ``places`` int64
-    (batch, filters), the event at which it responds most.
+    Inputs: ``tokens`` int64 (batch, time + room), ``lengths`` int64 (batch,). Output: ``log_odds`` float32 (batch,).
     """
     g = Graph("cnn")
     tokens = g.input("tokens", np.int64, ["batch", "padded"])
@@ -59,17 +53,12 @@ def to_onnx(net: TextCNN, usual: torch.Tensor) -> bytes:
     place = g.op("Range", scalar, g.op("Squeeze", time, zero), g.constant(1, np.int64))
     outside = g.op("GreaterOrEqual", place, g.op("Unsqueeze", lengths, one))
     outside = g.op("Unsqueeze", outside, one)
-    largest, places = [], []
+    largest = []
     for layer in net.convolutions:
         assert isinstance(layer, nn.Conv1d)  # noqa: S101 - what the constructor made
         y = g.op("Slice", g.conv(x, layer), zero, time, g.constant([2], np.int64))
         y = g.op("Where", outside, g.constant(_NOWHERE, np.float32), y)
         largest.append(g.op("ReduceMax", y, g.constant([2], np.int64), keepdims=0))
-        places.append(g.op("ArgMax", y, axis=2, keepdims=0))
     pooled = g.op("LeakyRelu", g.op("Concat", *largest, axis=1), alpha=_SLOPE)
-    beyond = g.op("Sub", pooled, g.constant(usual))
     g.output("log_odds", g.op("Squeeze", g.dense(pooled, net.out), one), np.float32, ["batch"])
-    parts = g.op("Mul", beyond, g.constant(net.out.weight[0]))
-    g.output("parts", parts, np.float32, ["batch", net.out.in_features])
-    g.output("places", g.op("Concat", *places, axis=1), np.int64, ["batch", net.out.in_features])
     return g.to_bytes()

@@ -47,9 +47,8 @@ class AttentionLSTM(nn.Module):
 def to_onnx(net: AttentionLSTM) -> bytes:
     """Return the serialised model.
 
-    Inputs: ``vectors`` float32 (batch, time, dimensions), ``lengths`` int64 (batch,), at least 1. Outputs: ``log_odds``
-    float32 (batch,), and ``parts`` float32 (batch, time), what each event adds to them: its attention times what
-    its state says. With a constant they sum to the whole.
+    Inputs: ``vectors`` float32 (batch, time, dimensions), ``lengths`` int64 (batch,), at least 1. Output: ``log_odds``
+    float32 (batch,).
     """
     g = Graph("logrobust")
     vectors = g.input("vectors", np.float32, ["batch", "time", net.table.shape[1]])
@@ -61,10 +60,7 @@ def to_onnx(net: AttentionLSTM) -> bytes:
     time = g.op("Squeeze", g.op("Shape", vectors, start=1, end=2), g.constant([0], np.int64))
     place = g.op("Range", g.constant(0, np.int64), time, g.constant(1, np.int64))
     outside = g.op("GreaterOrEqual", place, g.op("Unsqueeze", lengths, g.constant([1], np.int64)))
-    share = g.op("Where", outside, g.constant(0.0, np.float32), weigh)
-    alone = g.op("Squeeze", g.op("MatMul", states, g.constant(net.out.weight.T)), last)
-    parts = g.op("Mul", share, alone)
-    g.output("parts", parts, np.float32, ["batch", "time"])
-    total = g.op("ReduceSum", parts, g.constant([1], np.int64), keepdims=0)
-    g.output("log_odds", g.op("Add", total, g.constant(net.out.bias)), np.float32, ["batch"])
+    share = g.op("Unsqueeze", g.op("Where", outside, g.constant(0.0, np.float32), weigh), last)
+    sums = g.op("ReduceSum", g.op("Mul", share, states), g.constant([1], np.int64), keepdims=0)
+    g.output("log_odds", g.op("Squeeze", g.dense(sums, net.out), g.constant([1], np.int64)), np.float32, ["batch"])
     return g.to_bytes()

@@ -31,11 +31,20 @@ class StackedLSTM(nn.Module):
 def to_onnx(net: StackedLSTM) -> bytes:
     """Return the serialised model.
 
-    Input: ``tokens`` int64 (batch, time). Output: ``log_odds`` float32 (batch, time), as they stand after each event.
+    Inputs: ``tokens`` int64 (batch, time), ``lengths`` int64 (batch,), at least 1. Output: ``log_odds`` float32
+    (batch,), as they stand after the last event.
     """
     g = Graph("lstm-classifier")
     tokens = g.input("tokens", np.int64, ["batch", "time"])
+    lengths = g.input("lengths", np.int64, ["batch"])
     states = g.lstm(g.lstm(g.embed(tokens, net.embed), net.lower), net.upper)
-    odds = g.op("Squeeze", g.dense(states, net.out), g.constant([2], np.int64))
-    g.output("log_odds", odds, np.float32, ["batch", "time"])
+    one = g.constant([1], np.int64)
+    last = g.op("Unsqueeze", g.op("Sub", lengths, one), one)
+    g.output("log_odds", _of_last(g, states, last, net), np.float32, ["batch"])
     return g.to_bytes()
+
+
+def _of_last(g: Graph, states: str, last: str, net: StackedLSTM) -> str:
+    """Return the log-odds (batch,) at the place ``last`` (batch, 1) of states (batch, time, features)."""
+    picked = g.op("GatherND", states, last, batch_dims=1)
+    return g.op("Squeeze", g.dense(picked, net.out), g.constant([1], np.int64))
