@@ -8,6 +8,7 @@ import pytest
 
 from offbeat import bench
 from offbeat.bench.founding import log_in, simulated_split
+from offbeat.detect import DETECTORS
 from offbeat.errors import InputError
 from offbeat.evaluate.protocols import load
 
@@ -86,7 +87,7 @@ def test_labels_of_another_log_are_refused(tmp_path):
 def test_detectors_measure_on_times_and_numbers_of_a_simulated_log(tmp_path):
     """What reads times and numbers has its input on T5, and what learns from labels gets them."""
     one = simulated_split("T5", tmp_path, entries=30_000)
-    taught = [name for name, kind in bench.measuring.DETECTORS.items() if kind.supervised and not kind.trains_with]
+    taught = [name for name, kind in DETECTORS.items() if kind.supervised and not kind.trains_with]
     results = bench.run_bench(one, ["timing", "values", *taught], [0])
     assert results["status"].unique().to_list() == ["ok"]
     assert set(results["detector"]) == {"timing", "values", *taught}

@@ -12,6 +12,7 @@ from offbeat.bench.analysis import Shapes, advice_on, advice_on_data, change
 from offbeat.bench.compare import earns_its_keep
 from offbeat.bench.output import about_run
 from offbeat.bench.report import gather
+from offbeat.evaluate.metrics import measure
 from offbeat.evaluate.protocols import Split
 from offbeat.html import render_bench
 
@@ -129,7 +130,7 @@ def test_the_lstm_is_judged_by_an_interval(tmp_path):
             for seed, score in enumerate(seeds):
                 file = tmp_path / f"{name}-{seed}-{len(list(tmp_path.iterdir()))}.parquet"
                 pl.DataFrame({"score": score}).write_parquet(file)
-                row = {"counted": "all", "swapped": 0.5} | bench.measuring.measure(label, score, score > 1).as_dict()
+                row = {"counted": "all", "swapped": 0.5} | measure(label, score, score > 1).as_dict()
                 results.append(bench.Result(bench.Task(name, seed), [row], None, file))
         summary = bench.summarise(bench.collect(results))
         return " ".join(earns_its_keep(one, results, summary).sentences)

@@ -10,19 +10,7 @@ from typing import Any
 import polars as pl
 
 from offbeat.bench.founding import has_log, simulated_split
-from offbeat.bench.measuring import (
-    METRICS,
-    WHOLE,
-    WITHOUT,
-    Outcome,
-    Result,
-    Task,
-    as_frame,
-    check_labels,
-    order_table,
-    run_order,
-    run_task,
-)
+from offbeat.bench.measuring import order_table, run_order, run_task
 from offbeat.bench.output import seconds, workplace, write_results
 from offbeat.bench.splits import data_folder, get_split, own_split, own_units, read_units, split_hash
 from offbeat.bench.summary import (
@@ -35,7 +23,9 @@ from offbeat.bench.summary import (
     summarise,
     table,
 )
+from offbeat.bench.tasks import METRICS, WHOLE, WITHOUT, Outcome, Result, Task, as_frame, check_labels
 from offbeat.bench.workers import run_tasks
+from offbeat.decide import Decision
 from offbeat.errors import OffbeatError
 from offbeat.evaluate.protocols import PROTOCOLS, Split
 
@@ -109,11 +99,13 @@ def run_bench(
     Detectors without chance in them run once. ``run_tasks`` does the same in several processes, and can be resumed.
     """
     results = []
+    decisions: dict[str, Decision] = {}
     for task in make_tasks(detectors, list(seeds)):
         progress(f"{split.name}: {task.detector}, seed {task.seed}")
         try:
-            found = run_task(split, task).items()
-            results += [Result(replace(task, detector=name, also=()), outcome.rows) for name, outcome in found]
+            found = run_task(split, task, decision=decisions.get(task.detector))
+            decisions.setdefault(task.detector, found[task.detector].decision)
+            results += [Result(replace(task, detector=name, also=()), outcome.rows) for name, outcome in found.items()]
         except OffbeatError as problem:
             results.append(Result(task, [], problem.what))
     return collect(results)

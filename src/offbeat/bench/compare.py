@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from offbeat.bench.measuring import WHOLE, WITHOUT, Result
+from offbeat.bench.tasks import WHOLE, WITHOUT, Result
 from offbeat.detect import DETECTORS
 from offbeat.evaluate.protocols import Split
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 import offbeat
-from offbeat.bench.measuring import Task
+from offbeat.bench.tasks import Task
 
 #: Libraries that figures may depend on.
 _LIBRARIES: Final = ("numpy", "polars", "onnxruntime", "torch", "onnx", "scikit-learn", "scipy")
@@ -65,6 +65,7 @@ def task_key(data_hash: str, task: Task) -> str:
         "params": task.own_params,
         "perturb": task.perturb,
         "also": task.also,
+        "after": task.after,
         "program": program_hash(),
         "versions": versions(),
         "processor": platform.machine(),

@@ -3,158 +3,44 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from offbeat.decide import Decision
-from offbeat.detect import DETECTORS, Ragged
-from offbeat.errors import OffbeatError, OptionError
+from offbeat.bench.tasks import UNALTERED, Outcome, Task, label_problem
+from offbeat.codes import Ids
+from offbeat.decide import Decision, check_drift
+from offbeat.detect import Ragged
 from offbeat.evaluate.delay import first_alarms, incidents_of
 from offbeat.evaluate.metrics import measure
 from offbeat.evaluate.order import ALTERATIONS, alter, recall_at
 from offbeat.evaluate.perturb import PERTURBATIONS, SHARES, perturb
 from offbeat.evaluate.protocols import Split
 from offbeat.intake import Intake, Options
-from offbeat.learn import DEFAULT, Learned, score_views
+from offbeat.learn import Learned, fit_alone, make_views, score_views
 from offbeat.pipeline import Pipeline
 from offbeat.rules import RuleSet
 
-#: All default views together, fused; and the same without the LSTM, which says what that adds.
-WHOLE: Final = "offbeat"
-WITHOUT: Final = "offbeat-without-lstm"
-#: What stands for the test part as it is, among those altered.
-UNALTERED: Final = "as it is"
-#: What a row of results holds besides the detector, the seed and how often a sequence counts.
-METRICS: Final = (
-    "precision",
-    "recall",
-    "f1",
-    "f1_half",
-    "f1_twice",
-    "accuracy",
-    "fpr",
-    "ap",
-    "auc",
-    "mcc",
-    "alerts_per_1000",
-    "best_f1",
-)
 _ALTERED: Final = 0.02
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class Task:
-    """One detector, or the whole, with one seed on one split.
-
-    Attributes:
-        detector: a name, WHOLE or WITHOUT.
-        seed: of everything random.
-        params: parameters of detectors by ``name`` or ``detector.name``; those of other detectors are passed over.
-        perturb: also score the test part reworded, dropped, doubled and reordered.
-        also: views of the whole to be measured by themselves as well, for they need not be fitted twice.
-    """
-
-    detector: str
-    seed: int
-    params: Mapping[str, Any] = field(default_factory=dict)
-    perturb: bool = False
-    also: tuple[str, ...] = ()
-
-    @property
-    def views(self) -> tuple[str, ...]:
-        """The views to fit."""
-        if self.detector in (WHOLE, WITHOUT):
-            return tuple(name for name in DEFAULT if self.detector == WHOLE or name != "lstm")
-        return (self.detector,)
-
-    @property
-    def random(self) -> bool:
-        """Whether the seed makes a difference beyond how training is cut for calibration."""
-        return any("seed" in DETECTORS[name]().get_params() for name in self.views)
-
-    @property
-    def network(self) -> bool:
-        """Whether it trains a network, which takes longer than all else."""
-        return any("torch" in DETECTORS[name].trains_with for name in self.views)
-
-    @property
-    def folds(self) -> int:
-        """Thirds of the training units held out in turn to calibrate by: all for the whole, one for a network alone."""
-        return 1 if self.network and self.detector not in (WHOLE, WITHOUT) else 3
-
-    @property
-    def supervised(self) -> bool:
-        """Whether it learns from labels."""
-        return any(DETECTORS[name].supervised for name in self.views)
-
-    @property
-    def own_params(self) -> dict[str, Any]:
-        """The parameters that one of its views has."""
-        out = {}
-        for full, value in self.params.items():
-            of, _, name = full.rpartition(".")
-            if any(of in ("", view) and name in DETECTORS[view]().get_params() for view in self.views):
-                out[full] = value
-        return out
-
-
-@dataclass
-class Outcome:
-    """What came of measuring a detector.
-
-    Attributes:
-        rows: results, a row for each way of counting and for each perturbation.
-        scores: ``score`` and ``is_anomaly`` of each test unit, in their order.
-    """
-
-    rows: list[dict[str, Any]]
-    scores: pl.DataFrame
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of measuring a detector with one seed, or why nothing did.
-
-    Attributes:
-        task: the detector and its seed.
-        rows: see ``Outcome``; none where it failed.
-        reason: why it failed; None where it did not.
-        scores: the file of ``Outcome.scores``; None where it failed or was not kept.
-    """
-
-    task: Task
-    rows: list[dict[str, Any]]
-    reason: str | None = None
-    scores: Path | None = None
-
-    @property
-    def ok(self) -> bool:
-        """Whether there are figures."""
-        return self.reason is None
-
-    def read_scores(self) -> pl.DataFrame:
-        """Return the scores; raises OffbeatError where none were kept."""
-        if self.scores is None:
-            raise OffbeatError("has no scores", where=f"detector {self.task.detector}")
-        return pl.read_parquet(self.scores)
-
-
-def run_task(split: Split, task: Task, folds: int | None = None) -> dict[str, Outcome]:
+def run_task(
+    split: Split, task: Task, *, folds: int | None = None, decision: Decision | None = None
+) -> dict[str, Outcome]:
     """Fit, score and measure; rows for all units, with duplicate sequences counted once, and of perturbed units.
 
     Args:
         split: what to measure on.
         task: what to measure.
         folds: thirds held out in turn to calibrate by; ``task.folds`` unless given.
+        decision: calibration and threshold of the seed ``task.after``; without it they are found anew.
 
     Returns:
         The outcome by detector: the task's own, and those of ``task.also``.
@@ -171,39 +57,80 @@ def run_task(split: Split, task: Task, folds: int | None = None) -> dict[str, Ou
     )
     pipeline.folds = task.folds if folds is None else folds
     began = time.process_time()
-    pipeline.fit(_seen(split.train), known)
+    if task.after is None or decision is None:
+        pipeline.fit(_seen(split.train), known)
+    else:
+        _fit_with(pipeline, split, known, decision)
     spent = time.process_time() - began
-    out = {task.detector: _outcome(split, task, pipeline, task.detector, spent)}
+    out = {task.detector: _outcome(split, task, pipeline, spent)}
     for name in task.also:
         one, seconds = _alone(pipeline, split, known, name)
-        out[name] = _outcome(split, task, one, name, seconds)
+        out[name] = _outcome(split, replace(task, detector=name, also=()), one, seconds)
     return out
 
 
-def _outcome(split: Split, task: Task, pipeline: Pipeline, detector: str, fit_seconds: float) -> Outcome:
+def _outcome(split: Split, task: Task, pipeline: Pipeline, fit_seconds: float) -> Outcome:
     """Score the test part and measure."""
     began = time.process_time()
-    run = pipeline.score(_seen(split.test))
+    found = _judged(split, task, pipeline)
     scored = time.process_time() - began
     common = {
-        "detector": detector,
+        "detector": task.detector,
         "seed": task.seed,
         "fit_seconds": round(fit_seconds, 2),
         "score_seconds": round(scored, 2),
-        "threshold": run.threshold,
+        "threshold": found.threshold,
         "stated_share": pipeline.fitted.decision.alert_share,
-        "recalibrated": run.drift is not None,
+        "recalibrated": found.recalibrated,
         "swapped": _swapped(pipeline, split, task.seed),
         "views": ", ".join(pipeline.fitted.views),
         "absent": "; ".join(f"{view}: {why}" for view, why in pipeline.fitted.absent.items()),
         "params": {f"{view}.{k}": v for view, d in pipeline.fitted.views.items() for k, v in d.get_params().items()},
     }
-    s = run.scores
-    weight = s["weight"].to_numpy() if "weight" in s.columns else None
-    rows = _measured(split, pipeline, s["score"].to_numpy(), s["is_anomaly"].to_numpy(), weight)
+    rows = _measured(split, pipeline, found)
     if task.perturb:
         rows += _perturbed(split, pipeline, task.seed)
-    return Outcome([common | row for row in rows], s.select("score", "is_anomaly"))
+    scores = pl.DataFrame({"score": found.score, "is_anomaly": found.flagged})
+    return Outcome([common | row for row in rows], scores, pipeline.fitted.decision)
+
+
+@dataclass(frozen=True)
+class _Verdicts:
+    """Scores and verdicts, each of shape (n,), and how they came about."""
+
+    score: Floats
+    flagged: Bools
+    threshold: float
+    recalibrated: bool
+
+
+def _judged(split: Split, task: Task, pipeline: Pipeline) -> _Verdicts:
+    """Score the test part: the whole as users do, a detector by itself alone.
+
+    Where far more is improbable than in training, both raise the threshold to where the test part's own scores set some
+    apart. The whole then also judges the log by its own habits, which is no merit of a single detector.
+    """
+    if task.whole:
+        run = pipeline.score(_seen(split.test))
+        score, flagged = run.scores["score"].to_numpy(), run.scores["is_anomaly"].to_numpy()
+        return _Verdicts(score, flagged, run.threshold, run.drift is not None)
+    units, decision = _codes(pipeline, split.test), pipeline.fitted.decision
+    fused = decision(score_views(pipeline.fitted.views, units, pipeline.texts))
+    drift = check_drift(decision, fused, Ragged.of(units).weight)
+    threshold = drift.threshold if drift else decision.threshold
+    return _Verdicts(fused, fused >= threshold, threshold, drift is not None)
+
+
+def _fit_with(pipeline: Pipeline, split: Split, known: pl.Series | None, decision: Decision) -> None:
+    """Fit the one view of a pipeline, to be decided on as another seed of it is."""
+    intake, ids = Intake(_seen(split.train), Options()), Ids()
+    units = intake.sequences(ids, pipeline.sources)
+    ids.known = len(ids.texts)
+    pipeline.grouping, pipeline.catalog = intake.grouping(), ids
+    (detector,) = make_views(pipeline.detectors, pipeline.params, pipeline.seed).values()
+    anomalous = None if known is None else known.to_numpy()
+    fit_alone(detector, units, anomalous, pipeline.texts)
+    pipeline.learned = Learned({detector.name: detector}, decision)
 
 
 def _alone(whole: Pipeline, split: Split, known: pl.Series | None, name: str) -> tuple[Pipeline, float]:
@@ -222,48 +149,23 @@ def _alone(whole: Pipeline, split: Split, known: pl.Series | None, name: str) ->
     return one, learned.seconds[name]
 
 
-def check_labels(tasks: Iterable[Task], split: Split) -> None:
-    """Raise OptionError where no task can do without the labels that the split does not give, or that are all alike.
-
-    Where only some cannot, their rows say so.
-    """
-    problems = [label_problem(task, split) for task in tasks]
-    if problems and all(problems):
-        raise next(problem for problem in problems if problem)
-
-
-def label_problem(task: Task, split: Split) -> OptionError | None:
-    """Return what keeps a detector that learns from labels from learning."""
-    if not task.supervised:
-        return None
-    if split.labels == "hidden":
-        what, hint = f"{split.name} hides them while learning", "T1-sup, T2-sup, or your own files with --labels"
-    elif split.train["label"].n_unique() < 2:
-        what = f"the training part holds only {'anomalies' if split.train['label'].all() else 'normal units'}"
-        hint = "leave it out, or name files whose first half holds both"
-    else:
-        return None
-    return OptionError(f"learns from labels, and {what}", where=f"detector {task.detector}", hint=hint)
-
-
 def _seen(units: pl.DataFrame) -> pl.DataFrame:
     """Leave out what nobody knows while learning and scoring."""
     return units.drop("label", "incident", strict=False)
 
 
-def _measured(
-    split: Split, pipeline: Pipeline, score: Floats, flagged: Bools, weight: Floats | None
-) -> list[dict[str, Any]]:
+def _measured(split: Split, pipeline: Pipeline, found: _Verdicts) -> list[dict[str, Any]]:
     """Return the figures of all units, and with duplicate sequences counted once."""
     test, y = split.test, split.test["label"].to_numpy()
+    weight = test["weight"].to_numpy() if "weight" in test.columns else None
     distinct = Ragged.of(_codes(pipeline, test)).hashes[:, 0]
-    every: dict[str, Any] = {"counted": "all"} | measure(y, score, flagged, weight).as_dict()
+    every: dict[str, Any] = {"counted": "all"} | measure(y, found.score, found.flagged, weight).as_dict()
     if split.ordered:
         incident = test["incident"] if "incident" in test.columns else incidents_of(y)
-        found = first_alarms(incident, flagged, test["start"] if "start" in test.columns else None)
-        every |= {"incidents": found.incidents, "incidents_found": found.found, "delay_units": found.units,
-                  "delay_seconds": found.seconds}  # fmt: skip
-    return [every, {"counted": "distinct"} | measure(y, score, flagged, distinct=distinct).as_dict()]
+        late = first_alarms(incident, found.flagged, test["start"] if "start" in test.columns else None)
+        every |= {"incidents": late.incidents, "incidents_found": late.found, "delay_units": late.units,
+                  "delay_seconds": late.seconds}  # fmt: skip
+    return [every, {"counted": "distinct"} | measure(y, found.score, found.flagged, distinct=distinct).as_dict()]
 
 
 def _perturbed(split: Split, pipeline: Pipeline, seed: int) -> list[dict[str, Any]]:
@@ -331,20 +233,3 @@ def run_order(split: Split, seeds: Iterable[int], progress: Callable[[str], None
         pipeline = Pipeline(clean=split.clean, seed=seed, rules=RuleSet()).fit(_seen(split.train), known)
         rows += order_table(pipeline, split, seed)
     return pl.DataFrame(rows).drop("seed").group_by("altered", maintain_order=True).mean()
-
-
-def as_frame(rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
-    """Return rows of results as a table; what a row lacks is null."""
-    texts = ("perturbed", "reason", "views", "absent")
-    numbers = ("share", "delay_units", "delay_seconds", "swapped", "peak_mb", "fit_seconds", "score_seconds", *METRICS)
-    counts = ("incidents", "incidents_found")
-    kinds: dict[str, Any] = dict.fromkeys(texts, pl.String) | dict.fromkeys(numbers, pl.Float64)
-    kinds |= dict.fromkeys(counts, pl.Int64)
-    rows = [_whole_row(row, kinds) for row in rows]
-    return pl.DataFrame(rows, infer_schema_length=None, schema_overrides=kinds)
-
-
-def _whole_row(row: Mapping[str, Any], kinds: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row with every column that a table of results has, and no number that is none."""
-    plain = {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in row.items()}
-    return plain | {name: None for name in kinds if name not in plain}

@@ -16,9 +16,9 @@ import polars as pl
 from offbeat import bundle
 from offbeat.bench.keys import machine, program_hash, versions
 from offbeat.bench.markdown import markdown
-from offbeat.bench.measuring import Result
 from offbeat.bench.report import Report, gather
 from offbeat.bench.splits import split_hash
+from offbeat.bench.tasks import Result
 from offbeat.errors import OptionError
 from offbeat.evaluate.protocols import Split
 

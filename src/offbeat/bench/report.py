@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from offbeat.bench.analysis import Change, Group, Shapes, advice_on, advice_on_data, change
 from offbeat.bench.compare import Keep, earns_its_keep
-from offbeat.bench.measuring import Result
 from offbeat.bench.summary import perturbed, summarise
+from offbeat.bench.tasks import Result
 from offbeat.evaluate.protocols import Split
 
 Floats = NDArray[np.float64]

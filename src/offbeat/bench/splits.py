@@ -161,23 +161,28 @@ def _digest(made: Any, column: pl.Series) -> None:
         made.update(column.to_physical().fill_null(0).cast(pl.Int64).to_numpy().tobytes())
 
 
-def store_split(split: Split, folder: Path) -> None:
-    """Write a split to a folder, in one step, for the processes that measure."""
-    if folder.is_dir():
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as place:
-        new = Path(place) / "new"
+def store_split(split: Split, folder: Path) -> Path:
+    """Write a split into a folder, in one step, for the processes that measure; returns where it is."""
+    plain = {"name": split.name, "clean": split.clean, "unit": split.unit, "labels": split.labels,
+             "ordered": split.ordered, "notes": split.notes}  # fmt: skip
+    text = orjson.dumps(plain)
+    # What is told beside the units is no part of their hash, and another version may tell more.
+    name = hashlib.blake2s(split_hash(split).encode() + text, digest_size=16).hexdigest()
+    place = folder / f"units-{name}"
+    if place.is_dir():
+        return place
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=f".{place.name}.") as aside:
+        new = Path(aside) / "new"
         new.mkdir()
         for part in _PARTS:
             frame = getattr(split, part)
             if frame is not None:
                 frame.write_parquet(new / f"{part}.parquet", compression="zstd")
-        plain = {"name": split.name, "clean": split.clean, "unit": split.unit, "labels": split.labels,
-                 "ordered": split.ordered, "notes": split.notes}  # fmt: skip
-        (new / "split.json").write_bytes(orjson.dumps(plain))
-        if not folder.is_dir():
-            shutil.move(new, folder)
+        (new / "split.json").write_bytes(text)
+        if not place.is_dir():
+            shutil.move(new, place)
+    return place
 
 
 def restore_split(folder: Path) -> Split:

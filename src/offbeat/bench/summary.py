@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from offbeat.bench.measuring import METRICS, UNALTERED, WHOLE, WITHOUT, Task
+from offbeat.bench.tasks import METRICS, UNALTERED, WHOLE, WITHOUT, Task
 from offbeat.detect import DETECTORS
 from offbeat.errors import OptionError
 from offbeat.learn import DEFAULT
@@ -51,7 +51,10 @@ def make_tasks(
     tasks = []
     for name in names:
         one = Task(name, seeds[0], params, perturb)
-        tasks += [Task(name, seed, params, perturb) for seed in (seeds if one.random else seeds[:1])]
+        tasks.append(one)
+        if one.random:
+            after = seeds[0] if one.network and not one.whole else None
+            tasks += [Task(name, seed, params, perturb, after=after) for seed in seeds[1:]]
     if WHOLE in {task.detector for task in tasks}:
         # Of the views that the whole fits anyway, those that take long are not fitted twice.
         twice = {task.detector for task in tasks if task.network and task.detector in DEFAULT}

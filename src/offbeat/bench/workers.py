@@ -8,9 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,8 +18,8 @@ import orjson
 import polars as pl
 
 from offbeat.bench.keys import task_key
-from offbeat.bench.measuring import Result, Task, label_problem
 from offbeat.bench.splits import split_hash, store_split
+from offbeat.bench.tasks import Result, Task, label_problem
 from offbeat.evaluate.protocols import Split
 
 #: One thread a process, set before anything is imported: two on two busy cores were measured 40 times slower.
@@ -75,35 +75,29 @@ def run_tasks(
     """
     folder.mkdir(parents=True, exist_ok=True)
     digest = split_hash(split)
-    units = folder / f"units-{digest}"
-    store_split(split, units)
+    units = store_split(split, folder)
     places = {id(task): folder / task_key(digest, task) for task in tasks}
     lost = {id(task): problem.what for task in tasks if (problem := label_problem(task, split)) is not None}
     waiting = [task for task in tasks if id(task) not in lost and not _read(places[id(task)], task)[0].ok]
     # First seeds first, so that an early end leaves something of everything; then what takes long, so that no core is
     # idle at the end: networks and the whole, which holds one.
-    first = min((task.seed for task in tasks), default=0)
-    waiting.sort(key=lambda task: (task.seed != first, not task.network))
-    done, total = len(tasks) - len(waiting), len(tasks)
+    lowest = min((task.seed for task in tasks), default=0)
+    waiting.sort(key=lambda task: (task.seed != lowest, not task.network))
+    firsts = {task.detector: task for task in tasks if task.after is None}
+    pool = _Pool(waiting, places, firsts, units, lost)
+    done = len(tasks) - len(waiting)
     began = time.monotonic()
-    running: list[Running] = []
     try:
-        while waiting or running:
-            if within is not None and time.monotonic() - began > within:
-                lost |= dict.fromkeys(map(id, waiting), _NO_TIME)
-                waiting = []
-            while waiting and len(running) < jobs:
-                task = waiting.pop(0)
-                running.append(_start(task, units, places[id(task)]))
-            if not running:
-                break
-            names = ", ".join(f"{one.task.detector} ({one.task.seed})" for one in running)
-            progress(f"{split.name}: {done} of {total} done, measuring {names}")
-            ended = _next_end(running, timeout, lost)
-            running = [one for one in running if one not in ended]
+        while pool.fill(jobs):
+            names = ", ".join(f"{one.task.detector} ({one.task.seed})" for one in pool.running)
+            progress(f"{split.name}: {done} of {len(tasks)} done, measuring {names}")
+            ended = _next_end(pool.running, timeout, lost)
+            pool.running = [one for one in pool.running if one not in ended]
             done += len(ended)
+            if within is not None and time.monotonic() - began > within:
+                pool.close()
     finally:
-        for one in running:
+        for one in pool.running:
             _stop(one)
     results = [one for task in tasks for one in _read(places[id(task)], task, lost.get(id(task)))]
     # A seed that there was no time for is no failure of a detector that has others.
@@ -111,9 +105,57 @@ def run_tasks(
     return [one for one in results if one.reason != _NO_TIME or one.task.detector not in measured]
 
 
-def _start(task: Task, units: Path, out: Path) -> Running:
+@dataclass
+class _Pool:
+    """Tasks that wait and those that are being measured.
+
+    Attributes:
+        waiting: in the order in which to begin them.
+        places: by the task's ``id``, where its result is to be.
+        firsts: by detector, the task that others take their threshold from.
+        units: the folder of what is measured on.
+        lost: by the task's ``id``, why it has no result.
+        running: those that were begun.
+    """
+
+    waiting: list[Task]
+    places: Mapping[int, Path]
+    firsts: Mapping[str, Task]
+    units: Path
+    lost: dict[int, str]
+    running: list[Running] = field(default_factory=list)
+
+    def fill(self, jobs: int) -> bool:
+        """Begin tasks until there are as many as wanted; returns whether any is running."""
+        while len(self.running) < jobs:
+            task = next((task for task in self.waiting if self._ready(task)), None)
+            if task is None:
+                break
+            self.waiting = [other for other in self.waiting if other is not task]
+            first = None if task.after is None else self.places[id(self.firsts[task.detector])]
+            if first is not None and not (first / "decision.json").is_file():
+                self.lost[id(task)] = f"it failed with seed {task.after}, which it takes its threshold from"
+            else:
+                self.running.append(_start(task, self.units, self.places[id(task)], first))
+        return bool(self.running)
+
+    def _ready(self, task: Task) -> bool:
+        """Whether what a task takes its threshold from is done, or will never be."""
+        if task.after is None:
+            return True
+        first = self.firsts[task.detector]
+        return not any(first is other for other in (*self.waiting, *(one.task for one in self.running)))
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        self.lost |= dict.fromkeys(map(id, self.waiting), _NO_TIME)
+        self.waiting = []
+
+
+def _start(task: Task, units: Path, out: Path, first: Path | None = None) -> Running:
     values = {"split": str(units), "out": str(out), "detector": task.detector, "seed": task.seed,
-              "params": task.own_params, "perturb": task.perturb, "also": task.also}  # fmt: skip
+              "params": task.own_params, "perturb": task.perturb, "also": task.also, "after": task.after,
+              "decision": str(first) if first else None}  # fmt: skip
     job = out.with_name(f"{out.name}.job.json")
     job.write_bytes(orjson.dumps(values))
     with out.with_name(f"{out.name}.stderr").open("wb") as words:
