@@ -113,15 +113,21 @@ TOKENS = np.array([[2, 3, 4, 5, 3, 2], [4, 4, 2, 0, 0, 0], [0, 0, 0, 0, 0, 0]])
 LENGTHS = np.array([6, 3, 1])
 
 
+def log_odds(made, tokens):
+    """Return what ONNX Runtime makes of sequences of LENGTHS whose codes are their tokens."""
+    inside = np.arange(tokens.shape[1]) < LENGTHS[:, None]
+    return made._run(["log_odds"], {**made._inputs(tokens, inside, tokens), "lengths": LENGTHS})[0]
+
+
 def test_the_stacked_lstm_is_the_same_in_onnx():
     """ONNX Runtime gives torch's log-odds to 1e-5."""
     with seeded(0):
         net = lstm_classifier.StackedLSTM(6, 8, 16, 8, 0.2).eval()
     made = LSTMClassifier()
-    made.networks_ = {"network": lstm_classifier.to_onnx(net)}
+    made.networks_ = {"network": net.to_onnx()}
     with torch.no_grad():
         expected = net(torch.from_numpy(TOKENS), torch.from_numpy(LENGTHS)).numpy()
-    odds = made._judge(TOKENS, np.arange(6) < LENGTHS[:, None], TOKENS)
+    odds = log_odds(made, TOKENS)
     np.testing.assert_allclose(odds, expected, atol=1e-5)
 
 
@@ -131,10 +137,10 @@ def test_the_convolutions_are_the_same_in_onnx():
         net = cnn.TextCNN(6, 8, 16, (3, 4, 5), 0.5).eval()
     tokens = np.pad(TOKENS, ((0, 0), (0, 4)))
     made = CNN(hidden=16)
-    made.networks_ = {"network": cnn.to_onnx(net)}
+    made.networks_ = {"network": net.to_onnx()}
     with torch.no_grad():
         expected = net(torch.from_numpy(tokens), torch.from_numpy(LENGTHS)).numpy()
-    odds = made._judge(tokens, np.arange(10) < LENGTHS[:, None], tokens)
+    odds = log_odds(made, tokens)
     np.testing.assert_allclose(odds, expected, atol=1e-5)
 
 
@@ -146,10 +152,10 @@ def test_the_attention_is_the_same_in_onnx(layers):
     with seeded(0):
         net = logrobust.AttentionLSTM(table, 8, layers, 0.2).eval()
     made = LogRobust()
-    made.networks_, made.meaning_ = {"network": logrobust.to_onnx(net)}, meaning
+    made.networks_, made.meaning_ = {"network": net.to_onnx()}, meaning
     with torch.no_grad():
         expected = net(torch.from_numpy(TOKENS), torch.from_numpy(LENGTHS)).numpy()
-    odds = made._judge(TOKENS, np.arange(6) < LENGTHS[:, None], TOKENS)
+    odds = log_odds(made, TOKENS)
     np.testing.assert_allclose(odds, expected, atol=1e-5)
 
 

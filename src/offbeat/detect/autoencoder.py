@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -23,6 +24,7 @@ _MOST, _LEAST = 10.0, 0.1
 _ALIKE: Final = 1e-6
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Autoencoder(ByReconstruction):
     """Score a unit by how badly a dense autoencoder reconstructs what is in it, whatever its order.
 
@@ -47,52 +49,33 @@ class Autoencoder(ByReconstruction):
     source: ClassVar[str] = "the founding study, 2024; autoencoder, Hinton and Salakhutdinov, Science 2006"
     looks_at: ClassVar[str] = "mixes of events and numbers that do not fit each other"
 
-    def __init__(
-        self,
-        hidden: int = 64,
-        code: int = 8,
-        templates: int = 500,
-        deviations: float = 3.0,
-        normal: float = 0.99,
-        epochs: int = 200,
-        patience: int = 20,
-        learning_rate: float = 2e-3,
-        batch: int = 32,
-        units: int = 2_000_000,
-        seed: int = 0,
-        checkpoint: str = "",
-    ) -> None:
-        self.hidden = hidden
-        self.code = code
-        self.templates = templates
-        self.deviations = deviations
-        self.normal = normal
-        self.epochs = epochs
-        self.patience = patience
-        self.learning_rate = learning_rate
-        self.batch = batch
-        self.units = units
-        self.seed = seed
-        self.checkpoint = checkpoint
+    hidden: int = 64
+    code: int = 8
+    templates: int = 500
+    deviations: float = 3.0
+    normal: float = 0.99
+    epochs: int = 200
+    patience: int = 20
+    learning_rate: float = 2e-3
+    batch: int = 32
+    units: int = 2_000_000
+    seed: int = 0
+    checkpoint: str = ""
 
     def _fit(self, data: Ragged, y: NDArray[np.bool_] | None) -> None:
         from offbeat.detect.nets.dense import learn_vectors
-        from offbeat.detect.nets.trainer import Limits
 
-        first, index = data.distinct
-        kept = data.take(first)
-        weight = np.bincount(index, weights=data.weight, minlength=len(first)).astype(np.float64)
-        kept = Ragged(kept.ids, kept.offsets, weight, kept.extra)
+        kept = data.merged()
         self.counted_ = Columns.fit(kept, self.templates)
         self.table_ = EventTable.learn(kept, self.texts)
         raw = np.concatenate([self._raw(kept.take(part)) for part in _parts(len(kept))])
-        self.mean_of_ = np.average(raw, axis=0, weights=weight)
-        spread = np.sqrt(np.average((raw - self.mean_of_) ** 2, axis=0, weights=weight))
+        self.mean_of_ = np.average(raw, axis=0, weights=kept.weight)
+        spread = np.sqrt(np.average((raw - self.mean_of_) ** 2, axis=0, weights=kept.weight))
         self.sd_of_ = np.maximum(spread, _LEAST)
         vectors = self._standardised(raw)
         first, index = distinct_rows(vectors)
-        mass = np.bincount(index, weights=weight, minlength=len(first)).astype(np.float64)
-        limits = Limits(self.epochs, self.patience, self.learning_rate, plateau=5, work=self.units, seed=self.seed)
+        mass = np.bincount(index, weights=kept.weight, minlength=len(first)).astype(np.float64)
+        limits = self._limits(self.units, plateau=5)
         network, self.history_, check = learn_vectors(
             vectors[first], mass, self.hidden, self.code, self.batch, limits, self.progress, self.checkpoint
         )

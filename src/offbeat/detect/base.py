@@ -71,7 +71,11 @@ class Detector(ABC):
     @classmethod
     def _parameters(cls) -> list[str]:
         signature = inspect.signature(cls.__init__)
-        return [n for n, p in signature.parameters.items() if n != "self" and p.kind == p.POSITIONAL_OR_KEYWORD]
+        return [
+            n
+            for n, p in signature.parameters.items()
+            if n != "self" and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        ]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's parameters by name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -23,6 +24,7 @@ _TEMPER: Final = 0.5
 _BATCH: Final = 4096
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ByCandidates(Neural):
     """Scores a sequence by its worst event: is it among the ``top`` candidates for its place, and how probable is it?
 
@@ -34,20 +36,28 @@ class ByCandidates(Neural):
     their own. A template that training did not hold is never a candidate either.
     """
 
-    window: int
-    top: int
     #: Kinds of EVIDENCE by the numbers that ``_judged`` gives.
     kinds: ClassVar[tuple[str, ...]] = ("order", "new pattern", "end", "value")
+
+    window: int = 10
+    top: int = 9
+    hidden: int = 64
+    layers: int = 2
+    embedding: int = 64
+    epochs: int = 40
+    patience: int = 10
+    learning_rate: float = 8e-3
+    batch: int = 256
+    windows: int = 400_000
+    seed: int = 0
+    checkpoint: str = ""
 
     def _learn_vocabulary(self, data: Ragged) -> tuple[Ragged, Histories]:
         """Take the vocabulary of sequences; returns the distinct ones with their weights, and what to learn from.
 
         That is, their histories, a common one weighing less than it came.
         """
-        first, index = data.distinct
-        kept = data.take(first)
-        weight = np.bincount(index, weights=data.weight, minlength=len(first)).astype(np.float64)
-        kept = Ragged(kept.ids, kept.offsets, weight, kept.extra)
+        kept = data.merged()
         self.vocabulary_ = Vocabulary.of(data)
         self.shortest_ = int(data.lengths.min())
         known = histories(kept, self._tokens(kept), self.window)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -17,13 +19,13 @@ from offbeat.detect.ragged import Floats, Ints, Ragged, segment_argmax
 from offbeat.detect.sizes import check_shares
 
 if TYPE_CHECKING:
-    from offbeat.detect.nets.classify import Lesson
-    from offbeat.detect.nets.trainer import Limits
+    from offbeat.detect.nets.classify import Lesson, LogOdds
 
 #: Sequences scored at once, and events they are padded to at most.
 _ROWS, _EVENTS = 256, 32_768
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Classifier(Neural):
     """Learns from labelled sequences and scores one by the log-odds that it is anomalous.
 
@@ -37,24 +39,15 @@ class Classifier(Neural):
     #: Columns of padding that the network needs after the last event.
     room: ClassVar[int] = 0
 
-    longest: int
-    dropout: float
-    epochs: int
-    patience: int
-    learning_rate: float
-    tokens: int
-    seed: int
-
-    def _limits(self) -> Limits:
-        from offbeat.detect.nets.trainer import Limits
-
-        return Limits(
-            epochs=self.epochs,
-            patience=self.patience,
-            learning_rate=self.learning_rate,
-            work=self.tokens,
-            seed=self.seed,
-        )
+    dropout: float = 0.2
+    longest: int = 100
+    batch: int = 64
+    epochs: int = 30
+    patience: int = 5
+    learning_rate: float = 1e-3
+    tokens: int = 3_000_000
+    seed: int = 0
+    checkpoint: str = ""
 
     def check_params(self) -> Self:
         """Raise OptionError for a number that cannot be used; see the base class. All of it cannot be left out."""
@@ -66,18 +59,28 @@ class Classifier(Neural):
         """Learn what the network's inputs are made of."""
 
     @abstractmethod
-    def _learn(self, lesson: Lesson) -> None:
-        """Train; sets ``networks_`` and ``history_``."""
+    def _network(self, lesson: Lesson) -> LogOdds:
+        """Return the network, untrained."""
 
-    @abstractmethod
-    def _judge(self, tokens: Ints, inside: NDArray[np.bool_], codes: Ints) -> Floats:
-        """Run the network; returns log-odds of shape (sequences,).
+    def _inputs(self, tokens: Ints, inside: NDArray[np.bool_], codes: Ints) -> Mapping[str, NDArray[Any]]:
+        """Return what the network reads beside ``lengths``.
 
         Args:
             tokens: of shape (sequences, time + room).
             inside: where they are events, of the same shape.
             codes: template codes of those events, 0 elsewhere, of the same shape.
         """
+        return {"tokens": tokens}
+
+    def _learn(self, lesson: Lesson) -> None:
+        from offbeat.detect.nets.classify import fit
+        from offbeat.detect.nets.trainer import seeded
+
+        with seeded(self.seed):
+            net = self._network(lesson)
+        limits = self._limits(self.tokens)
+        self.history_ = fit(net, lesson, limits, self.batch, self.progress, self.checkpoint)
+        self.networks_ = {"network": net.to_onnx()}
 
     def _fit(self, data: Ragged, y: NDArray[np.bool_] | None) -> None:
         assert y is not None  # noqa: S101 - the base class asks for labels
@@ -113,7 +116,9 @@ class Classifier(Neural):
         odds = np.zeros(len(data))
         for which in groups(kept.lengths, _ROWS, _EVENTS):
             tokens, inside = pad(kept, flat, which, self.room)
-            odds[which] = self._judge(tokens, inside, pad(kept, kept.ids, which, self.room)[0])
+            codes, _ = pad(kept, kept.ids, which, self.room)
+            inputs = {**self._inputs(tokens, inside, codes), "lengths": np.maximum(inside.sum(axis=1), 1)}
+            (odds[which],) = self._run(["log_odds"], inputs)
         return odds
 
     def _score(self, data: Ragged) -> Floats:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from offbeat.detect.classifier import Classifier
-from offbeat.detect.ragged import Floats, Ints
 
 if TYPE_CHECKING:
-    from offbeat.detect.nets.classify import Lesson
+    from offbeat.detect.nets.classify import Lesson, LogOdds
 
 _WIDTHS: Final = (3, 4, 5)
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class CNN(Classifier):
     """Score a sequence by the log-odds of an anomaly that a convolutional network gives.
 
@@ -39,42 +37,12 @@ class CNN(Classifier):
     looks_at: ClassVar[str] = "three to five consecutive events, as labelled"
     room: ClassVar[int] = max(_WIDTHS) - 1
 
-    def __init__(
-        self,
-        embedding: int = 128,
-        hidden: int = 64,
-        dropout: float = 0.5,
-        longest: int = 256,
-        batch: int = 64,
-        epochs: int = 30,
-        patience: int = 5,
-        learning_rate: float = 1e-3,
-        tokens: int = 3_000_000,
-        seed: int = 0,
-        checkpoint: str = "",
-    ) -> None:
-        self.embedding = embedding
-        self.hidden = hidden
-        self.dropout = dropout
-        self.longest = longest
-        self.batch = batch
-        self.epochs = epochs
-        self.patience = patience
-        self.learning_rate = learning_rate
-        self.tokens = tokens
-        self.seed = seed
-        self.checkpoint = checkpoint
+    embedding: int = 128
+    hidden: int = 64
+    dropout: float = 0.5
+    longest: int = 256
 
-    def _learn(self, lesson: Lesson) -> None:
-        from offbeat.detect.nets.classify import fit
-        from offbeat.detect.nets.cnn import TextCNN, to_onnx
-        from offbeat.detect.nets.trainer import seeded
+    def _network(self, lesson: Lesson) -> LogOdds:
+        from offbeat.detect.nets.cnn import TextCNN
 
-        with seeded(self.seed):
-            net = TextCNN(lesson.vocabulary.size, self.embedding, self.hidden, _WIDTHS, self.dropout)
-        self.history_ = fit(net, lesson, self._limits(), self.batch, self.progress, self.checkpoint)
-        self.networks_ = {"network": to_onnx(net)}
-
-    def _judge(self, tokens: Ints, inside: NDArray[np.bool_], codes: Ints) -> Floats:
-        lengths = np.maximum(inside.sum(axis=1), 1)
-        return np.asarray(self._run(["log_odds"], {"tokens": tokens, "lengths": lengths})[0], dtype=np.float64)
+        return TextCNN(lesson.vocabulary.size, self.embedding, self.hidden, _WIDTHS, self.dropout)

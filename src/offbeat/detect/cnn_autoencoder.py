@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from offbeat.detect.reconstruction import Reconstruction
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from offbeat.detect.nets.reconstruct import CNNAutoencoder as Network
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class CNNAutoencoder(Reconstruction):
     """Score a unit by its events that a convolutional autoencoder reconstructs worst.
 
@@ -33,33 +35,8 @@ class CNNAutoencoder(Reconstruction):
     source: ClassVar[str] = "the founding study, 2024; convolutional autoencoder, Masci et al., ICANN 2011"
     looks_at: ClassVar[str] = "neighbouring events that do not fit each other"
 
-    def __init__(
-        self,
-        hidden: int = 64,
-        code: int = 4,
-        kernel: int = 5,
-        deviations: float = 3.0,
-        normal: float = 0.99,
-        epochs: int = 100,
-        patience: int = 10,
-        learning_rate: float = 2e-3,
-        batch: int = 32,
-        events: int = 4_000_000,
-        seed: int = 0,
-        checkpoint: str = "",
-    ) -> None:
-        self.hidden = hidden
-        self.code = code
-        self.kernel = kernel
-        self.deviations = deviations
-        self.normal = normal
-        self.epochs = epochs
-        self.patience = patience
-        self.learning_rate = learning_rate
-        self.batch = batch
-        self.events = events
-        self.seed = seed
-        self.checkpoint = checkpoint
+    code: int = 4
+    kernel: int = 5
 
     def _network(self, width: int) -> Network:
         from offbeat.detect.nets.reconstruct import CNNAutoencoder as Network

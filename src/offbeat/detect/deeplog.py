@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, ClassVar, Final
 
@@ -21,6 +22,7 @@ _LEAST_SPREAD: Final = 1e-4
 _BATCH: Final = 4096
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class DeepLog(ByCandidates):
     """Score a sequence by the template that was least expected, or the number furthest from the one predicted.
 
@@ -49,41 +51,12 @@ class DeepLog(ByCandidates):
     looks_at: ClassVar[str] = "the next template given the last ten, and its number"
     reads: ClassVar[tuple[str, ...]] = ("values",)
 
-    def __init__(
-        self,
-        window: int = 10,
-        top: int = 9,
-        hidden: int = 64,
-        layers: int = 2,
-        embedding: int = 64,
-        confidence: float = 0.999,
-        epochs: int = 40,
-        patience: int = 10,
-        learning_rate: float = 8e-3,
-        batch: int = 256,
-        windows: int = 400_000,
-        seed: int = 0,
-        checkpoint: str = "",
-    ) -> None:
-        self.window = window
-        self.top = top
-        self.hidden = hidden
-        self.layers = layers
-        self.embedding = embedding
-        self.confidence = confidence
-        self.epochs = epochs
-        self.patience = patience
-        self.learning_rate = learning_rate
-        self.batch = batch
-        self.windows = windows
-        self.seed = seed
-        self.checkpoint = checkpoint
+    confidence: float = 0.999
 
     def _fit(self, data: Ragged, y: NDArray[np.bool_] | None) -> None:
         from offbeat.detect.nets.key_model import KeyPlan, learn_keys
-        from offbeat.detect.nets.trainer import Limits
 
-        limits = Limits(self.epochs, self.patience, self.learning_rate, plateau=3, work=self.windows, seed=self.seed)
+        limits = self._limits(self.windows, plateau=3)
         kept, known = self._learn_vocabulary(data)
         plan = KeyPlan(self.embedding, self.hidden, self.layers, self.batch, limits)
         network, self.history_ = learn_keys(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from offbeat.detect.padded import FIRST, UNKNOWN
 from offbeat.detect.ragged import Ints, Ragged
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class LogAnomaly(ByCandidates):
     """Score a sequence by the template that was least expected from order and counts together.
 
@@ -42,49 +44,18 @@ class LogAnomaly(ByCandidates):
     source: ClassVar[str] = "Meng et al.: LogAnomaly, IJCAI 2019"
     looks_at: ClassVar[str] = "the next template given order, counts and meaning of the last ten"
 
-    def __init__(
-        self,
-        window: int = 10,
-        top: int = 9,
-        hidden: int = 64,
-        layers: int = 2,
-        embedding: int = 64,
-        dimensions: int = 64,
-        similarity: float = 0.7,
-        epochs: int = 40,
-        patience: int = 10,
-        learning_rate: float = 8e-3,
-        batch: int = 256,
-        windows: int = 400_000,
-        vectors: str = "",
-        seed: int = 0,
-        checkpoint: str = "",
-    ) -> None:
-        self.window = window
-        self.top = top
-        self.hidden = hidden
-        self.layers = layers
-        self.embedding = embedding
-        self.dimensions = dimensions
-        self.similarity = similarity
-        self.epochs = epochs
-        self.patience = patience
-        self.learning_rate = learning_rate
-        self.batch = batch
-        self.windows = windows
-        self.vectors = vectors
-        self.seed = seed
-        self.checkpoint = checkpoint
+    dimensions: int = 64
+    similarity: float = 0.7
+    vectors: str = ""
 
     def _fit(self, data: Ragged, y: NDArray[np.bool_] | None) -> None:
         from offbeat.detect.nets.key_model import KeyPlan, learn_pairs
-        from offbeat.detect.nets.trainer import Limits
 
         self.meaning_ = Meaning.learn(data, self.texts, dimensions=self.dimensions, vectors=self.vectors)
         _, known = self._learn_vocabulary(data)
         vectors = np.zeros((self.vocabulary_.size, max(self.meaning_.dimensions, 1)), np.float32)
         vectors[FIRST:] = self.meaning_.of_codes(self.vocabulary_.codes, self.texts)
-        limits = Limits(self.epochs, self.patience, self.learning_rate, plateau=3, work=self.windows, seed=self.seed)
+        limits = self._limits(self.windows, plateau=3)
         plan = KeyPlan(self.embedding, self.hidden, self.layers, self.batch, limits)
         network, self.history_ = learn_pairs(
             known.before, known.next, known.weight, vectors, plan, self.progress, self.checkpoint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -22,6 +23,7 @@ _ROWS, _EVENTS = 256, 16_384
 _LEAST, _LEAST_SCALE = 1e-6, 0.1
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class LogBERT(Neural):
     """Score a sequence by how little a transformer expects an event that is masked, or how odd it finds the whole.
 
@@ -54,67 +56,38 @@ class LogBERT(Neural):
     source: ClassVar[str] = "Guo et al., IJCNN 2021"
     looks_at: ClassVar[str] = "events among those on either side"
 
-    def __init__(
-        self,
-        embedding: int = 50,
-        hidden: int = 256,
-        heads: int = 2,
-        layers: int = 2,
-        dropout: float = 0.1,
-        mask: float = 0.15,
-        candidates: int = 6,
-        alpha: float = 0.1,
-        longest: int = 256,
-        batch: int = 32,
-        epochs: int = 100,
-        patience: int = 10,
-        learning_rate: float = 1e-3,
-        tokens: int = 3_000_000,
-        seed: int = 0,
-        checkpoint: str = "",
-    ) -> None:
-        self.embedding = embedding
-        self.hidden = hidden
-        self.heads = heads
-        self.layers = layers
-        self.dropout = dropout
-        self.mask = mask
-        self.candidates = candidates
-        self.alpha = alpha
-        self.longest = longest
-        self.batch = batch
-        self.epochs = epochs
-        self.patience = patience
-        self.learning_rate = learning_rate
-        self.tokens = tokens
-        self.seed = seed
-        self.checkpoint = checkpoint
+    embedding: int = 50
+    hidden: int = 256
+    heads: int = 2
+    layers: int = 2
+    dropout: float = 0.1
+    mask: float = 0.15
+    candidates: int = 6
+    alpha: float = 0.1
+    longest: int = 256
+    batch: int = 32
+    epochs: int = 100
+    patience: int = 10
+    learning_rate: float = 1e-3
+    tokens: int = 3_000_000
+    seed: int = 0
+    checkpoint: str = ""
 
     def _fit(self, data: Ragged, y: NDArray[np.bool_] | None) -> None:
         from offbeat.detect.nets.logbert import Plan, fit, to_onnx
-        from offbeat.detect.nets.trainer import Limits
 
-        first, index = data.distinct
-        weight = np.bincount(index, weights=data.weight, minlength=len(first)).astype(np.float64)
-        kept, _ = cut(data.take(first), self.longest)
-        kept = Ragged(kept.ids, kept.offsets, weight)
+        kept, _ = cut(data.merged(), self.longest)
         self.vocabulary_ = Vocabulary.of(data)
         params = self.get_params()
         plan = Plan(**{k: v for k, v in params.items() if k in Plan.__dataclass_fields__})
-        limits = Limits(
-            epochs=self.epochs,
-            patience=self.patience,
-            learning_rate=self.learning_rate,
-            work=self.tokens,
-            seed=self.seed,
-        )
+        limits = self._limits(self.tokens)
         tokens = self.vocabulary_.tokens(kept.ids)
         net, self.history_ = fit(
             kept, tokens, self.vocabulary_.size, self.longest, plan, limits, self.progress, self.checkpoint
         )
         self.networks_ = {"network": to_onnx(net)}
         distance = self.ranks(kept)[2]
-        self.distances_ = Tails.fit(np.zeros(len(kept), dtype=np.int64), _log(distance), weight, _LEAST_SCALE)
+        self.distances_ = Tails.fit(np.zeros(len(kept), dtype=np.int64), _log(distance), kept.weight, _LEAST_SCALE)
 
     def check_params(self) -> Self:
         """Raise OptionError for a number that cannot be used; see the base class."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +13,13 @@ from offbeat.detect.base import State
 from offbeat.detect.classifier import Classifier
 from offbeat.detect.meaning import Meaning
 from offbeat.detect.padded import FIRST
-from offbeat.detect.ragged import Floats, Ints, Ragged
+from offbeat.detect.ragged import Ints, Ragged
 
 if TYPE_CHECKING:
-    from offbeat.detect.nets.classify import Lesson
+    from offbeat.detect.nets.classify import Lesson, LogOdds
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class LogRobust(Classifier):
     """Score a sequence by the log-odds of an anomaly that an attention-based bidirectional LSTM gives.
 
@@ -43,59 +46,31 @@ class LogRobust(Classifier):
     source: ClassVar[str] = "Zhang et al., FSE 2019"
     looks_at: ClassVar[str] = "what events mean, in order, as labelled"
 
-    def __init__(
-        self,
-        embedding: int = 300,
-        hidden: int = 128,
-        layers: int = 1,
-        dropout: float = 0.2,
-        vectors: str = "",
-        longest: int = 200,
-        batch: int = 64,
-        epochs: int = 20,
-        patience: int = 5,
-        learning_rate: float = 1e-3,
-        tokens: int = 2_000_000,
-        seed: int = 0,
-        checkpoint: str = "",
-    ) -> None:
-        self.embedding = embedding
-        self.hidden = hidden
-        self.layers = layers
-        self.dropout = dropout
-        self.vectors = vectors
-        self.longest = longest
-        self.batch = batch
-        self.epochs = epochs
-        self.patience = patience
-        self.learning_rate = learning_rate
-        self.tokens = tokens
-        self.seed = seed
-        self.checkpoint = checkpoint
+    embedding: int = 300
+    hidden: int = 128
+    layers: int = 1
+    vectors: str = ""
+    longest: int = 200
+    epochs: int = 20
+    tokens: int = 2_000_000
 
     def _prepare(self, data: Ragged) -> None:
         self.meaning_ = Meaning.learn(data, self.texts, dimensions=self.embedding, vectors=self.vectors)
 
-    def _learn(self, lesson: Lesson) -> None:
-        from offbeat.detect.nets.classify import fit
-        from offbeat.detect.nets.logrobust import AttentionLSTM, to_onnx
-        from offbeat.detect.nets.trainer import seeded
+    def _network(self, lesson: Lesson) -> LogOdds:
+        from offbeat.detect.nets.logrobust import AttentionLSTM
 
         known = self.meaning_.of_codes(lesson.vocabulary.codes, self.texts)
         table = np.concatenate([np.zeros((FIRST, self.meaning_.dimensions), np.float32), known])
-        with seeded(self.seed):
-            net = AttentionLSTM(table, self.hidden, self.layers, self.dropout)
-        self.history_ = fit(net, lesson, self._limits(), self.batch, self.progress, self.checkpoint)
-        self.networks_ = {"network": to_onnx(net)}
+        return AttentionLSTM(table, self.hidden, self.layers, self.dropout)
 
     def _known(self, codes: Ints) -> NDArray[np.bool_]:
         return np.asarray(super()._known(codes) | self.meaning_.of_codes(codes, self.texts).any(axis=-1))
 
-    def _judge(self, tokens: Ints, inside: NDArray[np.bool_], codes: Ints) -> Floats:
+    def _inputs(self, tokens: Ints, inside: NDArray[np.bool_], codes: Ints) -> Mapping[str, NDArray[Any]]:
         vectors = self.meaning_.of_codes(codes.ravel(), self.texts).reshape(*codes.shape, -1)
         vectors[~inside] = 0.0
-        lengths = np.maximum(inside.sum(axis=1), 1)
-        return np.asarray(self._run(["log_odds"], {"vectors": vectors, "lengths": lengths})[0], dtype=np.float64)
+        return {"vectors": vectors}
 
     def _learned(self) -> State:
         learned = super()._learned()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -27,6 +27,7 @@ _DIMENSIONS = 64
 _STRANGERS = 256
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Logsy(Neural):
     """Score a sequence by its distance from the centre that normal ones are drawn to, and all others driven from.
 
@@ -59,39 +60,21 @@ class Logsy(Neural):
     source: ClassVar[str] = "Nedelkoski et al., ICDM 2020"
     looks_at: ClassVar[str] = "sequences unlike made-up or other systems' ones"
 
-    def __init__(
-        self,
-        embedding: int = 32,
-        hidden: int = 64,
-        heads: int = 2,
-        layers: int = 2,
-        dropout: float = 0.05,
-        auxiliary: str = "",
-        vectors: str = "",
-        longest: int = 256,
-        batch: int = 32,
-        epochs: int = 60,
-        patience: int = 8,
-        learning_rate: float = 1e-3,
-        tokens: int = 6_000_000,
-        seed: int = 0,
-        checkpoint: str = "",
-    ) -> None:
-        self.embedding = embedding
-        self.hidden = hidden
-        self.heads = heads
-        self.layers = layers
-        self.dropout = dropout
-        self.auxiliary = auxiliary
-        self.vectors = vectors
-        self.longest = longest
-        self.batch = batch
-        self.epochs = epochs
-        self.patience = patience
-        self.learning_rate = learning_rate
-        self.tokens = tokens
-        self.seed = seed
-        self.checkpoint = checkpoint
+    embedding: int = 32
+    hidden: int = 64
+    heads: int = 2
+    layers: int = 2
+    dropout: float = 0.05
+    auxiliary: str = ""
+    vectors: str = ""
+    longest: int = 256
+    batch: int = 32
+    epochs: int = 60
+    patience: int = 8
+    learning_rate: float = 1e-3
+    tokens: int = 6_000_000
+    seed: int = 0
+    checkpoint: str = ""
 
     def check_params(self) -> Self:
         """Raise OptionError for a number that cannot be used; see the base class."""
@@ -102,26 +85,16 @@ class Logsy(Neural):
 
     def _fit(self, data: Ragged, y: NDArray[np.bool_] | None) -> None:
         from offbeat.detect.nets.logsy import Plan, fit, to_onnx
-        from offbeat.detect.nets.trainer import Limits
 
-        first, index = data.distinct
-        weight = np.bincount(index, weights=data.weight, minlength=len(first)).astype(np.float64)
-        self.units_ = float(weight.sum())
+        self.units_ = float(data.weight.sum())
         self.vocabulary_ = Vocabulary.of(data)
-        kept, _ = cut(data.take(first), self.longest)
-        kept = Ragged(self.vocabulary_.tokens(kept.ids), kept.offsets, weight)
+        kept, _ = cut(data.merged(), self.longest)
+        kept = Ragged(self.vocabulary_.tokens(kept.ids), kept.offsets, kept.weight)
         table, other = self._describe(data)
         strangers = as_tokens(_STRANGERS, len(table) - _STRANGERS)
         known = as_tokens(len(self.vocabulary_.codes), FIRST)
         plan = Plan(**{k: v for k, v in self.get_params().items() if k in Plan.__dataclass_fields__})
-        limits = Limits(
-            epochs=self.epochs,
-            patience=self.patience,
-            learning_rate=self.learning_rate,
-            work=self.tokens,
-            plateau=3,
-            seed=self.seed,
-        )
+        limits = self._limits(self.tokens, plateau=3)
         made = Auxiliary(kept, known, strangers, other)
         net, self.history_ = fit(kept, made, table, self.longest, plan, limits, self.progress, self.checkpoint)
         self.networks_ = {"network": to_onnx(net)}

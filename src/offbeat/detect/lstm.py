@@ -78,17 +78,15 @@ class LSTM(Detector):
         from offbeat.detect.nets.next_event import Plan, train
         from offbeat.detect.nets.to_onnx import next_event_graph
 
-        first, index = data.distinct
-        kept = data.take(first)
-        weight = np.bincount(index, weights=data.weight, minlength=len(first)).astype(np.float64)
+        kept = data.merged()
         plan = Plan(**{k: v for k, v in self.get_params().items() if k in Plan.__dataclass_fields__})
         self.vocabulary_ = data.size + FIRST
         net, self.history_ = train(
-            kept.ids, kept.offsets, weight, self.vocabulary_, plan, self.progress, self.checkpoint
+            kept.ids, kept.offsets, kept.weight, self.vocabulary_, plan, self.progress, self.checkpoint
         )
         self.onnx_ = next_event_graph(net)
         self._session: Any = None
-        self._describe(Ragged(kept.ids, kept.offsets, weight))
+        self._describe(kept)
 
     def _describe(self, data: Ragged) -> None:
         """Keep what explanations need of training: how often each template occurs, and what each unit reacts to."""

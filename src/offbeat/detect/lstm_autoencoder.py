@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from offbeat.detect.reconstruction import Reconstruction
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from offbeat.detect.nets.reconstruct import LSTMAutoencoder as Network
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class LSTMAutoencoder(Reconstruction):
     """Score a unit by its events that an LSTM autoencoder reconstructs worst.
 
@@ -31,31 +33,8 @@ class LSTMAutoencoder(Reconstruction):
     source: ClassVar[str] = "the founding study, 2024; EncDec-AD, Malhotra et al., 2016"
     looks_at: ClassVar[str] = "events that do not fit each other in order, time, level, words and numbers"
 
-    def __init__(
-        self,
-        hidden: int = 64,
-        code: int = 8,
-        deviations: float = 3.0,
-        normal: float = 0.99,
-        epochs: int = 100,
-        patience: int = 10,
-        learning_rate: float = 4e-3,
-        batch: int = 32,
-        events: int = 4_000_000,
-        seed: int = 0,
-        checkpoint: str = "",
-    ) -> None:
-        self.hidden = hidden
-        self.code = code
-        self.deviations = deviations
-        self.normal = normal
-        self.epochs = epochs
-        self.patience = patience
-        self.learning_rate = learning_rate
-        self.batch = batch
-        self.events = events
-        self.seed = seed
-        self.checkpoint = checkpoint
+    code: int = 8
+    learning_rate: float = 4e-3
 
     def _network(self, width: int) -> Network:
         from offbeat.detect.nets.reconstruct import LSTMAutoencoder as Network

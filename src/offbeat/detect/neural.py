@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from offbeat.detect.base import Detector, State
+
+if TYPE_CHECKING:
+    from offbeat.detect.nets.trainer import Limits
 
 
 def open_network(network: bytes) -> Any:
@@ -34,8 +37,20 @@ class Neural(Detector):
     #: Told of each pass of training: the pass, the most there can be, the validation loss.
     progress: Callable[[int, int, float], None] | None = None
 
+    epochs: int
+    patience: int
+    learning_rate: float
+    seed: int
+    checkpoint: str
+
     networks_: dict[str, bytes]
     history_: list[tuple[float, float]]
+
+    def _limits(self, work: int, plateau: int = 1) -> Limits:
+        """Return the limits of training, see ``nets.trainer.Limits``, from the parameters that all networks have."""
+        from offbeat.detect.nets.trainer import Limits
+
+        return Limits(self.epochs, self.patience, self.learning_rate, plateau=plateau, work=work, seed=self.seed)
 
     def _run(self, outputs: Sequence[str], inputs: Mapping[str, NDArray[Any]], name: str = "network") -> list[Any]:
         """Run a network; returns the named outputs as arrays."""

@@ -95,6 +95,13 @@ class Ragged:
         extra = {name: values[flat] for name, values in self.extra.items()}
         return Ragged(self.ids[flat], offsets, self.weight[keep], extra)
 
+    def merged(self) -> Ragged:
+        """Return each distinct sequence once, with the weight of all that are like it."""
+        first, index = self.distinct
+        kept = self.take(first)
+        weight = np.bincount(index, weights=self.weight, minlength=len(first)).astype(np.float64)
+        return Ragged(kept.ids, kept.offsets, weight, kept.extra)
+
     def holds(self, codes: Ints) -> NDArray[np.bool_]:
         """Return, for each sequence, which of a few distinct ``codes`` it holds, shape (n, codes)."""
         place = np.full(max(self.size, int(codes.max(initial=-1)) + 1), -1)

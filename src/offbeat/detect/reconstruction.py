@@ -138,6 +138,7 @@ class ByReconstruction(Neural):
         return kind, seen, usual
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Reconstruction(ByReconstruction):
     """Scores a unit by how badly its events are written again by an autoencoder that knows normal ones.
 
@@ -149,13 +150,16 @@ class Reconstruction(ByReconstruction):
     measured) is more easily upset by a rare one.
     """
 
-    batch: int
-    epochs: int
-    patience: int
-    learning_rate: float
-    events: int
-    seed: int
-    checkpoint: str
+    hidden: int = 64
+    deviations: float = 3.0
+    normal: float = 0.99
+    epochs: int = 100
+    patience: int = 10
+    learning_rate: float = 2e-3
+    batch: int = 32
+    events: int = 4_000_000
+    seed: int = 0
+    checkpoint: str = ""
 
     @abstractmethod
     def _network(self, width: int) -> LSTMAutoencoder | CNNAutoencoder:
@@ -163,16 +167,12 @@ class Reconstruction(ByReconstruction):
 
     def _fit(self, data: Ragged, y: NDArray[np.bool_] | None) -> None:
         from offbeat.detect.nets.reconstruct import Lesson, learn_reconstruction
-        from offbeat.detect.nets.trainer import Limits
 
-        first, index = data.distinct
-        kept = data.take(first)
-        weight = np.bincount(index, weights=data.weight, minlength=len(first)).astype(np.float64)
-        kept = Ragged(kept.ids, kept.offsets, weight, kept.extra)
+        kept = data.merged()
         self.table_ = EventTable.learn(kept, self.texts)
         framed = Framed.of(kept, self.table_, self.texts)
         lesson = Lesson(framed.chunks, framed.table, self.batch, _EVENTS)
-        limits = Limits(self.epochs, self.patience, self.learning_rate, plateau=3, work=self.events, seed=self.seed)
+        limits = self._limits(self.events, plateau=3)
         network, self.history_, check = learn_reconstruction(
             lesson, self._network, limits, self.progress, self.checkpoint
         )

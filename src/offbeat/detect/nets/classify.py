@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,6 +17,18 @@ from offbeat.detect.ragged import Floats, Ints, Ragged
 
 #: Events a batch is padded to at most.
 _EVENTS = 16_384
+
+
+class LogOdds(nn.Module, ABC):
+    """A network that reads sequences of events and says how likely each is anomalous."""
+
+    @abstractmethod
+    def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Map tokens (batch, time + room) and lengths (batch,), at least 1, both int64, to log-odds (batch,)."""
+
+    @abstractmethod
+    def to_onnx(self) -> bytes:
+        """Return the serialised model: its inputs, ``lengths`` among them, to ``log_odds`` float32 (batch,)."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +59,7 @@ def _tempered(lesson: Lesson) -> tuple[Floats, Floats]:
 
 
 def fit(
-    net: nn.Module,
+    net: LogOdds,
     lesson: Lesson,
     limits: Limits,
     batch: int,
@@ -56,8 +69,7 @@ def fit(
     """Train a network in place; see ``nets.trainer.train``.
 
     Args:
-        net: called with tokens int64 (sequences, time + room) and lengths int64 (sequences,), at least 1; returns the
-            log-odds (sequences,) of an anomaly.
+        net: with seeded weights.
         lesson: what to learn.
         limits: when to stop; its ``work`` counts events.
         batch: sequences drawn a step.

@@ -7,10 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from offbeat.detect.nets.classify import LogOdds
 from offbeat.detect.nets.graph import Graph
 
 
-class AttentionLSTM(nn.Module):
+class AttentionLSTM(LogOdds):
     """Fixed vectors of events -> bidirectional LSTM -> attention over events -> dropout -> linear."""
 
     table: torch.Tensor
@@ -43,24 +44,23 @@ class AttentionLSTM(nn.Module):
         sums = (weigh.masked_fill(outside, 0.0)[:, :, None] * states).sum(dim=1)
         return self.out(self.dropout(sums)).squeeze(-1)  # type: ignore[no-any-return]  # modules' calls are Any
 
+    def to_onnx(self) -> bytes:
+        """Return the serialised model.
 
-def to_onnx(net: AttentionLSTM) -> bytes:
-    """Return the serialised model.
-
-    Inputs: ``vectors`` float32 (batch, time, dimensions), ``lengths`` int64 (batch,), at least 1. Output: ``log_odds``
-    float32 (batch,).
-    """
-    g = Graph("logrobust")
-    vectors = g.input("vectors", np.float32, ["batch", "time", net.table.shape[1]])
-    lengths = g.input("lengths", np.int64, ["batch"])
-    scaled = g.op("Mul", vectors, g.constant(net.table.shape[1] ** 0.5, np.float32))
-    states = g.lstm(scaled, net.lstm, g.op("Cast", lengths, to=6))
-    last = g.constant([2], np.int64)
-    weigh = g.op("Squeeze", g.tanh(g.dense(states, net.attention)), last)
-    time = g.op("Squeeze", g.op("Shape", vectors, start=1, end=2), g.constant([0], np.int64))
-    place = g.op("Range", g.constant(0, np.int64), time, g.constant(1, np.int64))
-    outside = g.op("GreaterOrEqual", place, g.op("Unsqueeze", lengths, g.constant([1], np.int64)))
-    share = g.op("Unsqueeze", g.op("Where", outside, g.constant(0.0, np.float32), weigh), last)
-    sums = g.op("ReduceSum", g.op("Mul", share, states), g.constant([1], np.int64), keepdims=0)
-    g.output("log_odds", g.op("Squeeze", g.dense(sums, net.out), g.constant([1], np.int64)), np.float32, ["batch"])
-    return g.to_bytes()
+        Inputs: ``vectors`` float32 (batch, time, dimensions), ``lengths`` int64 (batch,), at least 1. Output:
+        ``log_odds`` float32 (batch,).
+        """
+        g = Graph("logrobust")
+        vectors = g.input("vectors", np.float32, ["batch", "time", self.table.shape[1]])
+        lengths = g.input("lengths", np.int64, ["batch"])
+        scaled = g.op("Mul", vectors, g.constant(self.table.shape[1] ** 0.5, np.float32))
+        states = g.lstm(scaled, self.lstm, g.op("Cast", lengths, to=6))
+        last = g.constant([2], np.int64)
+        weigh = g.op("Squeeze", g.tanh(g.dense(states, self.attention)), last)
+        time = g.op("Squeeze", g.op("Shape", vectors, start=1, end=2), g.constant([0], np.int64))
+        place = g.op("Range", g.constant(0, np.int64), time, g.constant(1, np.int64))
+        outside = g.op("GreaterOrEqual", place, g.op("Unsqueeze", lengths, g.constant([1], np.int64)))
+        share = g.op("Unsqueeze", g.op("Where", outside, g.constant(0.0, np.float32), weigh), last)
+        sums = g.op("ReduceSum", g.op("Mul", share, states), g.constant([1], np.int64), keepdims=0)
+        g.output("log_odds", g.op("Squeeze", g.dense(sums, self.out), g.constant([1], np.int64)), np.float32, ["batch"])
+        return g.to_bytes()

@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from offbeat.detect.nets.classify import LogOdds
 from offbeat.detect.nets.graph import Graph
 
 
-class StackedLSTM(nn.Module):
+class StackedLSTM(LogOdds):
     """Embedding -> LSTM -> dropout -> LSTM -> dropout -> linear, read at each event."""
 
     def __init__(self, vocabulary: int, embedding: int, hidden: int, top: int, dropout: float) -> None:
@@ -27,24 +28,17 @@ class StackedLSTM(nn.Module):
         last = states[torch.arange(len(tokens), device=tokens.device), lengths - 1]
         return self.out(self.dropout(last)).squeeze(-1)  # type: ignore[no-any-return]  # modules' calls are Any
 
+    def to_onnx(self) -> bytes:
+        """Return the serialised model.
 
-def to_onnx(net: StackedLSTM) -> bytes:
-    """Return the serialised model.
-
-    Inputs: ``tokens`` int64 (batch, time), ``lengths`` int64 (batch,), at least 1. Output: ``log_odds`` float32
-    (batch,), as they stand after the last event.
-    """
-    g = Graph("lstm-classifier")
-    tokens = g.input("tokens", np.int64, ["batch", "time"])
-    lengths = g.input("lengths", np.int64, ["batch"])
-    states = g.lstm(g.lstm(g.embed(tokens, net.embed), net.lower), net.upper)
-    one = g.constant([1], np.int64)
-    last = g.op("Unsqueeze", g.op("Sub", lengths, one), one)
-    g.output("log_odds", _of_last(g, states, last, net), np.float32, ["batch"])
-    return g.to_bytes()
-
-
-def _of_last(g: Graph, states: str, last: str, net: StackedLSTM) -> str:
-    """Return the log-odds (batch,) at the place ``last`` (batch, 1) of states (batch, time, features)."""
-    picked = g.op("GatherND", states, last, batch_dims=1)
-    return g.op("Squeeze", g.dense(picked, net.out), g.constant([1], np.int64))
+        Inputs: ``tokens`` int64 (batch, time), ``lengths`` int64 (batch,), at least 1. Output: ``log_odds`` float32
+        (batch,), as they stand after the last event.
+        """
+        g = Graph("lstm-classifier")
+        tokens = g.input("tokens", np.int64, ["batch", "time"])
+        lengths = g.input("lengths", np.int64, ["batch"])
+        states = g.lstm(g.lstm(g.embed(tokens, self.embed), self.lower), self.upper)
+        one = g.constant([1], np.int64)
+        last = g.op("GatherND", states, g.op("Unsqueeze", g.op("Sub", lengths, one), one), batch_dims=1)
+        g.output("log_odds", g.op("Squeeze", g.dense(last, self.out), one), np.float32, ["batch"])
+        return g.to_bytes()
