@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from offbeat.cli.options import Json, out
+from offbeat.cli.options import Json, Mask, mask_key, out, say
+from offbeat.errors import OptionError
 from offbeat.explain.words import rate, shortened
 
 if TYPE_CHECKING:
@@ -27,11 +28,25 @@ def explain(
     run: Annotated[str, typer.Argument(metavar="RUN", help="What detect -o wrote.")],
     name: Annotated[str | None, typer.Argument(metavar="ID", help="A finding's id, or its beginning.")] = None,
     json: Json = False,
+    as_rule: Annotated[
+        bool, typer.Option("--as-rule", help="Propose a Sigma rule that catches it, tried on the run's own log.")
+    ] = False,
+    output: Annotated[str | None, typer.Option("-o", "--output", help="With --as-rule: write the rule there.")] = None,
+    log: Annotated[
+        list[str] | None, typer.Option("--log", help="With --as-rule: the run's log, if it lies elsewhere now.")
+    ] = None,
+    mask: Mask = False,
 ) -> int:
     """Say why a finding is one: offbeat explain RUN ID. Without an id, list the findings."""
     from offbeat.why import Findings
 
+    if not as_rule and (output or log):
+        raise OptionError("goes with --as-rule", where="-o" if output else "--log", hint="explain RUN ID --as-rule")
+    if as_rule and name is None:
+        raise OptionError("needs a finding", where="--as-rule", hint="explain RUN ID --as-rule")
     opened = Findings.open(run)
+    if as_rule and name is not None:
+        return _as_rule(run, opened.finding(name), json, output, log, mask)
     if name is None:
         for one in opened.found:
             out(f"{one['id']}  {one['severity']:8}  {one['kind']:14}  {one['reason']}")
@@ -46,6 +61,31 @@ def explain(
 
     for line in words(explanation, opened.unit, opened.trained_on):
         out(printable(line, 400))
+    return 0
+
+
+def _as_rule(
+    run: str, finding: dict[str, Any], json: bool, output: str | None, log: list[str] | None, mask: bool
+) -> int:
+    """Print a proposed rule, or write it, and say what it did on the past."""
+    from pathlib import Path
+
+    from offbeat import bundle
+    from offbeat.proposal import propose
+    from offbeat.proposal.past import Past
+
+    if output and Path(output).is_dir():
+        raise OptionError("is a folder; a rule is a file", where=output)
+    made = propose(Past.open(run, log, mask_key(mask)), finding)
+    if output:
+        bundle.replace_file(output, made.rule.encode())
+    if json:
+        import orjson
+
+        sys.stdout.buffer.write(orjson.dumps(made.as_dict()) + b"\n")
+    elif not output:
+        sys.stdout.write(made.rule)
+    say(f"{made.title}: {made.summary()}")
     return 0
 
 

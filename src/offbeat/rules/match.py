@@ -21,6 +21,7 @@ from offbeat.rules.rule import Filter, Rule
 SCORED: Final = (
     *("offbeat.score", "offbeat.p_value", "offbeat.session"),
     *("offbeat.template", "offbeat.template_id", "offbeat.new_template"),
+    *("offbeat.value", "offbeat.gap", "offbeat.address"),
 )
 #: Columns of EVENTS that rules read.
 COLUMNS: Final = ("file", "line", "timestamp", "level", "source", "message")

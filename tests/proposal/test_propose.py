@@ -1,0 +1,187 @@
+"""Rules proposed for findings: they load, they catch, and their figures are those of the engine."""
+
+import json
+from pathlib import Path
+
+import pytest
+from cli_cases import offbeat  # noqa: F401 - a fixture
+from samples import shop_log
+
+from offbeat.detection import write_run
+from offbeat.errors import InputError, OptionError
+from offbeat.pipeline import Pipeline
+from offbeat.proposal import propose
+from offbeat.proposal.past import Past
+from offbeat.proposal.write import STYLES, selection, span, written
+from offbeat.rules import load
+
+VIEWS = ["presence", "count", "ngram", "new-template", "length", "timing"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run over a shop: one order is refused, one is not charged, one is shipped before it is charged, one is slow."""
+    folder = tmp_path_factory.mktemp("proposal")
+    made = Pipeline(detectors=VIEWS).fit(_written(folder / "before.log", shop_log(300, odd=())))
+    log = [line for line in shop_log(300, odd=(41,), seed=3) if not ("charged" in line and "order-1077" in line)]
+    at = [i for i, line in enumerate(log) if "order-1120" in line and ("charged" in line or "shipped" in line)]
+    swapped = [log[at[1]][24:], log[at[0]][24:]]
+    for i, text in zip(at, swapped, strict=True):
+        log[i] = log[i][:24] + text
+    run = made.score(_written(folder / "app.log", log))
+    write_run(run, run.find(), folder / "run", made)
+    return folder / "run"
+
+
+def _written(path, lines):
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def past(run):
+    """Its past."""
+    return Past.open(run)
+
+
+def about(past, session):
+    """Return the finding about a session."""
+    (found,) = [one for one in past.findings if one["session"] == session]
+    return found
+
+
+def test_what_was_never_seen_is_a_rule_on_words(past):
+    """A refusal is caught by its words alone, in plain Sigma, without a false alarm."""
+    found = propose(past, about(past, "order-1041"))
+    assert found.caught
+    assert (found.false_alarms, found.normal) == (0, 297)
+    assert "message: payment gateway refused * after * tries" in found.rule
+    assert "offbeat.session" not in found.rule
+
+
+def test_what_is_missing_is_a_correlation(past):
+    """An order that is not charged is caught by what its session lacks."""
+    found = propose(past, about(past, "order-1077"))
+    assert found.caught
+    assert found.quiet
+    assert "not charged_card_for" in found.rule
+
+
+def test_an_order_of_events_is_a_correlation(past):
+    """A shipment before the charge is caught by the order of the two."""
+    found = propose(past, about(past, "order-1120"))
+    assert found.caught
+    assert found.quiet
+    assert "temporal_ordered" in found.rule
+
+
+def test_every_rule_loads_and_hits_the_same_again(past, tmp_path):
+    """Each rule is one that ``rules check`` takes, with a title, an id and a level on what finds."""
+    for finding in past.findings:
+        if finding["kind"] in ("rule", "drift"):
+            continue
+        file = tmp_path / "rule.yml"
+        file.write_text(propose(past, finding).rule)
+        found = load([file])
+        assert not found.refused
+        assert found.documents[-1].id
+        assert found.documents[-1].level == finding["severity"]
+
+
+def test_detect_finds_it_with_the_rule(run, offbeat, past):  # noqa: F811 - the fixture
+    """The proposed rule, given to ``detect``, finds the very session, and the other that was not charged."""
+    name = about(past, "order-1077")["id"]
+    said = offbeat(f"explain {run} {name} --as-rule -o rule.yml")
+    assert said.code == 0
+    assert "it catches the finding again, with 0 of 297 normal sessions" in said.err
+    assert said.out == ""
+    log = run.parent / "app.log"
+    found = offbeat(f"detect {log} --detector presence,count --no-pack --rules rule.yml --json")
+    ruled = [one["session"] for one in map(json.loads, found.out.splitlines()) if one["rules"]]
+    assert sorted(ruled) == ["order-1041", "order-1077"]  # what is refused is not charged either
+
+
+def test_the_rule_is_printed_or_told_as_json(run, offbeat, past):  # noqa: F811 - the fixture
+    """On stdout stands the rule, which can be kept as it is; ``--json`` has the figures, too."""
+    name = about(past, "order-1041")["id"]
+    said = offbeat(f"explain {run} {name} --as-rule")
+    told = json.loads(offbeat(f"explain {run} {name} --as-rule --json").out)
+    assert told["rule"] == said.out
+    assert (told["caught"], told["quiet"], told["on"]) == (True, True, "log")
+    Path("kept.yml").write_text(said.out)
+    assert offbeat("rules check kept.yml").code == 0
+
+
+def test_without_the_log_the_units_of_the_run_are_used(run, past, tmp_path):
+    """Where the log is gone the rule is tried on the sequences that the run keeps, unless its new place is named."""
+    gone = run.parent / "app.log"
+    kept = gone.rename(tmp_path / "moved.log")
+    try:
+        alone = Past.open(run)
+        found = propose(alone, about(past, "order-1077"))
+        assert (found.on, found.caught, found.quiet) == ("units", True, True)
+        assert "the log was not read" in found.summary()
+        assert propose(Past.open(run, [str(kept)]), about(past, "order-1077")).on == "log"
+    finally:
+        kept.rename(gone)
+
+
+def test_another_log_is_refused(run, tmp_path):
+    """A log that the run is not about gets one sentence, rather than figures that mean nothing."""
+    other = _written(tmp_path / "other.log", shop_log(30, seed=9))
+    with pytest.raises(InputError, match="not the log that the run is about"):
+        Past.open(run, [other])
+
+
+def test_options_that_need_each_other(run, offbeat):  # noqa: F811 - the fixture
+    """``-o`` without ``--as-rule``, and that without a finding, are mistakes that are said."""
+    assert offbeat(f"explain {run} -o x.yml").code == 2
+    assert offbeat(f"explain {run} --as-rule").code == 2
+
+
+def test_what_is_no_rule_is_refused(past):
+    """That a log has changed is to be learned from; a rule's own finding has its rule."""
+    some = dict(past.findings[0])
+    with pytest.raises(OptionError, match="no rule"):
+        propose(past, some | {"kind": "drift"})
+    with pytest.raises(OptionError, match="rule’s already"):
+        propose(past, some | {"kind": "rule", "id": "other", "rules": ["Mine"]})
+
+
+def test_a_burst_of_one_address_is_counted_by_address(tmp_path):
+    """Many failures of one address become an event count by address, that no other address reaches."""
+    lines = []
+    for second in range(0, 14_400, 20):
+        at = f"2026-03-01 {8 + second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
+        lines.append(f"{at} INFO request from 192.0.2.{second // 20 % 50} served")
+        if second % 600 == 0:
+            lines.append(f"{at} WARN bad password from 192.0.2.{second // 600 % 50}")
+        if 7200 <= second < 7500:
+            lines += [f"{at} WARN bad password from 198.51.100.9"] * 12
+    made = Pipeline(detectors=["presence", "count"], window=20).fit(_written(tmp_path / "web.log", lines))
+    run = made.cross_score()
+    write_run(run, run.find(), tmp_path / "run", made)
+    past = Past.open(tmp_path / "run")
+    bursts = [f for f in past.findings if f["session"] == "198.51.100.9"]
+    assert bursts
+    found = propose(past, bursts[0])
+    assert found.caught
+    assert found.false_alarms == 0
+    assert "event_count" in found.rule
+    assert "src_ip" in found.rule
+
+
+def test_templates_as_selections():
+    """Words with wildcards, the words alone, or the template; what holds no words has only the last."""
+    text = "user * <*> took <num> ms…"
+    assert [selection(text, style) for style in STYLES] == [
+        {"message": "user \\* * took * ms*"},
+        {"message|contains|all": ["user \\*", "took", "ms"]},
+        {"offbeat.template": "user \\* <\\*> took <num> ms…"},
+    ]
+    assert selection("<*> <*>", "glob") is None
+
+
+def test_spans_as_people_write_them():
+    """A span is the next usual one, in the largest unit that divides it."""
+    assert [written(span(seconds)) for seconds in (0, 31, 61, 4000, 90_000)] == ["1s", "1m", "5m", "2h", "2d"]
