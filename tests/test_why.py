@@ -6,8 +6,10 @@ import pytest
 from cli_cases import offbeat  # noqa: F401 - a fixture
 from samples import shop_log
 
+from offbeat.budget import Budget
 from offbeat.detection import write_run
 from offbeat.errors import ModelError, OptionError
+from offbeat.finding import Finding
 from offbeat.pipeline import Pipeline
 from offbeat.read import Lines
 from offbeat.why import Findings
@@ -104,5 +106,62 @@ def test_explain_lists_prints_and_writes_json(folder, offbeat, opened):  # noqa:
     body = json.loads(offbeat(f"explain {folder} {name} --json").out)
     assert set(body) == {
         "finding", "score", "threshold", "views", "events", "missing", "nearest", "counterfactual", "course",
+        "network",
     }  # fmt: skip
     assert offbeat(f"explain {folder} zz").code == 2
+
+
+def test_a_run_at_hand_is_explained_as_one_that_was_written(opened, folder):
+    """What is explained without writing says the same as what was written and read again."""
+    made = Pipeline(detectors=["presence", "count"]).fit(Lines(shop_log(200, odd=())))
+    run = made.score(Lines(shop_log(200, odd=(41,), seed=3)))
+    findings = run.find()
+    path = folder.parent / "again"
+    write_run(run, findings, path, made)
+    here, written = Findings.of(run, findings, made), Findings.open(path)
+    assert findings
+    for one in findings:
+        assert here.explain(one.id).as_dict() == written.explain(one.id).as_dict()
+        assert Finding.of(one.as_dict()) == one
+
+
+def test_the_network_is_looked_into_by_either_method(opened):
+    """Integrated gradients add up to the LSTM's score, occlusion says so itself; both tell the same run and states."""
+    (name,) = [one["id"] for one in opened.found if one["session"] == "order-1041"]
+    by = {method: opened.explain(name, method) for method in ("gradients", "occlusion")}
+    network = {method: one.network for method, one in by.items()}
+    assert network["gradients"]["method"] == "integrated gradients"
+    total = sum(event["attributed"] for event in by["gradients"].events)
+    assert total == pytest.approx(network["gradients"]["score"], rel=0.01)
+    assert network["occlusion"]["method"] == "occlusion"
+    assert network["occlusion"]["delta"] is None
+    for same in ("score", "first", "last", "begin", "units", "hidden"):
+        assert network["gradients"][same] == network["occlusion"][same]
+    assert len(network["gradients"]["hidden"]) == len(by["gradients"].events)
+    assert all(-1 <= x <= 1 for row in network["gradients"]["hidden"] for x in row)
+
+
+def test_without_captum_occlusion_is_used_and_said(opened, monkeypatch):
+    """Where Captum is not installed auto is occlusion, and gradients are refused with what to install."""
+    monkeypatch.setattr("offbeat.inside.find_spec", lambda name: None)
+    (name,) = [one["id"] for one in opened.found if one["session"] == "order-1041"]
+    assert opened.explain(name).network["method"] == "occlusion"
+    with pytest.raises(OptionError, match="needs torch and captum"):
+        opened.explain(name, "gradients")
+    with pytest.raises(OptionError, match="is no method"):
+        opened.explain(name, "guess")
+
+
+def test_a_late_event_adds_what_its_view_gives():
+    """Of a finding by timing, the event that came late adds most, though no edit of the templates changes its score."""
+    log = [f"2026-03-01 08:{i // 2:02}:{30 * (i % 2) + k:02},000 INFO {step} order-{1000 + i}"
+           for i in range(110) for k, step in enumerate(("got", "checked", "paid"))]  # fmt: skip
+    late = [
+        f"2026-03-01 09:40:{s:02},000 INFO {step} order-2000" for s, step in ((0, "got"), (29, "checked"), (30, "paid"))
+    ]
+    made = Pipeline(detectors=["presence", "timing"], session_by=r"order-\d+").fit(Lines(log))
+    run = made.score(Lines([*log, *late])).with_budget(Budget.parse("1/1000"))
+    (finding,) = run.find(1)
+    assert (finding.kind, finding.session) == ("latency", "order-2000")
+    events = Findings.of(run, [finding], made).explain(finding.id).events
+    assert max(events, key=lambda event: event["adds"])["place"] == 1

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,12 @@ class Finding:
     units: int
     views: dict[str, float]
     unit: int | None = field(default=None, compare=False)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Return the finding that ``as_dict`` gave these values of."""
+        times = {name: values[name] and datetime.fromisoformat(values[name]) for name in ("start", "end")}
+        return cls(**{**values, **times, "lines": [Line(**line) for line in values["lines"]]})
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values, times as ISO 8601 in UTC."""

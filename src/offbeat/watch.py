@@ -87,7 +87,7 @@ def _made(kind: str, grade: str, score: float, start: datetime, end: datetime, a
         id=finding_id(kind, about, "", iso(start) or ""),
         kind=kind,
         severity=grade,
-        severity_reason=f"expected in 1 of {max(1, round(math.exp(min(score, 30)))):,} logs like this",
+        severity_reason=_how_often(score),
         score=round(score, 6),
         p_value=float(f"{min(1.0, math.exp(-score)):.4g}"),
         start=start,
@@ -95,6 +95,14 @@ def _made(kind: str, grade: str, score: float, start: datetime, end: datetime, a
         rules=[],
         views={"volume": round(score, 4)},
         **given,
+    )
+
+
+def _how_often(score: float) -> str:
+    """Say in how many logs like this something is expected; ``score`` is -ln of that share."""
+    logs = max(1, round(math.exp(min(score, 30))))
+    return (
+        f"expected in 1 of {logs:,} logs like this" if logs < 1_000_000 else "expected in none of a million such logs"
     )
 
 
@@ -130,12 +138,12 @@ def volume_finding(
 ) -> Finding:
     """Return the finding for a row of VOLUMES."""
     code, what = row["code"], row["what"]
-    level = next((name for name, least in reversed(list(LEVELS.items())) if code >= least), "unknown")
-    name = {"template": texts[code] if what == "template" else "", "level": f"lines at {level}"}.get(what, "all lines")
+    level = next((name for name, least in reversed(list(LEVELS.items())) if code >= least), "")
+    name = {"template": texts[code] if what == "template" else "", "level": level}.get(what, "")
     if what == "source":
-        name = sources[code] or "lines without a source"
+        name = sources[code] or ""
     seconds = (row["end"] - row["start"]).total_seconds()
-    reason, expected = volume_sentence(name, row["kind"], row["count"], row["expected"], seconds, row["also"])
+    reason, expected = volume_sentence(what, name, row["kind"], row["count"], row["expected"], seconds, row["also"])
     named = [{"template_id": ids[code], "template": texts[code]}] if what == "template" else []
     # Nothing in it says who or what, so it ranks behind what does, unless something stopped or failed.
     failing = what == "level" and code >= LEVELS["ERROR"]
@@ -147,7 +155,7 @@ def volume_finding(
         row["end"],
         f"{what} {name}",
         session=None,
-        sources=[name] if what == "source" else [],
+        sources=[name] if what == "source" and name else [],
         templates=named,
         reason=reason,
         expected=expected,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Self
@@ -15,12 +15,16 @@ import polars as pl
 from numpy.typing import NDArray
 
 from offbeat import bundle, saving
-from offbeat.detect import LSTM, Presence
+from offbeat.detect import LSTM, Detector, Presence
 from offbeat.errors import ModelError, OffbeatError, OptionError
-from offbeat.explain.decompose import counts_of, explain_series
+from offbeat.explain.decompose import Decomposition, counts_of, decompose, explain_series
 from offbeat.explain.edits import Codes, Edit, Nearest, fewest, nearest, occlude, shares
+from offbeat.finding import Finding, iso
 from offbeat.group.sessions import POSITION_BITS
+from offbeat.inside import Inside, Method, check_method, look_inside
 from offbeat.learn import Learned
+from offbeat.pipeline import Pipeline
+from offbeat.run import Run
 from offbeat.schema import view_column
 
 Floats = NDArray[np.float64]
@@ -29,6 +33,10 @@ Floats = NDArray[np.float64]
 _EVENTS: Final = 5
 _REGRET: Final = 1.0
 _EXPECTED: Final = 3
+#: Buckets of a decomposed series that are told, around the one in question.
+_BUCKETS: Final = 400
+#: The LSTM is looked into where it makes at least this share of the score.
+_LSTM_SHARE: Final = 0.01
 #: A missing template is named when at least this share of the units learned from holds it.
 _USUAL: Final = 0.5
 
@@ -42,11 +50,14 @@ class Explanation:
         score, threshold: of its strangest unit, in nats, as scored again; an anomaly is at the threshold or above.
         views: what each view gives, in nats, and its share of the score; the shares sum to one.
         events: the unit's events: template, line, and what each adds, in nats: by how much the views fall without it,
-            each view by its share; for the least expected ones what was expected instead.
+            each view by its share; for the least expected ones what was expected instead; where ``network`` says how,
+            what each adds to the LSTM's own score.
         missing: templates that are usual and not there, most usual first.
         nearest: the closest sequence among the most frequent ones learned from, as a difference.
         counterfactual: the fewest edits found that bring the score below the threshold; scored to check.
         course: of a finding about the volume of the log: the part of its course (trend, season, rest) it sticks out of.
+        network: where the LSTM has a part in the score: by which method its score is divided among the events, the run
+            of events that makes it, and the hidden units that change most over the events.
     """
 
     finding: dict[str, Any]
@@ -58,6 +69,7 @@ class Explanation:
     nearest: dict[str, Any] | None = None
     counterfactual: dict[str, Any] | None = None
     course: dict[str, Any] | None = None
+    network: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -84,6 +96,15 @@ class Findings:
     unit: str
     learned: Learned
     trained_on: float
+    summary: dict[str, Any] = field(default_factory=dict)
+    threshold: float = 0.0
+
+    @classmethod
+    def of(cls, run: Run, findings: Sequence[Finding], pipeline: Pipeline) -> Self:
+        """Take up a run that was not written; the same as ``write_run`` and ``open``."""
+        found = [one.as_dict() for one in findings]
+        tables = (run.worst_units(findings), run.scores, run.series, list(run.texts), list(run.template_ids))
+        return cls(found, *tables, run.unit, pipeline.fitted, run.trained_on, run.summary, run.threshold)
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -102,7 +123,8 @@ class Findings:
             texts = frames["texts"]
             names = (texts["template"].to_list(), texts["template_id"].to_list())
             tables = (frames["units"], frames["scores"], frames["series"])
-            return cls(findings, *tables, *names, values["unit"], learned, values["trained_on"])
+            unit, trained_on = values["unit"], values["trained_on"]
+            return cls(findings, *tables, *names, unit, learned, trained_on, values["summary"], values["threshold"])
         except (KeyError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError):
             hint = "offbeat detect FILES -o RUN writes it again"
             raise ModelError("holds too little to explain its findings", where=str(path), hint=hint) from None
@@ -116,14 +138,24 @@ class Findings:
             raise OptionError(f"{name!r} {what}", where="ID", hint=f"the first are: {known}")
         return some[0]
 
-    def explain(self, name: str) -> Explanation:
-        """Explain a finding by its id, or the beginning of it."""
+    def explain(self, name: str, method: Method = "auto") -> Explanation:
+        """Explain a finding by its id, or the beginning of it.
+
+        Args:
+            name: the id.
+            method: how the LSTM's score is divided among the events: ``gradients``, ``occlusion``, or ``auto``:
+                integrated gradients where PyTorch and Captum are installed.
+
+        Raises:
+            OptionError: there is no such finding or method, or the method's packages are not installed.
+        """
         finding = self.finding(name)
+        check_method(method)
         rows = self.units.filter(pl.col("id") == finding["id"]) if self.units.height else self.units
         if not rows.height:
             # It is about the log as a whole: no unit stands behind it.
             return Explanation(finding, course=self._course(finding))
-        return _Unit(self, rows).explain(finding)
+        return _Unit(self, rows, method).explain(finding)
 
     def _course(self, finding: dict[str, Any]) -> dict[str, Any] | None:
         """Return which part of its course over time a finding sticks out of; None where there is too little to say."""
@@ -134,16 +166,36 @@ class Findings:
         start, end = (datetime.fromisoformat(finding[c]) for c in ("start", "end"))
         for what, code in mine.select("what", "code").unique(maintain_order=True).rows():
             try:
-                found = explain_series(*counts_of(self.series, what, code), start, end)
+                times, counts = counts_of(self.series, what, code)
+                parts = decompose(times, counts)
+                found = explain_series(times, counts, start, end, decomposition=parts)
             except OffbeatError:
                 continue
             # Its buckets may be too wide to show a short burst: then it says nothing.
-            return found if found["blamed"] else None
+            return found | {"parts": _around(parts, found["time"])} if found["blamed"] else None
         return None
 
     def named(self, code: int) -> dict[str, str]:
         """Return a template's id and text."""
         return {"template_id": self.template_ids[code], "template": self.texts[code]}
+
+
+def _around(parts: Decomposition, time: str) -> dict[str, Any]:
+    """Return the parts of a series as lists, of a long one those around a time: ``at`` is its bucket's place."""
+    at = parts.bucket(datetime.fromisoformat(time))
+    low = min(max(0, at - _BUCKETS // 2), max(0, len(parts.times) - _BUCKETS))
+    some = slice(low, low + _BUCKETS)
+
+    def told(values: Floats) -> list[float]:
+        return [round(float(x), 3) for x in values[some]]
+
+    first = datetime.fromtimestamp(int(parts.times[low]) / 1e6, UTC)
+    return {
+        "start": iso(first),
+        "at": at - low,
+        **{name: told(getattr(parts, name)) for name in ("seen", "expected", "trend", "rest")},
+        "seasons": {name: told(season) for name, season in parts.seasons.items()},
+    }
 
 
 @dataclass
@@ -152,6 +204,7 @@ class _Unit:
 
     run: Findings
     row: pl.DataFrame
+    method: Method = "auto"
 
     @cached_property
     def codes(self) -> Codes:
@@ -169,11 +222,14 @@ class _Unit:
         out = {}
         for name, detector in self.run.learned.views.items():
             detector.texts = self.run.texts
-            fixed = detector.read_from(self.row) or detector.memory
-            fixed = fixed or (detector.needs_ends and bool(self.row["open_at_end"][0]))
             same = np.full(len(sequences), self.raw[name])
-            out[name] = same if fixed else detector.anomaly_score(frame).to_numpy()
+            out[name] = same if self._fixed(detector) else detector.anomaly_score(frame).to_numpy()
         return out
+
+    def _fixed(self, detector: Detector) -> bool:
+        """Say whether a view's score stays as it is while events are edited: it reads more than templates."""
+        more = detector.read_from(self.row) or detector.memory
+        return bool(more or (detector.needs_ends and self.row["open_at_end"][0]))
 
     def score(self, sequences: Sequence[Codes]) -> Floats:
         """Return the fused scores of sequences, shape (n,)."""
@@ -185,10 +241,12 @@ class _Unit:
         parts = [float(s[0]) for s in given.values()]
         of_views = shares(parts)
         whole = float(of_views.sum())
-        views = [
+        views: list[dict[str, Any]] = [
             {"view": view, "nats": round(nats, 4), "share": round(float(share) / whole, 4) if whole else 0.0}
             for view, nats, share in zip(given, parts, of_views, strict=True)
         ]
+        told = any(v["view"] == "lstm" and v["share"] >= _LSTM_SHARE for v in views)
+        inside = self._inside() if told else None
         near = self._nearest()
         turned = fewest(self.codes, self.score, decision.threshold, near)
         return Explanation(
@@ -196,7 +254,7 @@ class _Unit:
             score=round(float(decision({v: np.array([s]) for v, s in self.raw.items()})[0]), 6),
             threshold=round(decision.threshold, 6),
             views=sorted(views, key=lambda v: -v["share"]),
-            events=self._events(dict(zip(given, of_views, strict=True))),
+            events=self._events(dict(zip(given, of_views, strict=True)), inside),
             missing=self._missing(),
             nearest=self._as_difference(near[0]) if near else None,
             counterfactual=None
@@ -205,7 +263,28 @@ class _Unit:
                 "edits": [self._edit(e) for e in turned.edits],
                 "score": round(turned.score, 6),
             },
+            network=None if inside is None else self._network(inside),
         )
+
+    def _inside(self) -> Inside | None:
+        lstm = self.run.learned.views.get("lstm")
+        return look_inside(lstm, self.codes, self.method) if isinstance(lstm, LSTM) and self.codes else None
+
+    def _network(self, inside: Inside) -> dict[str, Any]:
+        """Return what is told of the LSTM beside what its events add."""
+        reacts = [
+            r and {**self.run.named(r["template"]), "mean": r["mean"], "usual": r["usual"]} for r in inside.reacts
+        ]
+        return {
+            "method": inside.method,
+            "score": round(inside.score, 4),
+            "delta": None if inside.delta is None else float(f"{inside.delta:.3g}"),
+            "first": inside.first,
+            "last": inside.last,
+            "begin": inside.begin,
+            "units": [{"unit": unit, "reacts_to": r} for unit, r in zip(inside.units, reacts, strict=True)],
+            "hidden": inside.hidden,
+        }
 
     def _nearest(self) -> list[Nearest]:
         """Return the nearest of the most frequent sequences that are normal by the decision itself."""
@@ -226,7 +305,7 @@ class _Unit:
     def _edit(self, edit: Edit) -> dict[str, Any]:
         return {"how": edit.how, "place": edit.place, **self.run.named(edit.template)}
 
-    def _events(self, of_views: dict[str, float]) -> list[dict[str, Any]]:
+    def _events(self, of_views: dict[str, float], inside: Inside | None) -> list[dict[str, Any]]:
         """Return the events in order, with what each adds to the score, and for the strangest what was expected.
 
         The fused score is a maximum: where two things are strange it does not fall without one of them. So what an
@@ -240,12 +319,23 @@ class _Unit:
             return np.asarray(sum(share[view] * given[view] for view in share), dtype=np.float64)
 
         adds = occlude(self.codes, shared) if share else np.zeros(len(self.codes))
+        for view in share:
+            # A view that keeps its score names the event that makes it; of what it gives all is that event's.
+            detector = self.run.learned.views[view]
+            if self._fixed(detector):
+                at = detector.evidence(self.row)["event"][0]
+                if at is not None and at < len(adds):
+                    adds[at] += of_views[view]
         expected = self._expected()
         rows = self.row["rows"][0] if "rows" in self.row.columns else None
         out = []
         for i, code in enumerate(self.codes):
             place = None if rows is None else int(rows[i]) & (2**POSITION_BITS - 1)
             one = {"place": i, "line": place, **self.run.named(code), "adds": round(float(adds[i]), 4)}
+            if inside is not None:
+                one["attributed"] = round(float(inside.attributed[i]), 4)
+                if inside.context is not None:
+                    one["context"] = round(float(inside.context[i]), 4)
             out.append(one | expected.get(i, {}))
         return out
 

@@ -3,7 +3,7 @@
 import pytest
 
 from offbeat.explain import Facts, sentence
-from offbeat.explain.words import burst_sentence, duration, rate, shortened, times
+from offbeat.explain.words import burst_sentence, duration, rate, shortened, times, volume_sentence
 
 
 @pytest.mark.parametrize(
@@ -112,3 +112,23 @@ def test_a_burst_names_who_and_what_others_do():
 def test_lengths_of_time_are_said_in_fitting_units(seconds, said):
     """Two figures, in the unit that a person would choose."""
     assert duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("what", "name", "kind", "count", "reason"),
+    [
+        ("all", "", "volume", 1523, "The log has 1,523 lines in 40 minutes; usually about 198 lines."),
+        ("all", "", "silence", 0, "The log falls silent for 40 minutes; usually about 198 lines."),
+        ("template", "paid", "volume", 500, "“paid” comes 500 times in 40 minutes; usually about 198 times."),
+        ("template", "paid", "silence", 2, "“paid” comes only twice in 40 minutes; usually about 198 times."),
+        ("source", "auth", "silence", 0, "“auth” falls silent for 40 minutes; usually about 198 lines."),
+        ("source", "", "volume", 900, "What names no source writes 900 lines in 40 minutes; usually about 198 lines."),
+        ("level", "ERROR", "volume", 900, "ERROR lines come 900 times in 40 minutes; usually about 198 times."),
+        ("level", "INFO", "silence", 0, "INFO lines stop for 40 minutes; usually about 198 times."),
+    ],
+)
+def test_volume_is_told_as_a_person_would(what, name, kind, count, reason):
+    """The log has lines, a source writes them, a template comes; more series are counted beside."""
+    assert volume_sentence(what, name, kind, count, 198.2, 2400, 0)[0] == reason
+    told = volume_sentence(what, name, kind, count, 198.2, 2400, 1)[0]
+    assert told.endswith(" (1 more count is off with it).")

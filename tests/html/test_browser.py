@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import hostile_log, page_of
+from pages import hostile_log, page_of, scored
+
+from offbeat.html import render
+from offbeat.why import Findings
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed")
@@ -30,9 +33,22 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     return path.as_uri()
 
 
+@pytest.fixture(scope="module")
+def addresses(address: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Where the page lies, and the same with explanations."""
+    path: Path = tmp_path_factory.mktemp("page") / "explained.html"
+    pipeline, run, findings = scored(hostile_log(), "300/1000", session_by=r"order-\d+")
+    opened = Findings.of(run, findings, pipeline)
+    why = {one.id: opened.explain(one.id) for one in findings[:20]}
+    path.write_text(render(run, findings, trained=pipeline.summary, explained=why), encoding="utf-8")
+    return {"report": address, "explained": path.as_uri()}
+
+
 @pytest.mark.parametrize("width", [390, 1280])
-def test_it_loads_nothing_runs_nothing_and_fits(browser, address, width):
+@pytest.mark.parametrize("which", ["report", "explained"])
+def test_it_loads_nothing_runs_nothing_and_fits(browser, addresses, which, width):
     """One request, no script, no complaint of the policy, and no sideways scrolling with everything open."""
+    address = addresses[which]
     page = browser.new_page(viewport={"width": width, "height": 800})
     asked, said = [], []
     page.on("request", lambda request: asked.append(request.url))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from offbeat.cli.options import Json, Mask, mask_key, out, say
+from offbeat.cli.options import Html, Json, Mask, mask_key, out, say
 from offbeat.errors import OptionError
 from offbeat.explain.words import rate, shortened
 
@@ -36,22 +36,44 @@ def explain(
         list[str] | None, typer.Option("--log", help="With --as-rule: the run's log, if it lies elsewhere now.")
     ] = None,
     mask: Mask = False,
+    html: Html = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="Explain so many findings in --html.")] = 20,
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method", help="Divide the LSTM's score by gradients, by occlusion, or auto: gradients where possible."
+        ),
+    ] = "auto",
 ) -> int:
     """Say why a finding is one: offbeat explain RUN ID. Without an id, list the findings."""
+    from offbeat.detection import check_outputs
+    from offbeat.inside import METHODS, check_method
     from offbeat.why import Findings
 
     if not as_rule and (output or log):
         raise OptionError("goes with --as-rule", where="-o" if output else "--log", hint="explain RUN ID --as-rule")
     if as_rule and name is None:
         raise OptionError("needs a finding", where="--as-rule", hint="explain RUN ID --as-rule")
+    if as_rule and html:
+        raise OptionError("give one of them", where="--as-rule, --html")
+    check_method(method)
+    check_outputs(html=html)
+    by = next(known for known in METHODS if known == method)
     opened = Findings.open(run)
     if as_rule and name is not None:
         return _as_rule(run, opened.finding(name), json, output, log, mask)
+    if html:
+        from offbeat.html import write_explanations
+
+        names = [opened.finding(name)["id"]] if name else [one["id"] for one in opened.found[:limit]]
+        write_explanations(opened, {id_: opened.explain(id_, by) for id_ in names}, html)
+    if name is None and html and not json:
+        return 0
     if name is None:
         for one in opened.found:
             out(f"{one['id']}  {one['severity']:8}  {one['kind']:14}  {one['reason']}")
         return 0
-    explanation = opened.explain(name)
+    explanation = opened.explain(name, by)
     if json:
         import orjson
 
@@ -107,6 +129,8 @@ def words(one: Explanation, unit: str, trained_on: float) -> Iterator[str]:
     for i, event in enumerate(telling):
         at = f"line {event['line']}" if event["line"] is not None else f"event {event['place'] + 1}"
         yield f"{'adds most' if i == 0 else '':9} {event['adds']:+6.2f}  {at}: {shortened(event['template'])}"
+    if one.network:
+        yield from _inside(one)
     for event in one.events:
         if "expected" in event:
             yield from _instead(event)
@@ -128,6 +152,16 @@ def words(one: Explanation, unit: str, trained_on: float) -> Iterator[str]:
         held = f"{one.nearest['units']:,.0f} of {trained_on:,.0f} {unit}s"
         yield f"nearest   normal sequence ({held}), {one.nearest['edits']} differences:"
         yield from _difference(one.nearest["steps"])
+
+
+def _inside(one: Explanation) -> Iterator[str]:
+    """Yield what the LSTM's own score is made of: the events that add most to it, by the method that was used."""
+    network = one.network or {}
+    by = network["method"]
+    yield f"network   the LSTM's own score is {network['score']:.2f} nats; what adds to it most, by {by}:"
+    most = sorted((e for e in one.events if e["attributed"] >= 0.05), key=lambda e: -e["attributed"])[:3]
+    for event in most:
+        yield f"          {event['attributed']:+6.2f}  event {event['place'] + 1}: {shortened(event['template'])}"
 
 
 def _instead(event: dict[str, Any]) -> Iterator[str]:

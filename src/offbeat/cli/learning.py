@@ -97,6 +97,7 @@ def detect(
     scores: Annotated[str | None, typer.Option("--scores", help="Write every unit's scores to a Parquet file.")] = None,
     series: Annotated[str | None, typer.Option("--series", help="Write counts over time to a Parquet file.")] = None,
     html: Html = None,
+    explain: Annotated[bool, typer.Option("--explain", help="With --html: say why of the first 20 findings.")] = False,
     output: Annotated[
         str | None, typer.Option("-o", "--output", help="Write the run to a folder, for explain.")
     ] = None,
@@ -136,6 +137,10 @@ def detect(
     allowed = Budget.parse(budget) if budget else None
     stretch = (parse_time(since, "--since"), parse_time(until, "--until"))
     check_outputs(scores, output, html, series)
+    if explain and not html:
+        raise OptionError(
+            "belongs to --html", where="--explain", hint="offbeat explain RUN ID explains on the terminal"
+        )
     looked_for = read_rules(rules, pack, expand)
     grouping: dict[str, Any] = {"format": format_, "session_by": session_by, "window": window}
     grouping |= {"idle": idle, "tz": tz, "dedupe": dedupe}
@@ -168,9 +173,15 @@ def detect(
     if output:
         write_run(run, findings, output, pipeline)
     if html:
-        from offbeat.html import write_html
+        from offbeat.html import EXPLAINED, write_html
 
-        write_html(run, findings, html, trained=pipeline.summary)
+        why = {}
+        if explain:
+            from offbeat.why import Findings
+
+            opened = Findings.of(run, findings, pipeline)
+            why = {one.id: opened.explain(one.id) for one in findings[:EXPLAINED]}
+        write_html(run, findings, html, trained=pipeline.summary, explained=why)
     if json:
         _print_json(findings if limit is None else findings[:limit])
     else:

@@ -44,10 +44,11 @@ def rate(share: float, unit: str) -> str:
         return f"no {unit}"
     if share < 0.01:
         return f"1 in {round(1 / share):,} {unit}s"
-    return f"{_percent(share)} of {unit}s"
+    return f"{percent(share)} of {unit}s"
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """Say a share in percent, to one decimal."""
     if share >= 0.9995:
         return "nearly 100 %" if share < 1 else "100 %"
     return f"{share * 100:.1f} %".replace(".0 %", " %")
@@ -97,9 +98,7 @@ def sentence(facts: Facts) -> tuple[str, str]:
             return f"{t} occurs {times(facts.seen)}; {often}.", often
         case "order":
             where = f"after “{shortened(facts.before)}”" if facts.before is not None else f"at the start of the {unit}"
-            likely = [
-                f"“{shortened(x)}” ({_percent(p)})" if x else f"the end ({_percent(p)})" for x, p in facts.instead
-            ]
+            likely = [f"“{shortened(x)}” ({percent(p)})" if x else f"the end ({percent(p)})" for x, p in facts.instead]
             expected = " or ".join(likely[:2]) or "something more usual"
             chance = f"{max(facts.share, 1e-9):.2g}"
             return f"{t} comes {where}, where {expected} is expected; its probability is {chance}.", expected
@@ -111,7 +110,7 @@ def sentence(facts: Facts) -> tuple[str, str]:
             alike = f"{rate(facts.share, unit)} are as hard to write again from what was learned"
             return f"{t} does not fit what is around it; {alike}.", "events as they usually go together"
         case "labelled":
-            of = f"of the {unit}s learned from with it {'none' if facts.share <= 0 else _percent(facts.share)}"
+            of = f"of the {unit}s learned from with it {'none' if facts.share <= 0 else percent(facts.share)}"
             bad = "was" if facts.share <= 0 else "were"
             return (
                 f"{t} makes this {unit} look like those labelled anomalous; {of} {bad}.",
@@ -154,23 +153,36 @@ def burst_sentence(template: str, value: str, events: int, usual: int, seconds: 
     return f"“{shortened(template)}” comes {times(events)} {within} for {value}; {usually}.", expected
 
 
-def volume_sentence(name: str, kind: str, count: float, expected: float, seconds: float, also: int) -> tuple[str, str]:
+def volume_sentence(
+    what: str, name: str, kind: str, count: float, expected: float, seconds: float, also: int
+) -> tuple[str, str]:
     """Return the reason and what was expected for a stretch of time with far more or fewer events than usual.
 
     Args:
-        name: of what was counted: a template, a source, a level, or all lines.
+        what: was counted: all lines, or those of a template, a source or a level.
+        name: of the template, source or level; empty where it is all lines, or those without a source.
         kind: volume or silence.
         count: events in the stretch.
         expected: events expected there.
         seconds: its length.
         also: other series with the same trouble at that time.
     """
-    usual = f"about {expected:,.0f} lines in {duration(seconds)}"
-    more = f", and {also:,} more series with it" if also else ""
+    subject, verb = {
+        "template": (f"“{shortened(name)}”", "comes"),
+        "source": (f"“{shortened(name)}”" if name else "What names no source", "writes"),
+        "level": (f"{name} lines" if name else "Lines without a level", "come"),
+    }.get(what, ("The log", "has"))
+    things = "times" if what in ("template", "level") else "lines"
+    usual = f"about {expected:,.0f} {things}"
+    expectation = f"{usual} in {duration(seconds)}"
+    more = f" ({also:,} more {'count is' if also == 1 else 'counts are'} off with it)" if also else ""
     if kind == "silence":
-        how = "falls silent" if count == 0 else f"comes only {times(count)}"
-        return f"“{shortened(name)}” {how} for {duration(seconds)}; usually {usual}{more}.", usual
-    return f"“{shortened(name)}” comes {times(count)} in {duration(seconds)}; usually {usual}{more}.", usual
+        few = f"only {times(count)}" if things == "times" else f"only {count:,.0f} lines"
+        how = {"come": "stop", "has": "falls silent"}.get(verb, "falls silent") if count == 0 else f"{verb} {few}"
+        within = "for" if count == 0 else "in"
+        return f"{subject} {how} {within} {duration(seconds)}; usually {usual}{more}.", expectation
+    many = times(count) if things == "times" else f"{count:,.0f} lines"
+    return f"{subject} {verb} {many} in {duration(seconds)}; usually {usual}{more}.", expectation
 
 
 def rule_sentence(

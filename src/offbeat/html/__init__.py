@@ -7,11 +7,12 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from offbeat import bundle
 from offbeat.detection import check_outputs
 from offbeat.html import page
+from offbeat.html.explained import explanations
 from offbeat.html.svg import safe
 
 if TYPE_CHECKING:
@@ -20,11 +21,23 @@ if TYPE_CHECKING:
     from offbeat.bench.report import Report
     from offbeat.finding import Finding
     from offbeat.run import Run
+    from offbeat.why import Explanation, Findings
 
-__all__ = ["render", "render_bench", "write_html"]
+__all__ = ["EXPLAINED", "render", "render_bench", "render_explanations", "write_explanations", "write_html"]
+
+#: Incidents of a page that are explained, unless said otherwise.
+EXPLAINED: Final = 20
+_SHEETS: Final = ("report.css", "why.css")
 
 
-def render(run: Run, findings: Sequence[Finding], *, trained: Mapping[str, Any], title: str | None = None) -> str:
+def render(
+    run: Run,
+    findings: Sequence[Finding],
+    *,
+    trained: Mapping[str, Any],
+    title: str | None = None,
+    explained: Mapping[str, Explanation] | None = None,
+) -> str:
     """Return the report as HTML; the same run gives the same text.
 
     Args:
@@ -32,8 +45,26 @@ def render(run: Run, findings: Sequence[Finding], *, trained: Mapping[str, Any],
         findings: what ``run.find()`` gave, in its order.
         trained: ``Pipeline.summary``.
         title: of the page; the names of the files unless given.
+        explained: explanations by id of the finding, as ``Findings.explain`` gives them; none unless given.
     """
-    return _page("report.html.j2", page.context(run, findings, trained, title), ("report.css",))
+    return _page("report.html.j2", page.context(run, findings, trained, title, explained), _SHEETS)
+
+
+def render_explanations(opened: Findings, explained: Mapping[str, Explanation], *, title: str | None = None) -> str:
+    """Return the page of a run that was written, with explanations of some of its findings; the others are left out.
+
+    Args:
+        opened: the run.
+        explained: explanations by id of the finding.
+        title: of the page; the names of the files unless given.
+    """
+    return _page("explain.html.j2", explanations(opened, explained, title), _SHEETS)
+
+
+def write_explanations(opened: Findings, explained: Mapping[str, Explanation], path: str | Path) -> None:
+    """Write the page of a run's explanations to a file, in one step; raises OptionError where it cannot be written."""
+    check_outputs(html=path)
+    bundle.replace_file(path, render_explanations(opened, explained).encode())
 
 
 def render_bench(report: Report) -> str:
@@ -52,7 +83,13 @@ def _page(template: str, values: Mapping[str, Any], sheets: tuple[str, ...]) -> 
 
 
 def write_html(
-    run: Run, findings: Sequence[Finding], path: str | Path, *, trained: Mapping[str, Any], title: str | None = None
+    run: Run,
+    findings: Sequence[Finding],
+    path: str | Path,
+    *,
+    trained: Mapping[str, Any],
+    title: str | None = None,
+    explained: Mapping[str, Explanation] | None = None,
 ) -> None:
     """Write the report to a file, in one step. Arguments as for ``render``.
 
@@ -60,7 +97,8 @@ def write_html(
         OptionError: the path is a folder, or cannot be written.
     """
     check_outputs(html=path)
-    bundle.replace_file(path, render(run, findings, trained=trained, title=title).encode())
+    text = render(run, findings, trained=trained, title=title, explained=explained)
+    bundle.replace_file(path, text.encode())
 
 
 @cache

@@ -16,7 +16,9 @@ from offbeat import report, series
 from offbeat.finding import Finding, Line
 from offbeat.html import charts
 from offbeat.html.svg import day_of, safe
+from offbeat.html.why_page import why
 from offbeat.run import Run
+from offbeat.why import Explanation
 
 #: What is shown at most; whatever is left out is said.
 INCIDENTS: Final = 200
@@ -65,8 +67,15 @@ def span(start: datetime | None, end: datetime | None) -> str:
     return f"{when(start)} – {when(end)[11:] if start.date() == end.date() else when(end)}"
 
 
-def context(run: Run, findings: Sequence[Finding], trained: Mapping[str, Any], title: str | None) -> dict[str, Any]:
+def context(
+    run: Run,
+    findings: Sequence[Finding],
+    trained: Mapping[str, Any],
+    title: str | None,
+    explained: Mapping[str, Explanation] | None = None,
+) -> dict[str, Any]:
     """Return everything the templates show."""
+    told = explained or {}
     shown = list(findings[:INCIDENTS])
     lanes = charts.swim_lanes(run)
     timeline, distribution = series.timeline(run), charts.distribution(run)
@@ -84,7 +93,9 @@ def context(run: Run, findings: Sequence[Finding], trained: Mapping[str, Any], t
         "timed": timeline.axis.timed,
         "outside": _outside(run, timeline.outside),
         "timeline": charts.timeline(run, shown),
-        "incidents": [_incident(run, one, i) for i, one in enumerate(shown)],
+        "incidents": [
+            incident(one, i, run.unit, run.threshold, told.get(one.id), run.trained_on) for i, one in enumerate(shown)
+        ],
         "left_out": len(findings) - len(shown),
         "lanes": lanes and {"rows": lanes[0], "axis": lanes[1], "left_out": lanes[2]},
         "volume": {"chart": charts.volume(run), "events": run.tally.events, "peak": _peak(run)},
@@ -168,19 +179,23 @@ def _drift(run: Run) -> dict[str, str] | None:
     }
 
 
-def _incident(run: Run, one: Finding, i: int) -> dict[str, Any]:
+def incident(
+    one: Finding, i: int, unit: str, threshold: float, explained: Explanation | None = None, trained_on: float = 0.0
+) -> dict[str, Any]:
+    """Return what is shown of the finding at place ``i``, with an explanation where there is one."""
     return {
         "n": i + 1,
         "open": i < OPEN,
         "one": one,
         "when": span(one.start, one.end),
-        "units": f"{one.units:,} {run.unit}s" if one.units > 1 else "",
+        "units": f"{one.units:,} {unit}s" if one.units > 1 else "",
         "sources": one.sources[:_SOURCES],
         "more_sources": max(0, len(one.sources) - _SOURCES),
         "templates": one.templates[:_TEMPLATES],
         "more_templates": max(0, len(one.templates) - _TEMPLATES),
         "lines": _lines(one.lines),
-        "views": charts.shares(one.views, run.threshold),
+        "views": charts.shares(one.views, threshold),
+        "why": explained and why(explained, unit, trained_on),
     }
 
 
