@@ -18,6 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from offbeat.detect.counts import deviation, dispersion
+from offbeat.detect.ragged import numbered
 from offbeat.errors import NotEnoughDataError
 from offbeat.schema import TIME
 
@@ -272,7 +273,7 @@ def _frequency(log: _Log, name: Callable[[Any], str]) -> _Evidence:
     """Compare how often each source wrote each template with what the traces of the range lead one to expect."""
     kind = _kinds(log)
     cell = log.source * len(log.templates) + log.template
-    cells, cell = np.unique(cell, return_inverse=True)
+    cells, cell = numbered(cell)
     window, kinds = log.window[log.trace], int(kind.max()) + 1
     keep = _busiest(cell, window)
     kept = keep[cell] >= 0
@@ -302,7 +303,7 @@ def _kinds(log: _Log) -> Ints:
     begins = np.where(log.traced[log.first], log.template[log.first] + 1, 0)
     count = np.bincount(begins)
     rare = (count[begins] < _LEAST_TRACES) & (begins > 0)
-    return np.unique(np.where(rare, len(count), begins), return_inverse=True)[1].astype(np.int64)
+    return numbered(np.where(rare, len(count), begins))[1]
 
 
 def _busiest(cell: Ints, window: Ints) -> Ints:
@@ -364,7 +365,7 @@ def _pairs(log: _Log) -> pl.DataFrame:
     ``into`` (share of the gaps in which it is ``b`` that joined the trace later, so was called).
     """
     i = np.flatnonzero(~log.first)
-    met, index = np.unique(log.trace * len(log.sources) + log.source, return_inverse=True)
+    met, index = numbered(log.trace * len(log.sources) + log.source)
     joined = np.full(len(met), len(log.at))
     np.minimum.at(joined, index, np.arange(len(log.at)))
     gap = np.maximum(log.at[i] - log.at[i - 1], 0.0)

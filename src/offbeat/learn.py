@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +12,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from offbeat.decide import Decision, Threshold
-from offbeat.detect import DETECTORS, Detector, Ragged
+from offbeat.detect import DETECTORS, Detector
+from offbeat.distinct import Distinct
 from offbeat.errors import NotEnoughDataError, OptionError
 from offbeat.evaluate.order import swap_check
 
@@ -40,8 +38,6 @@ DEFAULT = (
 #: Below this many units no share can be told from another.
 LEAST_UNITS = 20
 _FOLDS = 3
-#: Frequent sequences kept for explanations: so many, of at most so many events.
-_USUAL, _USUAL_LENGTH = 2_000, 300
 
 
 @dataclass
@@ -172,7 +168,7 @@ def learn(
             detector.texts = texts
         return made
 
-    seen = _Distinct(units, anomalous)
+    seen = Distinct(units, anomalous)
     fold = _dealt(units.height, seed)
     if anomalous is not None:
         # Known anomalies are few: they are dealt out by themselves, so that every fold holds its share of them.
@@ -206,7 +202,7 @@ def learn(
 
 def _cross_fit(
     fresh: Callable[[], dict[str, Detector]],
-    seen: _Distinct,
+    seen: Distinct,
     fold: Ints,
     look: Callable[[int, Mapping[str, Detector]], None] = lambda k, fitted: None,
     progress: Callable[[str], None] = lambda _: None,
@@ -230,7 +226,7 @@ def _dealt(n: int, seed: int) -> Ints:
 
 def score_each_other(units: pl.DataFrame, views: Callable[[], dict[str, Detector]], seed: int) -> dict[str, Floats]:
     """Return raw scores of units by what the others show to be usual, shape (n,) a view; nothing learned is asked."""
-    return _cross_fit(views, _Distinct(units), _dealt(units.height, seed))
+    return _cross_fit(views, Distinct(units), _dealt(units.height, seed))
 
 
 def fit_alone(
@@ -249,66 +245,7 @@ def fit_alone(
     """
     _usable({detector.name: detector}, units)
     detector.texts = texts
-    return _Distinct(units, anomalous).fit(detector, np.ones(units.height, dtype=bool))
-
-
-class _Distinct:
-    """Units and the distinct sequences among them, for detectors that look at sequences alone."""
-
-    def __init__(self, units: pl.DataFrame, anomalous: Bools | None = None) -> None:
-        self.units = units
-        self.anomalous = np.zeros(units.height, dtype=bool) if anomalous is None else anomalous
-        self.data = Ragged.of(units)
-        self.first, self.index = self.data.distinct
-        self.sequences = units.select("templates")[self.first]
-        self.seconds: defaultdict[str, float] = defaultdict(float)
-
-    def fit(self, detector: Detector, rows: Bools) -> Detector:
-        """Fit on some of the units; on distinct sequences with their weights, where templates are all it reads."""
-        with self._timed(detector):
-            return self._fit(detector, rows)
-
-    @contextmanager
-    def _timed(self, detector: Detector) -> Iterator[None]:
-        began = time.process_time()
-        yield
-        self.seconds[detector.name] += time.process_time() - began
-
-    def _fit(self, detector: Detector, rows: Bools) -> Detector:
-        if detector.supervised or (detector.takes_labels and (rows & self.anomalous).any()):
-            parts = [self._weighed(detector, rows & side) for side in (~self.anomalous, self.anomalous)]
-            label = np.repeat([False, True], [part.height for part in parts])
-            return detector.fit(pl.concat(parts), pl.Series("label", label))
-        return detector.fit(self._weighed(detector, rows & ~self.anomalous))
-
-    def most_frequent(self) -> pl.DataFrame:
-        """Return the distinct sequences that most normal units have, not too long, with their ``weight``."""
-        weight = np.bincount(self.index, weights=self.data.weight * ~self.anomalous, minlength=len(self.first))
-        found = self.sequences.with_columns(weight=pl.Series(weight, dtype=pl.Float64), first=pl.Series(self.first))
-        short = found.filter((pl.col("weight") > 0) & (pl.col("templates").list.len() <= _USUAL_LENGTH))
-        return short.sort("weight", "first", descending=[True, False]).head(_USUAL).drop("first")
-
-    def _weighed(self, detector: Detector, rows: Bools) -> pl.DataFrame:
-        if detector.read_from(self.units):
-            return self.units.filter(rows)
-        weight = np.bincount(self.index, weights=self.data.weight * rows, minlength=len(self.first))
-        seen = np.flatnonzero(weight > 0)
-        return self.sequences[seen].with_columns(weight=pl.Series(weight[seen], dtype=pl.Float64))
-
-    def score(self, detector: Detector, rows: Bools) -> Floats:
-        """Return the raw scores of some of the units, shape (rows that are true,)."""
-        with self._timed(detector):
-            return self._score(detector, rows)
-
-    def _score(self, detector: Detector, rows: Bools) -> Floats:
-        if getattr(detector, "reads_", detector.needs) or detector.memory:
-            return detector.anomaly_score(self.units.filter(rows)).to_numpy()
-        asked, index = np.unique(self.index[rows], return_inverse=True)
-        scores = detector.anomaly_score(self.sequences[asked]).to_numpy()[index]
-        if detector.needs_ends and "open_at_end" in self.units.columns:
-            # A unit that the input cut off has not ended where it stops.
-            scores = np.where(self.units["open_at_end"].to_numpy()[rows], 0.0, scores)
-        return np.asarray(scores, dtype=np.float64)
+    return Distinct(units, anomalous).fit(detector, np.ones(units.height, dtype=bool))
 
 
 def _usable(views: Mapping[str, Detector], units: pl.DataFrame) -> tuple[list[str], dict[str, str]]:
@@ -338,15 +275,3 @@ def _end(units: pl.DataFrame) -> bool:
     ended = units.filter(~pl.col("open_at_end")) if "open_at_end" in units.columns else units
     lengths = ended["templates"].list.len()
     return lengths.len() >= LEAST_UNITS and int((lengths != lengths.max()).sum()) > 1
-
-
-def score_views(views: Mapping[str, Detector], units: pl.DataFrame, texts: Sequence[str] = ()) -> dict[str, Floats]:
-    """Return each view's raw score of each unit, shape (n,); every distinct sequence is scored once.
-
-    ``texts`` are the templates' by code, as far as they are known now.
-    """
-    for detector in views.values():
-        detector.texts = texts
-    seen = _Distinct(units)
-    everything = np.ones(units.height, dtype=bool)
-    return {name: seen.score(detector, everything) for name, detector in views.items()}

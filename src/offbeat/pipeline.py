@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from offbeat import bundle, saving
 from offbeat.codes import Ids, Sources
 from offbeat.decide import Drift, Threshold, check_drift, parse_threshold
-from offbeat.detect import Detector
+from offbeat.detect import Detector, Ragged
 from offbeat.detect.bursts import Bursts
+from offbeat.distinct import Scorer
 from offbeat.errors import InputError, ModelError, OffbeatError
 from offbeat.group.sessions import POSITION_BITS
 from offbeat.intake import Data, Grouping, Intake, Options, learn_units
-from offbeat.learn import DEFAULT, Learned, learn, make_views, score_views
+from offbeat.learn import DEFAULT, Learned, learn, make_views
 from offbeat.mine import Catalog
 from offbeat.regime import Recalibrated, Seen, recalibrate
 from offbeat.rules import RuleSet, load_pack
@@ -30,8 +33,12 @@ if TYPE_CHECKING:
     from offbeat.evaluate.labels import Labels
 
 Progress = Callable[[str], None]
+#: Units, their raw scores by view, and their sequences.
+Part = tuple[pl.DataFrame, Mapping[str, NDArray[np.float64]], Ragged]
 #: So many units of the same sequence count as unlike one another.
 _ALIKE = 2
+#: Parts that kept units may lie in.
+_PARTS = 16
 
 
 class Pipeline:
@@ -174,7 +181,7 @@ class Pipeline:
         if self._training is None:
             raise OffbeatError("there is no training data at hand", where="Pipeline", hint="call fit first")
         intake, units = self._training
-        return self._run(intake, [(units, self.fitted.out_of_fold)])
+        return self._run(intake, [(units, self.fitted.out_of_fold, Ragged.of(units))])
 
     def score(self, data: Data, labels: Labels | None = None) -> Run:
         """Score logs with what was learned.
@@ -185,17 +192,18 @@ class Pipeline:
                 is decided looks at them.
         """
         grouping, catalog = self.grouping, self.catalog
-        views = self.fitted.views
+        scorer = Scorer(self.fitted.views)
         intake = self._opened(data)
         intake.watch.before = self.bursts
         self.progress("scoring")
         if grouping is None or catalog is None or intake.is_ids != isinstance(catalog, Ids):
             raise OffbeatError("learned from logs, asked about ids, or the other way round", where="Pipeline.score")
         if isinstance(catalog, Ids):
-            parts = [intake.sequences(catalog, self.sources)]
-            return self._run(intake, [(p, score_views(views, p, self.texts)) for p in parts], labels)
-        units = intake.units(grouping, catalog.match, self.sources)
-        return self._run(intake, ((part, score_views(views, part, self.texts)) for part in units), labels)
+            return self._run(
+                intake, [(part := intake.sequences(catalog, self.sources), *scorer(part, self.texts))], labels
+            )
+        parts = intake.units(grouping, catalog.match, self.sources)
+        return self._run(intake, ((part, *scorer(part, self.texts)) for part in parts), labels)
 
     @property
     def texts(self) -> Sequence[str]:
@@ -204,7 +212,7 @@ class Pipeline:
             return self.catalog.texts if self.catalog.meaningful else ()
         return () if self.catalog is None else self.catalog.texts
 
-    def _run(self, intake: Intake, parts: Any, labels: Labels | None = None) -> Run:
+    def _run(self, intake: Intake, parts: Iterable[Part], labels: Labels | None = None) -> Run:
         """Fuse and decide over units with raw scores, keeping the events only of the strangest."""
         decision, files = self.fitted.decision, intake.logs.files if intake.logs else ("input",)
         tables: list[pl.DataFrame] = []
@@ -212,13 +220,13 @@ class Pipeline:
         lanes, sequences = Lanes(), Seen()
         placed = Placed() if intake.ruling is not None and intake.ruling.scored else None
         seen = 0
-        for units, raw in parts:
+        for units, raw, data in parts:
             fused = decision(raw)
             columns = {"score": fused, "p_value": decision.p_value(fused), "is_anomaly": fused >= decision.threshold}
             table = unit_columns(units, files).with_columns(
                 **columns, **{view_column(view): score for view, score in raw.items()}
             )
-            sequence = sequences.add(units)
+            sequence = sequences.add(units, data)
             if placed is not None:
                 placed.add(units)
             if labels is not None:
@@ -230,7 +238,7 @@ class Pipeline:
             rank = units.with_columns(
                 sequence, unit=pl.int_range(seen, seen + units.height, dtype=pl.UInt32), fused=fused
             )
-            kept = [_strangest(pl.concat([*kept, rank]))]
+            kept = _strangest([*kept, rank])
             seen += units.height
         scores = pl.concat(tables)
         if labels is not None:
@@ -252,7 +260,7 @@ class Pipeline:
         ids = self.catalog.texts if isinstance(self.catalog, Ids) else self.catalog.frame["template_id"].to_list()
         return Run(
             scores=scores,
-            kept=kept[0].drop("fused", "sequence").sort("unit"),
+            kept=pl.concat(kept).drop("fused", "sequence").sort("unit"),
             views=self.fitted.views,
             decision=decision,
             threshold=threshold,
@@ -346,15 +354,24 @@ def _known_keys(labels: Labels, units: pl.DataFrame) -> None:
     raise InputError(f"none of its keys is a unit's: {example}", where=str(labels.path))
 
 
-def _strangest(units: pl.DataFrame) -> pl.DataFrame:
-    """Return the strangest units, at most KEPT, and half as many of the strangest that are unlike one another.
+def _strangest(parts: list[pl.DataFrame]) -> list[pl.DataFrame]:
+    """Keep of parts the strangest units, at most KEPT, and half as many of the strangest that are unlike one another.
 
     No one reads further, whatever the budget; and where much of a log is strange in one way, what is strange in another
     is among the second.
     """
+    parts = [pl.concat(parts)] if len(parts) > _PARTS else parts
+    # Only what decides is put together and sorted, for the lists of events are a hundred times as large.
+    units = pl.concat([part.select("fused", "unit", "sequence") for part in parts]).with_row_index("at")
     if units.height <= KEPT:
-        return units
+        return parts
     ranked = units.sort("fused", "unit", descending=[True, False]).with_row_index("rank")
     alike = pl.int_range(pl.len()).over("sequence")
     unlike = ranked.filter((alike < _ALIKE) & (pl.col("rank") >= KEPT)).head(KEPT // 2)
-    return pl.concat([ranked.head(KEPT), unlike]).drop("rank")
+    keep = np.sort(np.concatenate([ranked["at"].head(KEPT).to_numpy(), unlike["at"].to_numpy()]))
+    out, low = [], 0
+    for part in parts:
+        inside = keep[(keep >= low) & (keep < low + part.height)] - low
+        low += part.height
+        out += [part[inside] if len(inside) < part.height else part] if len(inside) else []
+    return out

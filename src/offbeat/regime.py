@@ -35,9 +35,9 @@ class Seen:
     _hashes: set[int] = field(default_factory=set)
     _events: int = 0
 
-    def add(self, units: pl.DataFrame) -> pl.Series:
-        """Take up SEQUENCES; return the hash of each unit's sequence, UInt64."""
-        data = Ragged.of(units)
+    def add(self, units: pl.DataFrame, data: Ragged | None = None) -> pl.Series:
+        """Take up SEQUENCES, as flat arrays too where they are at hand; return each sequence's hash, UInt64."""
+        data = Ragged.of(units) if data is None else data
         hashes = pl.Series("sequence", data.hashes[:, 0], dtype=pl.UInt64)
         if self._events <= _MOST_EVENTS:
             first, _ = data.distinct

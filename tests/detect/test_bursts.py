@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from offbeat.detect.bursts import BURSTS, Bursts, address_field, addresses
+from offbeat.detect.bursts import BURSTS, PAUSES, Bursts, _merged, _runs, address_field, addresses
 from offbeat.mine import Miner
 from offbeat.read import Lines, open_logs
 
@@ -227,3 +227,22 @@ def test_a_scanner_among_a_web_server_s_visitors_is_named():
     bursts = real(Lines(usual[:5000]), Lines(mixed), field="client")
     assert "192.168.4.25" in bursts.head(3)["value"].to_list()
     assert bursts.height <= 6
+
+
+def test_runs_of_one_batch_are_those_of_its_events_merged_one_by_one():
+    """Counting runs in arrays gives what joining single events gives, at equal times and across files, too."""
+    rng = random.Random(5)
+    for case in range(40):
+        n = rng.randint(1, 200)
+        rows = events(
+            [
+                (rng.randrange(20) * rng.choice([1, 300]), rng.randrange(4), f"10.0.0.{rng.randrange(9)}")
+                for _ in range(n)
+            ]
+        )
+        rows = rows.with_columns(file=pl.Series([rng.randrange(2) for _ in range(n)], dtype=pl.UInt16))
+        rows = rows if case % 2 else rows.sample(fraction=1.0, shuffle=True, seed=case)
+        at, place = pl.col("timestamp").dt.epoch("us"), pl.col("file").cast(pl.UInt64) * 2**40 + pl.col("line")
+        single = rows.select("template", "value", start=at, end=at, events=pl.lit(1, pl.UInt32), last=place)
+        single = single.sort("template", "value", "start", "last").with_columns(places=pl.concat_list("last"))
+        assert _runs(rows, PAUSES[0]).equals(_merged(single, PAUSES[0]))

@@ -1,11 +1,12 @@
 """Sequences laid end to end, against the same in plain lists."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from offbeat.detect import Ragged
-from offbeat.detect.ragged import segment_argmax, segment_max
+from offbeat.detect.ragged import numbered, segment_argmax, segment_max
 
 LISTS = st.lists(st.lists(st.integers(0, 6), max_size=6), max_size=12)
 
@@ -83,3 +84,15 @@ def test_a_changed_order_is_another_sequence():
     """Neither order, nor a repeat, nor an event at the end is lost in the comparison by hash."""
     lists = [[0, 1], [1, 0], [0, 1, 1], [0, 0, 1], [], [0], [0, 0]]
     assert len(Ragged.from_lists(lists).distinct[0]) == len(lists)
+
+
+@pytest.mark.parametrize("most", [1, 40, 10**12])
+def test_numbered_is_unique_without_sorting(most):
+    """Codes are numbered as NumPy does, be they dense or far apart; none are none."""
+    rng = np.random.default_rng(most % 97)
+    for n in (0, 1, 300):
+        codes = rng.integers(0, most, n)
+        found, index = numbered(codes)
+        expected, places = np.unique(codes, return_inverse=True)
+        assert np.array_equal(found, expected)
+        assert np.array_equal(index, places)

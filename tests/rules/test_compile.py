@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from helpers import compiled, events, matches, refused, rule
 
-from offbeat.rules import Correlation, Filter, LogSource, Rule, load
+from offbeat.rules import Correlation, Filter, LogSource, Rule, columns, load
 from offbeat.rules.match import Matcher
 from offbeat.rules.patterns import required
 from offbeat.rules.rule import from_dict, to_dict
@@ -282,3 +282,17 @@ def test_a_filter_of_a_correlation_is_refused_with_what_to_name(tmp_path: Path):
     assert [d.title for d in found.documents] == ["b", "many"]
     assert "many is a correlation" in str(found.refused[0])
     assert "name those that it counts: b" in str(found.refused[0])
+
+
+def test_rules_for_other_logs_are_not_looked_for(monkeypatch: pytest.MonkeyPatch):
+    """Where a rule's log source is another, its literals are not searched; the others find what they did."""
+    text = "title: {}\nlogsource:\n    {}\ndetection:\n    words:\n        - {}\n    condition: words\n"
+    made = [compiled(text.format(title, source, word)) for title, source, word in (
+        ("mine", "category: any", "alpha"), ("web", "category: webserver", "beta"))]  # fmt: skip
+    matcher = Matcher([one for one in made if isinstance(one, Rule)], formats=["hdfs"])
+    looked: list[str] = []
+    found = columns.Column.__dict__["_found"].func
+    monkeypatch.setattr(columns.Column, "_found", property(lambda self: looked.extend(self.literals) or found(self)))
+    rows = matcher.rows(events("one alpha", "two beta", "three"))
+    assert [one.tolist() for one in rows] == [[0], []]
+    assert set(looked) == {"alpha"}

@@ -15,13 +15,14 @@ from offbeat.bench.tasks import UNALTERED, Outcome, Task, label_problem
 from offbeat.codes import Ids
 from offbeat.decide import Decision, check_drift
 from offbeat.detect import Ragged
+from offbeat.distinct import score_views
 from offbeat.evaluate.delay import first_alarms, incidents_of
 from offbeat.evaluate.metrics import measure
 from offbeat.evaluate.order import ALTERATIONS, alter, recall_at
 from offbeat.evaluate.perturb import PERTURBATIONS, SHARES, perturb
 from offbeat.evaluate.protocols import Split
 from offbeat.intake import Intake, Options
-from offbeat.learn import Learned, fit_alone, make_views, score_views
+from offbeat.learn import Learned, fit_alone, make_views
 from offbeat.pipeline import Pipeline
 from offbeat.rules import RuleSet
 

@@ -16,12 +16,13 @@ from offbeat.bench.space import Choice
 from offbeat.bench.splits import frames_hash
 from offbeat.codes import Ids, Sources
 from offbeat.detect import DETECTORS
+from offbeat.distinct import score_views
 from offbeat.errors import InputError, OffbeatError, OptionError
 from offbeat.evaluate.metrics import measure
 from offbeat.evaluate.order import ALTERATIONS, alter
 from offbeat.evaluate.protocols import Split
 from offbeat.intake import Intake, Options
-from offbeat.learn import fit_alone, make_views, score_views
+from offbeat.learn import fit_alone, make_views
 
 if TYPE_CHECKING:
     import optuna

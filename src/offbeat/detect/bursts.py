@@ -11,8 +11,10 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
+import numpy as np
 import polars as pl
 
+from offbeat.detect.ragged import numbered
 from offbeat.schema import TIME, owned
 
 #: What ``Bursts.alarms`` returns, one row a burst.
@@ -97,13 +99,8 @@ class Bursts:
         rows = events.drop_nulls(["value", "timestamp"])
         if not rows.height:
             return
-        at = pl.col("timestamp").dt.epoch("us")
-        place = pl.col("file").cast(pl.UInt64) * 2**40 + pl.col("line")
-        single = rows.select("template", "value", start=at, end=at, place=place)
-        key = ["template", "value"]
-        single = single.sort(*key, "start", "place").with_columns(events=pl.lit(1, pl.UInt32))
-        found = _merged(single.with_columns(places=pl.concat_list("place"), last="place").drop("place"), PAUSES[0])
-        self._fresh.append(found.with_columns(owned(found["value"])))
+        found = _runs(rows, PAUSES[0])
+        self._fresh.append(found)
         self._waiting += found.height
         # Merging costs as much as all runs, so it waits until as many are new.
         if self._waiting >= max(min(_WAITING, self.most), 0 if self._runs is None else self._runs.height):
@@ -180,6 +177,42 @@ class Bursts:
             .with_columns(pl.col("start", "end").cast(TIME))
             .select(pl.col(name).cast(dtype) for name, dtype in BURSTS.items())
         )
+
+
+def _runs(events: pl.DataFrame, pause: int) -> pl.DataFrame:
+    """Return the runs of events that no longer pause separates, as ``_merged`` would with each event as a run."""
+    names = events["value"].unique().sort()
+    codes = pl.Series(np.arange(len(names), dtype=np.uint32))
+    value = events["value"].replace_strict(names, codes, return_dtype=pl.UInt32).to_numpy().astype(np.int64)
+    template = events["template"].to_numpy().astype(np.int64)
+    start = events["timestamp"].dt.epoch("us").to_numpy()
+    place = events["file"].to_numpy().astype(np.uint64) * np.uint64(2**40) + events["line"].to_numpy().astype(np.uint64)
+    key = template * len(names) + value
+    if not (np.diff(start) >= 0).all() or not (place[1:] >= place[:-1]).all():
+        order = np.lexsort((place, start))
+        key, start, place = key[order], start[order], place[order]
+    # Numbers of 16 bits are sorted by counting.
+    order = np.argsort(numbered(key)[1].astype(np.uint16) if len(key) < 2**16 else key, kind="stable")
+    key, start, place = key[order], start[order], place[order]
+    new = np.append(True, (key[1:] != key[:-1]) | (np.diff(start) > pause))
+    first = np.flatnonzero(new)
+    last = np.append(first[1:], len(key)) - 1
+    run = np.cumsum(new) - 1
+    shown = np.flatnonzero(np.arange(len(key)) - first[run] < _PLACES)
+    places = pl.DataFrame({"run": run[shown], "places": place[shown]}).group_by("run", maintain_order=True).all()
+    # Of events at the time of the last, the first one.
+    latest = np.flatnonzero(np.append(True, new[1:] | (np.diff(start) > 0)))
+    return pl.DataFrame(
+        {
+            "template": pl.Series(key[first] // len(names), dtype=pl.UInt32),
+            "value": owned(names.gather(key[first] % len(names))),
+            "start": start[first],
+            "end": start[last],
+            "events": pl.Series(last - first + 1, dtype=pl.UInt32),
+            "places": places["places"],
+            "last": place[latest[np.searchsorted(latest, last, side="right") - 1]],
+        }
+    )
 
 
 def _merged(runs: pl.DataFrame, pause: int) -> pl.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+
+#: Codes at most so many times as many as there are of them are told apart by a table.
+_DENSE: Final = 16
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,19 @@ def _flat(lists: pl.Series) -> Floats:
     if values.dtype.is_temporal():
         return values.dt.epoch("us").cast(pl.Float64).to_numpy() / 1e6
     return values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+
+
+def numbered(codes: Ints) -> tuple[Ints, Ints]:
+    """Return the distinct codes (0 or more), increasing, and the place of each code among these.
+
+    As ``np.unique`` does, but without sorting where they are dense.
+    """
+    if not len(codes) or int(codes.max()) > _DENSE * len(codes):
+        found, index = np.unique(codes, return_inverse=True)
+        return found, index.astype(np.int64)
+    there = np.zeros(int(codes.max()) + 1, dtype=np.bool_)
+    there[codes] = True
+    return np.flatnonzero(there), (np.cumsum(there) - 1)[codes]
 
 
 def segment_max(values: Floats, rows: Ints, n: int) -> Floats:

@@ -15,10 +15,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from offbeat.rules.fields import place, resolve
+from offbeat.rules.kinds import where
 
 Bits = NDArray[np.bool_]
 Rows = NDArray[np.int64]
 
+#: Values are taken to repeat unless this share of so many differ.
+_SAMPLED: Final = 1_024
+_DIFFERENT: Final = 0.8
 #: Where a text begins like this it may be a JSON array, whose elements are then values, too.
 _ARRAY: Final = "["
 
@@ -41,9 +45,16 @@ class Column:
         return len(self.series)
 
     @cached_property
+    def _repeats(self) -> bool:
+        """Whether values repeat so often that it pays to look at each once; messages with numbers hardly do."""
+        start = self.series.head(_SAMPLED)
+        return start.n_unique() < _DIFFERENT * len(start) or len(self.series) <= _SAMPLED
+
+    @cached_property
     def distinct(self) -> pl.Series:
-        """The distinct values, without null; shape (d,)."""
-        return self.series.drop_nulls().unique()
+        """The distinct values, without null, or all where they hardly repeat; shape (d,)."""
+        there = self.series.drop_nulls()
+        return there.unique() if self._repeats else there
 
     @cached_property
     def codes(self) -> NDArray[np.uint32]:
@@ -51,6 +62,9 @@ class Column:
         d = len(self.distinct)
         if d == 0:
             return np.zeros(len(self.series), dtype=np.uint32)
+        if not self._repeats:
+            there = self.series.is_not_null().to_numpy()
+            return np.where(there, np.cumsum(there) - 1, d).astype(np.uint32)
         numbers = pl.Series(np.arange(d, dtype=np.uint32))
         found = self.series.replace_strict(self.distinct, numbers, default=None, return_dtype=pl.UInt32)
         return found.fill_null(d).to_numpy()
@@ -92,8 +106,13 @@ class Column:
         """By literal, the texts that hold it: one Aho-Corasick pass for all literals of all rules."""
         if not self.literals or self.texts.is_empty():
             return {}
-        hits = self.folded.str.extract_many(list(self.literals), overlapping=True)
-        rows = pl.DataFrame({"at": np.arange(len(hits), dtype=np.int64), "literal": hits})
+        texts, at, literals = self.texts, np.arange(len(self.texts), dtype=np.int64), list(self.literals)
+        if texts.str.len_bytes().sum() == texts.str.len_chars().sum():  # plain ASCII: most texts hold none of them
+            at = where(texts.str.contains_any(literals, ascii_case_insensitive=True))
+            hits = fold(texts.gather(at)).str.extract_many(literals, overlapping=True)
+        else:
+            hits = self.folded.str.extract_many(literals, overlapping=True)
+        rows = pl.DataFrame({"at": at, "literal": hits})
         rows = rows.filter(pl.col("literal").list.len() > 0).explode("literal").unique()
         return _grouped(rows, "literal")
 
@@ -119,6 +138,11 @@ class Column:
         for some in [places] if isinstance(places, np.ndarray) else places:
             out[some if owner is None else owner[some]] = True
         return out
+
+    def places(self, bits: Bits) -> NDArray[np.int64]:
+        """Return the places in ``texts`` of some of the distinct values; the inverse of ``bits``."""
+        owner = self._expanded[1]
+        return np.flatnonzero(bits[:-1] if owner is None else bits[owner])
 
 
 _NOWHERE: Final = np.zeros(0, dtype=np.int64)
@@ -178,6 +202,11 @@ class Frame:
         """By field, the column that holds it where there is just one; several fields may share it."""
         found = {field: place(self.events, field) for field in {*self._literals, *self._exact} if field}
         return {field: name for field, name in found.items() if name is not None}
+
+    def look_for(self, literals: Mapping[str, Sequence[str]], exact: Mapping[str, Sequence[str]]) -> None:
+        """Look for less than was said at first in the columns that nothing was looked for in yet."""
+        assert self._places is not None  # noqa: S101 - which fields share a column is found by all of their names
+        self._literals, self._exact = literals, exact
 
     def column(self, field: str) -> Column | None:
         """Return the column of a rule's field, None where no event has it."""

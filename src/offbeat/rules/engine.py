@@ -81,6 +81,7 @@ class Engine:
         self._seen: int | None = None
         self._mark: int | None = None
         self._waiting: list[pl.DataFrame] = []
+        self._bare: pl.DataFrame | None = None  # what no hits bring along, for frames without any
 
     @property
     def left_out(self) -> int:
@@ -130,7 +131,9 @@ class Engine:
         timed = "timestamp" in events.columns and n > 0
         time = events["timestamp"].dt.epoch("us") if timed else pl.repeat(None, n, dtype=pl.Int64, eager=True)
         seen = time.cum_max().forward_fill() if timed else time
-        rows = self._columns(events, at[turn]).with_columns(
+        rows = self._columns(events, at[turn]) if len(at) or self._bare is None else self._bare
+        self._bare = rows.clear()
+        rows = rows.with_columns(
             time=time.gather(at[turn]),
             seen=seen.gather(at[turn]),
             key=pl.Series(key[turn], dtype=pl.UInt32),

@@ -79,8 +79,8 @@ def _joined(args: Sequence[Expr], frame: Frame, *, stop: bool) -> Mask:
     """Join masks by *or* where ``stop`` is true, else by *and*; the first constant that decides ends it."""
     join = np.logical_or if stop else np.logical_and
     found: Mask | None = None
-    for arg in args:
-        mask = evaluate(arg, frame)
+    for arg in args if stop else sorted(args, key=_is_slow):
+        mask = evaluate(arg, frame) if stop or found is None else _within(found, arg, frame)
         if mask.constant is stop:
             return mask
         if mask.constant is not None:
@@ -96,6 +96,27 @@ def _joined(args: Sequence[Expr], frame: Frame, *, stop: bool) -> Mask:
         if found.constant is stop:
             return found
     return (NONE if stop else ALL) if found is None else found
+
+
+def _is_slow(expr: Expr) -> bool:
+    """Whether all values of a column would have to be matched, so that it is better to know first where to look."""
+    return isinstance(expr, Match) and expr.op == "regex" and not all(required(str(v)) for v in expr.values)
+
+
+def _within(found: Mask, expr: Expr, frame: Frame) -> Mask:
+    """Return which events fit an expression, at least among those found before; expressions are matched with no more.
+
+    Joined by *and* with ``found`` it is the same as what ``evaluate`` returns.
+    """
+    if not _is_slow(expr) or found.column is None or found.bits is None:
+        return evaluate(expr, frame)
+    assert isinstance(expr, Match)  # noqa: S101 - as it is slow
+    column = frame.column(expr.field) if expr.field is not None else None
+    if column is not found.column:
+        return evaluate(expr, frame)
+    places = found.column.places(found.bits)
+    fits = [_fits(str(pattern), places, column) for pattern in expr.values]
+    return Mask.of(column, column.bits(fits))
 
 
 def _match(leaf: Match, frame: Frame) -> Mask:
@@ -153,7 +174,10 @@ def _matched(pattern: str, column: Column) -> NDArray[np.int64]:
     needed = required(pattern)
     if not needed:
         return where(column.texts.str.contains(pattern))
-    places = np.unique(np.concatenate([column.holding(folded(literal)) for literal in needed]))
+    return _fits(pattern, np.unique(np.concatenate([column.holding(folded(literal)) for literal in needed])), column)
+
+
+def _fits(pattern: str, places: NDArray[np.int64], column: Column) -> NDArray[np.int64]:
     return _verified(places, column, True, lambda texts: texts.str.contains(pattern))
 
 

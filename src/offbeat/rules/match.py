@@ -23,6 +23,8 @@ SCORED: Final = (
     *("offbeat.template", "offbeat.template_id", "offbeat.new_template"),
     *("offbeat.value", "offbeat.gap", "offbeat.address"),
 )
+#: By field, the literals to look for and the whole values to compare with, in lower case.
+Needed = tuple[Mapping[str, Sequence[str]], Mapping[str, Sequence[str]]]
 #: Columns of EVENTS that rules read.
 COLUMNS: Final = ("file", "line", "timestamp", "level", "source", "message")
 
@@ -57,6 +59,7 @@ class Matcher:
         self.fields = sorted({name for expr in (*whole, *self.gates) for name in fields(expr)} | set(more))
         self.more = tuple(more)
         self._literals, self._exact = _needed((*whole, *self.gates))
+        self._narrowed: dict[tuple[bool, ...], Needed] = {}
 
     @property
     def names(self) -> list[str]:
@@ -83,7 +86,22 @@ class Matcher:
     def rows(self, events: pl.DataFrame) -> list[NDArray[np.int64]]:
         """Return, by rule, the rows of ``events`` that fit, ascending."""
         frame = self.frame(events)
-        return [np.flatnonzero(evaluate(expr, frame).rows(len(frame))) for expr in self._whole]
+        # Rules for other logs are most of a pack, and what they look for is not worth looking for here.
+        here = tuple(not self.gated or evaluate(g, frame).constant is not False for g in self.gates)
+        if not all(here):
+            frame.look_for(*self._needed_by(here))
+        nowhere = np.zeros(0, dtype=np.int64)
+        return [
+            np.flatnonzero(evaluate(expr, frame).rows(len(frame))) if one else nowhere
+            for expr, one in zip(self._whole, here, strict=True)
+        ]
+
+    def _needed_by(self, here: tuple[bool, ...]) -> Needed:
+        """Return what some of the rules look for; ``_needed``."""
+        if here not in self._narrowed:
+            some = [(g, e) for g, e, one in zip(self.gates, self._whole, here, strict=True) if one]
+            self._narrowed[here] = _needed([expr for pair in some for expr in pair])
+        return self._narrowed[here]
 
     def mask(self, frame: Frame, expr: Expr) -> Mask:
         """Evaluate one expression, for explaining."""
@@ -112,7 +130,7 @@ def applies(one: Filter, rule: Rule) -> bool:
     return one.rules is None or any(key in one.rules for key in (rule.id, rule.name, rule.title) if key)
 
 
-def _needed(exprs: Iterable[Expr]) -> tuple[Mapping[str, Sequence[str]], Mapping[str, Sequence[str]]]:
+def _needed(exprs: Iterable[Expr]) -> Needed:
     """Return, by field, the literals to look for and the whole values to compare with, in lower case."""
     literals: dict[str, dict[str, None]] = {}
     exact: dict[str, dict[str, None]] = {}
