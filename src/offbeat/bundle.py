@@ -125,6 +125,11 @@ def refuse_foreign(path: Path) -> None:
         raise OptionError("is a file; a folder is written here", where=str(path), hint="name another path")
 
 
+def is_a(path: str | Path, what: str) -> bool:
+    """Return whether a folder is, by what it says of itself, one of a kind: MODEL, RUN, BENCH or STUDY."""
+    return _is_ours(Path(path) / _MAIN, (what,))
+
+
 def _is_ours(main: Path, kinds: tuple[str, ...] = (MODEL, RUN, BENCH, STUDY)) -> bool:
     try:
         return orjson.loads(main.read_bytes())["what"] in kinds

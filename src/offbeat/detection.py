@@ -15,6 +15,7 @@ from offbeat import bundle, saving
 from offbeat.errors import OptionError
 from offbeat.finding import Finding
 from offbeat.pipeline import Pipeline
+from offbeat.questions import answerable
 from offbeat.run import Run
 
 
@@ -59,13 +60,15 @@ def write_frame(frame: pl.DataFrame, path: str | Path) -> None:
 def write_run(run: Run, findings: Sequence[Finding], path: str | Path, pipeline: Pipeline) -> None:
     """Write a run as a folder, in one step: what was done, the findings, every unit's scores, and the model.
 
-    With the model and the strangest unit of each finding in it, ``offbeat explain`` needs nothing else.
+    With the model and the strangest unit of each finding in it, ``offbeat explain`` needs nothing else; nor does
+    ``offbeat feedback`` with what can be answered.
     """
     body = b"".join(orjson.dumps(f.as_dict()) + b"\n" for f in findings)
     model, frames, others = saving.contents(pipeline)
     values = {
         "summary": run.summary,
         "model": pipeline.hash,
+        "model_path": pipeline.path,
         "threshold": run.threshold,
         "unit": run.unit,
         "learned": model,
@@ -80,7 +83,7 @@ def write_run(run: Run, findings: Sequence[Finding], path: str | Path, pipeline:
         "texts": pl.DataFrame({"template_id": list(run.template_ids), "template": list(run.texts)}),
     }
     files = {f"{saving.IN_RUN}{name}": data for name, data in others.items()}
-    bundle.write(path, values, tables, files | {"findings.jsonl": body}, what=bundle.RUN)
+    bundle.write(path, values, tables, files | {"findings.jsonl": body} | answerable(run, findings), what=bundle.RUN)
 
 
 def evaluate_run(run: Run) -> dict[str, Any]:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from offbeat.read import Logs
+
+#: File, line and mark of a line to show.
+Ref = tuple[int, int, str | None]
 
 
 @dataclass(frozen=True)
@@ -23,7 +31,8 @@ class Line:
 class Finding:
     """One incident, in the fields that ``--json`` prints.
 
-    ``unit`` is not printed: the row of its strangest unit in a run's scores; None where it is about the log as a whole.
+    ``unit`` and ``members`` are not printed: the rows of its strangest unit, and of all, in a run's scores; None and
+    empty where it is about the log as a whole.
     """
 
     id: str
@@ -44,6 +53,7 @@ class Finding:
     units: int
     views: dict[str, float]
     unit: int | None = field(default=None, compare=False)
+    members: tuple[int, ...] = field(default=(), compare=False)
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
@@ -54,7 +64,7 @@ class Finding:
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values, times as ISO 8601 in UTC."""
         out = asdict(self)
-        del out["unit"]
+        del out["unit"], out["members"]
         for name in ("start", "end"):
             out[name] = iso(out[name])
         return out
@@ -66,3 +76,40 @@ def iso(time: datetime | None) -> str | None:
         return None
     text = time.strftime("%Y-%m-%dT%H:%M:%S")
     return f"{text}.{time.microsecond:06d}".rstrip("0") + "Z" if time.microsecond else f"{text}Z"
+
+
+class Quiet(Protocol):
+    """What leaves out findings about the log as a whole that are quiet by feedback; see ``feedback``."""
+
+    def told(self, findings: list[Finding]) -> list[Finding]:
+        """Return the findings that are told."""
+        ...
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return how much is quiet as plain values."""
+        ...
+
+
+def fetched(logs: Logs | None, messages: pl.Series | None, places: set[tuple[int, int]]) -> Callable[[Ref], Line]:
+    """Return a function from (file, line, mark) to a Line; every text is fetched in one pass.
+
+    Args:
+        logs: what was read; None where it was a frame of events.
+        messages: of that frame, in order.
+        places: (file, line) of all that may be asked for.
+    """
+    if logs is not None:
+        names, texts = logs.files, logs.text([(f, n, 1) for f, n in sorted(places)])
+
+        def from_logs(ref: Ref) -> Line:
+            found = texts.get(ref[:2])  # a file may have gone, or have been cut, since it was scored
+            offset, text = (found.offset, found.text) if found else (None, "")
+            return Line(names[ref[0]], ref[1], offset, text, ref[2])
+
+        return from_logs
+
+    def from_frame(ref: Ref) -> Line:
+        text = str(messages[ref[1] - 1]) if messages is not None else ""
+        return Line("frame", ref[1], None, text, ref[2])
+
+    return from_frame

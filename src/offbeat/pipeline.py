@@ -93,6 +93,7 @@ class Pipeline:
         self.sources = Sources()
         self.summary: dict[str, Any] = {}
         self.hash: str | None = None
+        self.path: str | None = None
         self.bursts: Bursts | None = None
         self._training: tuple[Intake, pl.DataFrame] | None = None
         make_views(self.detectors, self.params, seed)  # wrong names are said before anything is read
@@ -326,7 +327,7 @@ class Pipeline:
             hint = "learn it again with this offbeat"
             raise ModelError("holds something else than this offbeat writes", where=str(path), hint=hint) from None
         made.mask_key = mask_key
-        made.hash = digest
+        made.hash, made.path = digest, str(path)
         made.progress = progress or made.progress
         return made
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
+
+import polars as pl
 
 from offbeat.finding import Finding, iso
 from offbeat.printable import printable
@@ -52,9 +55,23 @@ def head(run: Run, trained: Mapping[str, Any], shown: int, total: int) -> Iterat
     hidden = f", {shown} shown" if shown < total else ""
     expected = f"{run.decision.alert_share:.2%} expected"
     yield [("alerts   ", "dim"), (f"{share}, {expected}, in {total:,} finding{'' if total == 1 else 's'}{hidden}", "")]
+    if run.feedback is not None:
+        yield [("feedback ", "dim"), (quiet_words(run.feedback.as_dict(), run.unit), "")]
     if run.ruling is not None and run.ruling.untold:
         yield [("rules    ", "dim"), (f"{run.ruling.untold:,} more findings of rules are not told: tune them", "")]
     yield [("views    ", "dim"), (views_line(run, trained), "")]
+
+
+def quiet_words(quiet: Mapping[str, Any], unit: str) -> str:
+    """Say how many findings are quiet by feedback, and what was learned from it."""
+    n = quiet["findings"]
+    text = f"{n:,} finding{'' if n == 1 else 's'} quiet by feedback"
+    if quiet["units"]:
+        text += f" ({quiet['units']:,} {unit}{'' if quiet['units'] == 1 else 's'})"
+    if quiet["head"]["used"]:
+        text += f"; {quiet['answers']:,} answers also taught what is like them: {quiet['by_head']:,} more quiet"
+        text += f", {quiet['raised']:,} raised"
+    return text
 
 
 def views_line(run: Run, trained: Mapping[str, Any]) -> str:
@@ -98,7 +115,10 @@ def finding(one: Finding) -> Iterator[list[Piece]]:
 
 
 def calm(run: Run) -> list[Piece]:
-    """Say that nothing stands out."""
-    strangest = float(run.scores["score"].to_numpy().max())
+    """Say that nothing stands out, of what is not quiet by feedback."""
+    scores = run.scores.filter(~pl.col("quiet")) if "quiet" in run.scores.columns else run.scores
+    strangest = float(scores["score"].to_numpy().max(initial=-math.inf))
+    if not math.isfinite(strangest):
+        return [("All that is off the beat is quiet by feedback.", "green")]
     text = f"Nothing is off the beat: the strangest {run.unit} scores {strangest:.1f}, the threshold is"
     return [(f"{text} {run.threshold:.1f}.", "green")]

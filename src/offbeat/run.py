@@ -19,7 +19,7 @@ from offbeat.decide.incidents import SEVERITIES, finding_id, join_alarms, join_s
 from offbeat.detect import LSTM, Detector
 from offbeat.errors import OptionError
 from offbeat.explain import Facts, sentence
-from offbeat.finding import Finding, Line, iso
+from offbeat.finding import Finding, Line, Quiet, fetched, iso
 from offbeat.group.sessions import POSITION_BITS
 from offbeat.read import Logs
 from offbeat.ruling import Joiner, Ruling
@@ -56,6 +56,7 @@ class Run:
         ruling: what rules found, None where there are none.
         stretch: only findings that lie, at least partly, between these times.
         most: so many findings are allowed, None for any number.
+        feedback: what people said of earlier findings, and what is quiet by it.
     """
 
     scores: pl.DataFrame
@@ -80,6 +81,7 @@ class Run:
     ruling: Ruling | None = None
     stretch: tuple[datetime | None, datetime | None] = (None, None)
     most: int | None = None
+    feedback: Quiet | None = None
 
     @property
     def patterns(self) -> pl.DataFrame:
@@ -116,16 +118,23 @@ class Run:
 
     def contributions(self) -> dict[str, int]:
         """Return, by view, the number of anomalies whose score it makes."""
-        return contributions(self.decision, self._raw(self.scores), self.scores["is_anomaly"].to_numpy())
+        return contributions(self.decision, self.raw(self.scores), self.scores["is_anomaly"].to_numpy())
 
-    def _raw(self, rows: pl.DataFrame) -> dict[str, NDArray[np.float64]]:
+    def raw(self, rows: pl.DataFrame) -> dict[str, NDArray[np.float64]]:
         """Return the raw scores by view of some rows of ``scores``."""
         return {view: rows[view_column(view)].to_numpy() for view in self.views}
 
-    def with_budget(self, budget: Budget) -> Run:
-        """Return the run with the strangest units flagged, as many as the budget allows."""
+    def with_budget(self, budget: Budget, without: NDArray[np.bool_] | None = None) -> Run:
+        """Return the run with the strangest units flagged, as many as the budget allows.
+
+        Args:
+            budget: how many.
+            without: units that may not be flagged, shape (units,).
+        """
         allowed = budget.units(self.scores)
         order = self.scores.with_row_index("unit").sort(["score", "unit"], descending=[True, False])
+        if without is not None:
+            order = order.filter(~pl.Series(without).gather(order["unit"]))
         flagged = np.zeros(self.scores.height, dtype=bool)
         flagged[order["unit"].head(allowed).to_numpy()] = True
         line = float(order["score"][allowed - 1]) if 0 < allowed <= order.height else math.inf
@@ -162,12 +171,12 @@ class Run:
         bursts = [row for row in self.watch.strange_bursts().iter_rows(named=True) if self._inside(row)]
         alarms = _without(self._alarms(), bursts)
         volumes = [row for row in self.watch.strange_volume(bursts).iter_rows(named=True) if self._inside(row)]
-        groups = self._groups(alarms)
+        groups = self.groups(alarms)
         limit = min((n for n in (limit, self.most) if n is not None), default=None)
         refs = {i: self._refs(g) for i, (_, _, g) in enumerate(groups[:limit])}
         places = {ref[:2] for marked in refs.values() for ref in marked}
         places |= {place for row in bursts for place in places_of(row)}
-        lines = self._lines(places | (self.ruling.places() if self.ruling else set()))
+        lines = fetched(self.logs, self.messages, places | (self.ruling.places() if self.ruling else set()))
         found = [
             self._finding(*groups[i], [lines(ref) for ref in marked], self._blamed(groups[i][2], i < _RANKED))
             for i, marked in refs.items()
@@ -179,6 +188,8 @@ class Run:
             files = self.logs.files if self.logs else ("frame",)
             found = joiner.joined(found, self.ruling.findings(lines, self._inside), files)
         found += self._regime()
+        if self.feedback is not None:
+            found = self.feedback.told(found)
         found.sort(key=lambda f: (-SEVERITIES.index(f.severity), f.p_value, -f.score, f.id))
         return found[:limit]
 
@@ -195,7 +206,7 @@ class Run:
         since, until = self.stretch
         return (since is None or row["end"] >= since) and (until is None or row["start"] <= until)
 
-    def _groups(self, alarms: pl.DataFrame) -> list[tuple[str, str, pl.DataFrame]]:
+    def groups(self, alarms: pl.DataFrame) -> list[tuple[str, str, pl.DataFrame]]:
         """Join alarms into incidents: severity, its reason and the alarms, strangest first; most severe first."""
         if alarms.height == 0:
             return []
@@ -214,14 +225,14 @@ class Run:
 
     def _alarms(self) -> pl.DataFrame:
         """Return the flagged units, one row each, with the evidence of the view that makes the score."""
-        return self._evidenced(self.kept.filter(self.scores["is_anomaly"].gather(self.kept["unit"])))
+        return self.evidenced(self.kept.filter(self.scores["is_anomaly"].gather(self.kept["unit"])))
 
-    def _evidenced(self, flagged: pl.DataFrame) -> pl.DataFrame:
+    def evidenced(self, flagged: pl.DataFrame) -> pl.DataFrame:
         """Return some of ``kept``, one row each, with the evidence of the view that makes the score."""
         if flagged.height == 0:
             return pl.DataFrame()
         rows = self.scores[flagged["unit"]]
-        lead = self.decision.leading(self._raw(rows))
+        lead = self.decision.leading(self.raw(rows))
         parts = []
         for i, detector in enumerate(self.views.values()):
             mine = np.flatnonzero(lead == i)
@@ -245,14 +256,14 @@ class Run:
         if self.drift is None or self.learned is None:
             return []
         usual = (self.learned >= self.decision.threshold) & ~self.scores["is_anomaly"]
-        changed = self._evidenced(self.kept.filter(usual.gather(self.kept["unit"])))
+        changed = self.evidenced(self.kept.filter(usual.gather(self.kept["unit"])))
         if changed.height == 0:
             return []
         reasons = changed.group_by("kind", "template", maintain_order=True).len().sort("len", descending=True)
         kind, template, many = reasons.row(0)
         same = changed.filter((pl.col("kind") == kind) & pl.col("template").eq_missing(template)).sort("unit")
         lines = self._refs(same)
-        fetch = self._lines({ref[:2] for ref in lines})
+        fetch = fetched(self.logs, self.messages, {ref[:2] for ref in lines})
         why = f"{self.drift.share:.0%} of the {self.unit}s are improbable, {self.drift.expected:.1%} were expected"
         made = self._finding("medium", why, same, [fetch(ref) for ref in lines], self._blamed(same, True))
         return [
@@ -261,14 +272,14 @@ class Run:
                 id=finding_id("drift", kind, self._text(template), ""),
                 kind="drift",
                 reason=f"The log has changed: {why}; {many / changed.height:.0%} of them for one reason: "
-                + sentence(self._facts(same.row(0, named=True)))[0],
+                + sentence(self.facts(same.row(0, named=True)))[0],
                 units=int(usual.sum()),
             )
         ]
 
     def _finding(self, grade: str, why: str, group: pl.DataFrame, lines: list[Line], sources: list[str]) -> Finding:
         worst = group.row(0, named=True)
-        reason, expected = sentence(self._facts(worst))
+        reason, expected = sentence(self.facts(worst))
         codes = dict.fromkeys(c for c in group["template"] if c is not None)
         if group.height > 1:
             others = len(codes) - 1
@@ -277,7 +288,7 @@ class Run:
             )
             reason = f"{reason[:-1]} ({group.height:,} {self.unit}s{also})."
         where = iso(worst["start"]) or ""
-        shares = self.decision.surprise(self._raw(self.scores[worst["unit"]]))
+        shares = self.decision.surprise(self.raw(self.scores[worst["unit"]]))
         return Finding(
             id=finding_id(worst["kind"], worst["key"], self._text(worst["template"]), f"{where} {worst['first_line']}"),
             kind=worst["kind"],
@@ -297,6 +308,7 @@ class Run:
             units=group.height,
             views={view: round(float(s[0]), 4) for view, s in shares.items()},
             unit=worst["unit"],
+            members=tuple(group["unit"]),
         )
 
     def worst_units(self, findings: Sequence[Finding]) -> pl.DataFrame:
@@ -307,7 +319,7 @@ class Run:
             orient="row",
         )
         kept = self.kept.join(ids.select("unit").unique(), on="unit", how="semi")
-        return ids.join(self._evidenced(kept), on="unit") if kept.height else kept.clear()
+        return ids.join(self.evidenced(kept), on="unit") if kept.height else kept.clear()
 
     def _blamed(self, group: pl.DataFrame, ranked_too: bool) -> list[str]:
         """Return the sources involved, most to blame first.
@@ -332,7 +344,8 @@ class Run:
     def _text(self, code: int | None) -> str:
         return "" if code is None else self.texts[code]
 
-    def _facts(self, worst: Mapping[str, Any]) -> Facts:
+    def facts(self, worst: Mapping[str, Any]) -> Facts:
+        """Return what is said of a unit, a row of ``evidenced``."""
         codes, event = worst["templates"], worst["event"]
         instead: list[tuple[str | None, float]] = []
         lstm = self.views.get("lstm")
@@ -364,26 +377,6 @@ class Run:
                 place = (rows[i] >> POSITION_BITS, rows[i] & (2**POSITION_BITS - 1))
                 out[place] = out.get(place) or mark
         return [(file, line, mark) for (file, line), mark in sorted(out.items())]
-
-    def _lines(self, places: set[tuple[int, int]]) -> Any:
-        """Return a function from (file, line, mark) to a Line; every text is fetched in one pass."""
-        if self.logs is not None:
-            logs = self.logs
-            texts = logs.text([(f, n, 1) for f, n in sorted(places)])
-
-            def from_logs(ref: tuple[int, int, str | None]) -> Line:
-                found = texts.get(ref[:2])  # a file may have gone, or have been cut, since it was scored
-                offset, text = (found.offset, found.text) if found else (None, "")
-                return Line(logs.files[ref[0]], ref[1], offset, text, ref[2])
-
-            return from_logs
-        messages = self.messages
-
-        def from_frame(ref: tuple[int, int, str | None]) -> Line:
-            text = str(messages[ref[1] - 1]) if messages is not None else ""
-            return Line("frame", ref[1], None, text, ref[2])
-
-        return from_frame
 
 
 def _without(alarms: pl.DataFrame, bursts: list[dict[str, Any]]) -> pl.DataFrame:

@@ -10,7 +10,7 @@ import sys
 import typer
 from typer import TyperException
 
-from offbeat.cli import comparing, explaining, learning, looking, measuring, rules
+from offbeat.cli import comparing, explaining, feedback, learning, looking, measuring, rules
 from offbeat.cli.options import say
 from offbeat.errors import OffbeatError
 
@@ -25,6 +25,7 @@ app = typer.Typer(
 for room in (learning, looking, comparing, explaining, measuring):
     app.add_typer(room.app)
 app.add_typer(rules.app, name="rules")
+app.add_typer(feedback.app, name="feedback")
 
 
 def main() -> None:

@@ -39,6 +39,7 @@ from offbeat.cli.options import (
 from offbeat.errors import InputError, OptionError
 
 if TYPE_CHECKING:
+    from offbeat.budget import Budget
     from offbeat.finding import Finding
     from offbeat.run import Run
 
@@ -115,6 +116,10 @@ def detect(
     ] = None,
     pack: Annotated[bool, typer.Option(" /--no-pack", help="Leave out the rules that ship.")] = True,
     expand: Expand = None,
+    store: Annotated[
+        str | None,
+        typer.Option("--store", help="What feedback keeps; MODEL.feedback.sqlite unless given."),
+    ] = None,
     format_: Format = None,
     session_by: SessionBy = None,
     window: Window = None,
@@ -129,6 +134,7 @@ def detect(
     seed: Seed = 0,
 ) -> int:
     """Find what is off the beat: offbeat detect app.log. Without -m it learns from the files themselves."""
+    from offbeat import report
     from offbeat.budget import Budget
     from offbeat.detection import check_outputs, parse_time, write_frame, write_run
 
@@ -160,12 +166,13 @@ def detect(
         pipeline.options.joined(Options(**grouping))
         pipeline.rules = looked_for
         run = pipeline.score(stdin_check(files))
-    if allowed:
-        run = run.with_budget(allowed)
+    run = _answered(run, model, store, allowed)
     if any(stretch):
         run = run.between(*stretch)
     findings = run.find()
     done()
+    if run.feedback is not None:
+        run.summary["feedback"] = run.feedback.as_dict()
     if scores:
         write_frame(run.scores, scores)
     if series:
@@ -184,12 +191,24 @@ def detect(
         write_html(run, findings, html, trained=pipeline.summary, explained=why)
     if json:
         _print_json(findings if limit is None else findings[:limit])
+        if run.feedback is not None:
+            say(f"offbeat: {report.quiet_words(run.feedback.as_dict(), run.unit)}")
     else:
         _print_report(run, findings, 50 if limit is None else limit, pipeline.summary, model)
     if _cut_off(run):
         return 2
     met = fail_on is not None and any(_LEVELS.index(f.severity) >= _LEVELS.index(fail_on) for f in findings)
     return 3 if met else 0
+
+
+def _answered(run: Run, model: str | None, store: str | None, budget: Budget | None) -> Run:
+    """Return the run with what people said of earlier findings applied, and within the budget if there is one."""
+    from offbeat.feedback import Feedback, store_of
+
+    if store and not Path(store).is_file():
+        raise InputError("there is no file of answers here", where=store, hint="offbeat feedback add makes one")
+    path = store or (store_of(model) if model else None)
+    return Feedback.open(path).applied(run, budget) if path else run if budget is None else run.with_budget(budget)
 
 
 def _cut_off(run: Run) -> bool:
