@@ -84,6 +84,12 @@ def test_labels_of_another_log_are_refused(tmp_path):
         simulated_split("T5", tmp_path, entries=2_000)
 
 
+def test_a_folder_that_is_not_there_is_said_also_where_none_is_needed(tmp_path):
+    """T5 needs no data; who names a folder for it means one that exists."""
+    with pytest.raises(InputError, match="there is no such folder"):
+        bench.named_split("T5", str(tmp_path / "nowhere"), tmp_path)
+
+
 def test_detectors_measure_on_times_and_numbers_of_a_simulated_log(tmp_path):
     """What reads times and numbers has its input on T5, and what learns from labels gets them."""
     one = simulated_split("T5", tmp_path, entries=30_000)

@@ -80,11 +80,11 @@ def named_split(name: str, data: str | None, folder: Path) -> Split:
 
     Raises:
         OptionError: the data's folder is not named.
-        InputError: the data are not there.
+        InputError: the data are not there, or the folder named is none.
     """
     if name in PROTOCOLS:
         return get_split(name, data)
-    there = Path(data) if data is not None and Path(data).is_dir() else None
+    there = None if data is None else data_folder(name, data)
     return simulated_split(name, there if there is not None and has_log(there) else folder)
 
 

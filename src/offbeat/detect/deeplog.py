@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 import polars as pl
@@ -14,6 +14,7 @@ from offbeat.detect.base import State
 from offbeat.detect.candidates import ByCandidates
 from offbeat.detect.histories import distinct_rows
 from offbeat.detect.ragged import Floats, Ints, Ragged
+from offbeat.detect.sizes import check_shares
 
 #: Size of the state of a template's own LSTM, and the least numbers it is learned from.
 _HIDDEN, _LEAST = 16, 30
@@ -52,6 +53,12 @@ class DeepLog(ByCandidates):
     reads: ClassVar[tuple[str, ...]] = ("values",)
 
     confidence: float = 0.999
+
+    def check_params(self) -> Self:
+        """Raise OptionError for a number that cannot be used; see the base class."""
+        super().check_params()
+        check_shares(self, "confidence")
+        return self
 
     def _fit(self, data: Ragged, y: NDArray[np.bool_] | None) -> None:
         from offbeat.detect.nets.key_model import KeyPlan, learn_keys

@@ -9,6 +9,7 @@ import numpy as np
 from offbeat.detect.base import State
 from offbeat.detect.kernel import Machine, usual_gamma
 from offbeat.detect.ragged import Floats, Ragged
+from offbeat.detect.sizes import check_shares
 from offbeat.detect.vectors import ByVector, Columns, distinct_rows, thinned
 
 
@@ -41,6 +42,12 @@ class OneClassSVM(ByVector):
         self.templates = templates
         self.seed = seed
 
+    def check_params(self) -> Self:
+        """Raise OptionError for a number that cannot be used; see the base class."""
+        super().check_params()
+        check_shares(self, "nu")
+        return self
+
     def _fit(self, data: Ragged, y: np.ndarray[Any, np.dtype[np.bool_]] | None) -> None:
         from sklearn.svm import OneClassSVM as Trained
 
@@ -50,7 +57,7 @@ class OneClassSVM(ByVector):
         gamma = self.gamma or usual_gamma(rows[kept], mass)
         # On a scale where a vector counts 1 on average the solver's tolerance means what it should.
         share = mass / mass.mean()
-        trained = Trained(nu=min(self.nu, 1.0), gamma=gamma).fit(rows[kept], sample_weight=share)
+        trained = Trained(nu=self.nu, gamma=gamma).fit(rows[kept], sample_weight=share)
         self.machine_ = Machine.of(trained, gamma)
 
     def _of_counts(self, counts: Floats) -> Floats:

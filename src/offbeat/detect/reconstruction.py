@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 import numpy as np
 import polars as pl
@@ -20,6 +20,7 @@ from offbeat.detect.features import READS, EventTable, Table, numbers_of_events
 from offbeat.detect.neural import Neural
 from offbeat.detect.padded import groups
 from offbeat.detect.ragged import Floats, Ints, Ragged, segment_argmax, segment_max
+from offbeat.detect.sizes import check_shares
 
 if TYPE_CHECKING:
     from offbeat.detect.nets.reconstruct import CNNAutoencoder, LSTMAutoencoder
@@ -91,6 +92,12 @@ class ByReconstruction(Neural):
     normal: float
     table_: EventTable
     usual_: Floats
+
+    def check_params(self) -> Self:
+        """Raise OptionError for a number that cannot be used; see the base class."""
+        super().check_params()
+        check_shares(self, "normal")
+        return self
 
     def _keep_errors(self, score: Floats, weight: Floats) -> None:
         self.mean_ = float(np.average(score, weights=weight))
