@@ -31,9 +31,13 @@ def explain(
     as_rule: Annotated[
         bool, typer.Option("--as-rule", help="Propose a Sigma rule that catches it, tried on the run's own log.")
     ] = False,
+    tree: Annotated[
+        bool, typer.Option("--surrogate", help="A decision tree that stands in for all views, with its fidelity.")
+    ] = False,
     output: Annotated[str | None, typer.Option("-o", "--output", help="With --as-rule: write the rule there.")] = None,
     log: Annotated[
-        list[str] | None, typer.Option("--log", help="With --as-rule: the run's log, if it lies elsewhere now.")
+        list[str] | None,
+        typer.Option("--log", help="The run's log, for --as-rule and --surrogate, if it lies elsewhere now."),
     ] = None,
     mask: Mask = False,
     html: Html = None,
@@ -50,8 +54,12 @@ def explain(
     from offbeat.inside import METHODS, check_method
     from offbeat.why import Findings
 
-    if not as_rule and (output or log):
+    if not as_rule and (output or (log and not tree)):
         raise OptionError("goes with --as-rule", where="-o" if output else "--log", hint="explain RUN ID --as-rule")
+    if tree and (as_rule or name is not None):
+        raise OptionError("is about all findings, not one", where="--surrogate", hint="explain RUN --surrogate")
+    if tree:
+        return _surrogate(run, json, log, mask)
     if as_rule and name is None:
         raise OptionError("needs a finding", where="--as-rule", hint="explain RUN ID --as-rule")
     if as_rule and html:
@@ -108,6 +116,26 @@ def _as_rule(
     elif not output:
         sys.stdout.write(made.rule)
     say(f"{made.title}: {made.summary()}")
+    return 0
+
+
+def _surrogate(run: str, json: bool, log: list[str] | None, mask: bool) -> int:
+    """Print the tree that comes nearest to the verdicts of a run, and how near."""
+    from offbeat.printable import printable
+    from offbeat.proposal.past import Past
+    from offbeat.proposal.surrogate import surrogate
+
+    past = Past.open(run, log, mask_key(mask))
+    made = surrogate(past)
+    if json:
+        import orjson
+
+        sys.stdout.buffer.write(orjson.dumps(made.as_dict()) + b"\n")
+    else:
+        for line in made.lines():
+            out(printable(line, 400))
+    if past.why_not:
+        say(f"over the {past.unit}s that the run keeps: the log was not read, for {past.why_not}")
     return 0
 
 
