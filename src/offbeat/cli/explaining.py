@@ -58,12 +58,12 @@ def explain(
         raise OptionError("goes with --as-rule", where="-o" if output else "--log", hint="explain RUN ID --as-rule")
     if tree and (as_rule or name is not None):
         raise OptionError("is about all findings, not one", where="--surrogate", hint="explain RUN --surrogate")
+    if (as_rule or tree) and html:
+        raise OptionError("give one of them", where=f"{'--as-rule' if as_rule else '--surrogate'}, --html")
     if tree:
         return _surrogate(run, json, log, mask)
     if as_rule and name is None:
         raise OptionError("needs a finding", where="--as-rule", hint="explain RUN ID --as-rule")
-    if as_rule and html:
-        raise OptionError("give one of them", where="--as-rule, --html")
     check_method(method)
     check_outputs(html=html)
     by = next(known for known in METHODS if known == method)
