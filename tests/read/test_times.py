@@ -163,3 +163,27 @@ def test_find_stamp():
     found = find_stamp(["2023-01-29 16:42:09", "2023-01-29 16:42:10", "Jan 29 16:42:09"])
     assert found is not None
     assert found.name == "iso"
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), st.sampled_from(["", ".5", ".25", ".123456789", ".+5", ".1234567890", "x"])),
+        min_size=1,
+        max_size=30,
+    ),
+    st.booleans(),
+)
+def test_stamps_of_one_second_are_read_like_any(places, utc):
+    """Many stamps of the same second are read at once, and each as if it were alone: with fraction, zone or neither."""
+    texts = [f"2023-01-29T16:42:0{second}{rest}{'Z' * utc}" for second, rest in places]
+    alone = [parse(pl.Series([text]), STAMPS["iso"], CLOCK)[0] for text in texts]
+    assert parse(pl.Series(texts), STAMPS["iso"], CLOCK).to_list() == alone
+
+
+def test_ragged_fractions_with_and_without_zone():
+    """Fractions of different lengths are read together, those that name no zone in the file's."""
+    stamps_ = ["2023-01-29T16:42:09.5Z", "2023-01-29T16:42:09.25", "2023-01-29T16:42:10.123456Z"] * 9
+    found = parse(pl.Series(stamps_), STAMPS["iso"], Clock(zone="+01:00", now=NOW)).dt.epoch("us").to_list()
+    moment = 1_675_010_529_000_000
+    assert found[:3] == [moment + 500_000, moment - 3_600_000_000 + 250_000, moment + 1_123_456]
+    assert found == found[:3] * 9

@@ -52,19 +52,24 @@ def shapes(messages: pl.Series, line: int = 4096) -> pl.Series:
     Returns:
         String of the same length and name. A null message has the empty shape.
     """
-    text = messages.fill_null("")
+    text = messages.fill_null("").alias("m")
+    m = pl.col("m")
+    lines, longest = text.to_frame().select_seq(
+        m.str.contains("\n", literal=True).any().alias("lines"), m.str.len_bytes().max().alias("longest")
+    )
     # Of an event of several lines, as one with a stack trace, the first says what happened.
-    if text.str.contains("\n", literal=True).any():
+    if lines[0]:
         text = text.str.extract(r"^\n*([^\n]*)", 1)
-    if (text.str.len_bytes() > line).any():
-        text = text.to_frame("m").select(
-            pl.when(pl.col("m").str.len_chars() > line)
-            .then(pl.col("m").str.slice(0, line) + CUT)
-            .otherwise(pl.col("m"))
-        )["m"]
-    requests = text.str.contains(_REQUEST)
-    masked = text.str.replace_all(_WORD, MASK)
-    maybe = text.str.contains_any(_SIGNS).arg_true()
+    if (longest[0] or 0) > line:
+        text = text.to_frame().select(pl.when(m.str.len_chars() > line).then(m.str.slice(0, line) + CUT).otherwise(m))[
+            "m"
+        ]
+    found = text.to_frame().select_seq(
+        masked=m.str.replace_all(_WORD, MASK),
+        requests=m.str.contains(_REQUEST),
+        maybe=m.str.contains(_SIGNS[0], literal=True) | m.str.contains(_SIGNS[1], literal=True),
+    )
+    masked, requests, maybe = found["masked"], found["requests"], found["maybe"].arg_true()
     if len(maybe):
         rows = maybe.filter(text.gather(maybe).str.contains(_CODE))
         masked = masked.scatter(rows, _beside_code(text.gather(rows))) if len(rows) else masked

@@ -9,6 +9,7 @@ import polars as pl
 from offbeat.errors import InputError
 from offbeat.read import levels, records
 from offbeat.read.layout import Context
+from offbeat.read.names import NAMES
 from offbeat.schema import EVENTS, TIME
 
 _ROLE_OF: Final = {"time": "timestamp", "level": "level", "message": "message", "source": "source"}
@@ -91,7 +92,7 @@ def _roles(columns: list[str]) -> dict[str, str]:
     """Which column has which role: EVENTS' own names first, then the usual ones in any case."""
     lower = {name.lower(): name for name in reversed(columns)}
     found: dict[str, str] = {}
-    for role, usual in records.NAMES.items():
+    for role, usual in NAMES.items():
         for name in (_ROLE_OF[role], *usual):
             if name.lower() in lower and lower[name.lower()] not in found.values():
                 found[role] = lower[name.lower()]

@@ -15,7 +15,8 @@ import polars as pl
 
 from offbeat.read import levels, times
 from offbeat.read.layout import Context, Want
-from offbeat.read.records import NAMES, Record, finish, roles_of
+from offbeat.read.names import NAMES, Record, roles_of
+from offbeat.read.records import finish
 
 #: Text that may have been a number or a truth value: the decoder gives all as text, and in its own way.
 _NOT_TEXT: Final = r"^(?:-?[0-9][0-9.eE+-]*|true|false)$"
@@ -82,16 +83,25 @@ def parse(lines: pl.Series, want: Want, context: Context) -> tuple[pl.DataFrame,
         decoded = _decode(lines, whole, pl.Struct(schema))
     if decoded is None:
         return None
-    odd = ~whole
-    for name in names:
-        texts = decoded[name]
-        odd = odd | texts.is_null() | (texts == "") | texts.str.contains(_NOT_TEXT)
-        odd = odd | texts.str.contains("\0", literal=True)  # how the decoder writes half a surrogate pair
-    for name in {name for role in absent for name in NAMES[role]} - names:  # nearly free: such keys are hardly there
-        if decoded[name].null_count() < len(lines):
-            odd = odd | decoded[name].is_not_null()
-    odd = odd.fill_null(True)
+    odd = decoded.select_seq(
+        _odd(
+            names, {name for role in absent for name in NAMES[role] if decoded[name].null_count() < len(lines)} - names
+        )
+    ).to_series()
+    odd = (odd | ~whole).fill_null(True)
     return finish(~odd, _columns(decoded, keys, want, context), want, context), odd
+
+
+def _odd(names: Collection[str], strange: Collection[str]) -> pl.Expr:
+    """Where one of the names holds no text, or text that may have been none; or where a strange name holds anything."""
+    odd = pl.lit(False)
+    for name in names:
+        text = pl.col(name)
+        # NUL is how the decoder writes half a surrogate pair.
+        odd = odd | text.is_null() | (text == "") | text.str.contains(_NOT_TEXT) | text.str.contains("\0", literal=True)
+    for name in strange:
+        odd = odd | pl.col(name).is_not_null()
+    return odd
 
 
 def _decode(lines: pl.Series, whole: pl.Series, dtype: pl.Struct) -> pl.DataFrame | None:
@@ -142,5 +152,7 @@ def _columns(decoded: pl.DataFrame, keys: Mapping[str, str], want: Want, context
     if "source" in want:
         columns["source"] = decoded[keys["source"]] if "source" in keys else nothing
     if "message" in _wanted(want, keys, context):
-        columns["message"] = decoded[keys["message"]].str.strip_chars_end("\r\n")
+        text = decoded[keys["message"]]
+        ended = text.str.ends_with("\n") | text.str.ends_with("\r")
+        columns["message"] = text.str.strip_chars_end("\r\n") if ended.any() else text
     return columns

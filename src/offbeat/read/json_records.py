@@ -15,7 +15,8 @@ import polars as pl
 
 from offbeat.read import json_columns, levels
 from offbeat.read.layout import HEADER, JOINED, PARTIAL, Context, Want, everywhere
-from offbeat.read.records import Record, to_frame
+from offbeat.read.names import Record
+from offbeat.read.records import to_frame
 
 #: Escaped halves of surrogate pairs: JavaScript and Java cut texts in between, and no decoder takes the record then.
 _HALVES: Final = re.compile(

@@ -243,11 +243,7 @@ class TextLayout:
         regex = self._regex("") if short else self.regex
         groups = lines.str.extract_groups(_only(regex, frozenset(keep))).struct.unnest()
         if "message" not in self.groups and ("message" in want or guess):
-            head = groups["head"]
-            cut = head.str.len_bytes() if lines.str.len_bytes().sum() == lines.str.len_chars().sum() else None
-            rest = pl.DataFrame({"line": lines, "cut": head.str.len_chars() if cut is None else cut})
-            text = pl.col("line").str.slice(pl.col("cut")).str.strip_chars()
-            groups = groups.with_columns(rest.select(message=text).to_series())
+            groups = groups.with_columns(_behind(lines, groups["head"]))
         return self.derive(groups, want) if self.derive else groups
 
     def _times(self, groups: pl.DataFrame, context: Context) -> pl.Series:
@@ -283,6 +279,19 @@ class TextLayout:
         typed = [pl.col(name).cast(pl.Int64, strict=False) if name in self.numbers else pl.col(name) for name in names]
         struct = groups.select(pl.struct(typed).struct.json_encode().alias("fields"), pl.col("head").is_not_null())
         columns["fields"] = struct.select(pl.when("head").then("fields")).to_series()
+
+
+def _behind(lines: pl.Series, heads: pl.Series) -> pl.Series:
+    """``message``: what follows the head of each line, without white space around it.
+
+    There is hardly ever any, and then nothing is copied.
+    """
+    both = pl.DataFrame({"line": lines, "head": heads})
+    found = both.select_seq(message=pl.col("line").str.slice(pl.col("head").str.len_chars()))
+    first, last = (pl.col("message").str.slice(at, 1).str.strip_chars() for at in (0, -1))
+    rows = found.select_seq((first == "") | (last == "")).to_series().arg_true()
+    texts = found["message"]
+    return texts.scatter(rows, texts.gather(rows).str.strip_chars()) if len(rows) else texts
 
 
 def everywhere(lines: pl.Series) -> pl.Series:

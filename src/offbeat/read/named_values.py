@@ -10,7 +10,8 @@ from typing import Any, Final
 import polars as pl
 
 from offbeat.read.layout import HEADER, JOINED, Context, Want, everywhere
-from offbeat.read.records import NAMES, Record, to_frame
+from offbeat.read.names import NAMES, Record
+from offbeat.read.records import to_frame
 
 _PAIR: Final = re.compile(r'([A-Za-z_@][\w.@/-]*)=("(?:[^"\\]|\\.)*"|[^\s"]*)(?:\s+|$)')
 _PAIRS: Final = r'^(?:[A-Za-z_@][\w.@/-]*=(?:"(?:[^"\\]|\\.)*"|[^\s"]*)\s*){2,}$'

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import orjson
@@ -16,168 +16,15 @@ import polars as pl
 
 from offbeat.read import levels, lines, times
 from offbeat.read.layout import Context, Want
+from offbeat.read.names import Record, find_path, getter, holds, names_in, roles_of
 from offbeat.schema import TIME
 
-Record = Mapping[str, Any]
-Path = tuple[str, ...]
-
-#: Usual names, the best first; dots lead into nested records, and a key that itself holds the dots is found too.
-NAMES: Final[Mapping[str, tuple[str, ...]]] = {
-    "time": (
-        *("@timestamp", "timestamp", "time", "ts", "t.$date", "datetime", "date_time", "eventTime", "event_time"),
-        *("__REALTIME_TIMESTAMP", "_SOURCE_REALTIME_TIMESTAMP", "timeUnixNano", "time_unix_nano", "Timestamp", "Time"),
-        *("asctime", "log_time", "logtime", "time_local", "time_iso8601", "@t", "created", "created_at", "createdAt"),
-        *("event.created", "observedTimestamp", "observed_timestamp", "_time", "TimeCreated", "SystemTime", "UtcTime"),
-        *("TimeGenerated", "when", "start_time", "startTime", "StartTime", "date", "Date", "_write_ts", "epoch", "t"),
-        *("instant.epochSecond", "timeMillis"),
-    ),
-    "level": (
-        *("level", "severity", "severity_text", "severityText", "SeverityText", "log.level", "loglevel", "log_level"),
-        *("levelname", "lvl", "Level", "Severity", "LogLevel", "@l", "PRIORITY", "priority", "severityNumber"),
-        *("severity_number", "SeverityNumber", "log.severity", "syslog.severity", "level_name", "s", "levelno"),
-    ),
-    "message": (
-        *(
-            "message",
-            "msg",
-            "log",
-            "MESSAGE",
-            "Message",
-            "@m",
-            "@mt",
-            "short_message",
-            "body",
-            "Body",
-            "body.stringValue",
-        ),
-        *("text", "textPayload", "jsonPayload.message", "log.message", "event.original", "content", "Content", "line"),
-        *(
-            "full_message",
-            "description",
-            "Description",
-            "renderedMessage",
-            "RenderedMessage",
-            "log_message",
-            "data.message",
-        ),
-    ),
-    "source": (
-        *(
-            "service.name",
-            "service",
-            "serviceName",
-            "service_name",
-            "eventSource",
-            "SourceName",
-            "Provider_Name",
-            "kubernetes.pod_name",
-        ),
-        *(
-            "kubernetes.pod.name",
-            "pod",
-            "pod_name",
-            "podName",
-            "app",
-            "application",
-            "appname",
-            "app_name",
-            "resource.name",
-        ),
-        *(
-            "SYSLOG_IDENTIFIER",
-            "_SYSTEMD_UNIT",
-            "container_name",
-            "kubernetes.container_name",
-            "container",
-            "component",
-        ),
-        *("logger", "logger_name", "loggerName", "log.logger", "name", "c", "program", "process", "module", "unit"),
-        *(
-            "_COMM",
-            "event_type",
-            "_path",
-            "channel",
-            "facility",
-            "host.name",
-            "hostname",
-            "host",
-            "_HOSTNAME",
-            "source",
-        ),
-        *("node", "Computer"),
-    ),
-}
 _TRACES: Final = frozenset({"trace_id", "traceId", "span_id", "spanId", "trace.id", "span.id", "request_id"})
 
 MAX_FIELDS: Final = 512
 MAX_DEPTH: Final = 8
 # The two hash suffixes of a pod of a Deployment, the one of a DaemonSet, the ordinal of a StatefulSet stay apart.
 _POD: Final = r"-[a-z0-9]{6,10}-[a-z0-9]{5}$"
-
-
-def find_path(record: Record, name: str) -> Path | None:
-    """Where ``name`` is in the record: a key, or keys leading into nested records."""
-    if name in record:
-        return (name,)
-    head, dot, rest = name.partition(".")
-    while dot:
-        inner = record.get(head)
-        if isinstance(inner, dict) and (path := find_path(inner, rest)) is not None:
-            return (head, *path)
-        more, dot, rest = rest.partition(".")
-        head = f"{head}.{more}"
-    return None
-
-
-def getter(path: Path) -> Callable[[Record], Any]:
-    """A function taking a record to the value at ``path``, None where it is absent."""
-    if len(path) == 1:
-        key = path[0]
-        return lambda record: record.get(key)
-
-    def get(record: Any) -> Any:
-        for key in path:
-            if not isinstance(record, dict):
-                return None
-            record = record.get(key)
-        return record
-
-    return get
-
-
-def roles_of(record: Record) -> dict[str, list[Path]]:
-    """The places in this record where each role may be found, the likeliest first."""
-    roles: dict[str, list[Path]] = {}
-    for role in NAMES:
-        paths = (find_path(record, name) for name in names_in(record, role))
-        roles[role] = [path for path in paths if path is not None and _holds(getter(path)(record), role)]
-    return roles
-
-
-def names_in(keys: Collection[str], role: str) -> list[str]:
-    """The names that a role may have in a record with these keys at the top, the likeliest first."""
-    names = [name for name in NAMES[role] if name in keys or ("." in name and _leads_in(name, keys))]
-    if role == "level" and "s" in names and not ("c" in keys and "ctx" in keys):  # only MongoDB means the severity
-        names.remove("s")
-    if role == "source" and "c" in names and "ctx" not in keys:
-        names.remove("c")
-    return names
-
-
-def _leads_in(name: str, keys: Collection[str]) -> bool:
-    """Whether a key is the part of ``name`` before one of its dots."""
-    head, dot, rest = name.partition(".")
-    while dot:
-        if head in keys:
-            return True
-        more, dot, rest = rest.partition(".")
-        head = f"{head}.{more}"
-    return False
-
-
-def _holds(value: Any, role: str) -> bool:
-    """Whether a value can be what a role is; a message may be a list, as of bytes."""
-    return not isinstance(value, dict) and (role == "message" or not isinstance(value, list))
 
 
 def to_frame(records: Sequence[Record | None], want: Want, context: Context) -> pl.DataFrame:
@@ -237,7 +84,7 @@ def _pick(members: Sequence[Record], names: Sequence[str], role: str) -> list[An
         values = _named(members, name) if len(gaps) == len(members) else _named([members[row] for row in gaps], name)
         kinds = set(map(type, values))
         if not kinds <= {str} or "" in values:
-            values = [value if value != "" and _holds(value, role) else None for value in values]
+            values = [value if value != "" and holds(value, role) else None for value in values]
         if name in levels.KEYS and role == "level":  # a numeric scale of its own
             values = [None if value is None else f"{levels.KEYS[name]}{value}" for value in values]
         if len(gaps) == len(members):
@@ -296,7 +143,8 @@ def finish(placed: pl.Series, columns: dict[str, pl.Series], want: Want, context
         message = columns["message"] = message.str.replace_all(lines.COLOUR, "")
     inner = None
     if message is not None and context.inner is not None:
-        inner = context.inner.parse(message, Want(frozenset({"level", "message", "source"} & want.columns)), context)
+        open_ = {"level", "message"} | ({"source"} if "source" in want and columns["source"].has_nulls() else set())
+        inner = context.inner.parse(message, Want(frozenset(open_ & want.columns)), context)
     if "level" in want and message is not None:
         level = columns["level"]
         if inner is not None:
@@ -310,7 +158,7 @@ def finish(placed: pl.Series, columns: dict[str, pl.Series], want: Want, context
         columns["level"] = level
     if "source" in want:
         source = _without_hashes(columns["source"])
-        columns["source"] = source if inner is None else source.fill_null(inner["source"])
+        columns["source"] = source.fill_null(inner["source"]) if inner is not None and "source" in inner else source
     if "message" in want and message is not None and inner is not None:
         columns["message"] = _fill(message, inner["message"], inner["placed"])
     return pl.DataFrame([placed.alias("placed"), *(columns[name].alias(name) for name in want.schema())])

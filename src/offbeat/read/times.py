@@ -7,6 +7,7 @@ costs about 40 ns a stamp; everything else goes through the stamp's regular expr
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -16,15 +17,17 @@ import numpy.typing as npt
 import polars as pl
 
 from offbeat.errors import OptionError
+from offbeat.read import fixed
 from offbeat.read.stamps import ANY, STAMPS, TAIL, Stamp, find_stamp
 from offbeat.schema import TIME
 
 __all__ = ["ANY", "STAMPS", "Clock", "Stamp", "check_zone", "find_stamp", "from_numbers", "parse", "parse_any"]
 
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
-_MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_NO_RUN: Final = 2**32 - 1
 _DAY: Final = 86_400
 _SECOND: Final = 1_000_000
 _LEAP: Final = 2000  # a leap year to place month and day in when the year is not known
@@ -190,20 +193,33 @@ def _by_mask(stamp: Stamp, stamps: pl.Series) -> dict[str, Any] | None:
     mask = stamp.mask
     if mask is None:
         return None
-    widths = stamps.str.len_bytes()
-    width, widest = widths.min(), widths.max()
-    if not isinstance(width, int) or width < len(mask):
+    texts, size = pl.col("t"), pl.col("t").str.len_bytes()
+    cut = (
+        stamps.alias("t")
+        .to_frame()
+        .select_seq(
+            head=texts.str.slice(0, len(mask)),
+            tail=texts.str.slice(len(mask)),
+            runs=texts.str.slice(0, len(mask)).rle_id(),
+            width=size.min(),
+            widest=size.max(),
+        )
+    )
+    heads, runs, width, widest = cut["head"], cut["runs"], cut["width"][0], cut["widest"][0]
+    if width < len(mask):
         return None
-    joined = (stamps if width == widest else stamps.str.slice(0, len(mask))).str.join("").item().encode()
-    columns = width if width == widest else len(mask)
-    if len(joined) != columns * len(stamps):
+    # Lines are many in a second: what is the same as before is not read again.
+    again = 2 * (int(runs[-1]) + 1) <= len(heads)
+    text = fixed.matrix(heads.filter(runs != runs.shift(1, fill_value=_NO_RUN)) if again else heads, len(mask))
+    if text is None:
         return None
-    text = np.frombuffer(joined, np.uint8).reshape(len(stamps), columns).T.copy()
-    parts: dict[str, Any] = {}
+    parts: dict[str, Any] = {"ok": np.ones(text.shape[1], np.bool_)}
+    if again:
+        parts["runs"] = runs.to_numpy()
     for letter in dict.fromkeys(mask.replace("?", "")):
         rows = text[mask.index(letter) : mask.rindex(letter) + 1]
         padded = letter == "d" and "b" in mask[: mask.index("d")]  # as in "Nov  9"
-        value = _names(rows) if letter == "b" else _digits(rows, padded=padded)
+        value = fixed.months(rows) if letter == "b" else fixed.digits(rows, padded=padded)
         if value is None:
             return None
         parts["m" if letter == "b" else letter] = value
@@ -212,76 +228,64 @@ def _by_mask(stamp: Stamp, stamps: pl.Series) -> dict[str, Any] | None:
         return None
     if any((text[i] != text[i, 0]).any() for i, letter in enumerate(mask) if letter == "?" and i > 2):
         return None
-    return _tail(parts, stamps, text, len(mask), width == widest)
-
-
-def _tail(
-    parts: dict[str, Any], stamps: pl.Series, text: npt.NDArray[np.uint8], width: int, even: bool
-) -> dict[str, Any] | None:
-    """Add fraction and zone, which follow the mask."""
-    parts["ok"] = np.ones(len(stamps), np.bool_)
-    if even and len(text) == width:
+    if widest == len(mask):
         return parts
-    if even:
-        first = TAIL.fullmatch(text[width:, 0].tobytes().decode("ascii", "replace"))
-        if first is None:
+    return _tail(parts, cut["tail"], width - len(mask) if width == widest else None)
+
+
+def _tail(parts: dict[str, Any], tails: pl.Series, width: int | None) -> dict[str, Any] | None:
+    """Add fraction and zone, which follow the mask; ``width`` in bytes where all are as long as each other."""
+    if width is not None:
+        text = fixed.matrix(tails, width)
+        first = TAIL.fullmatch(tails[0])
+        if text is None or first is None:
             return None
         f = first["f"]
         if f:
-            fraction = _digits(text[width + 1 : width + 1 + len(f)])
-            if fraction is None or (text[width] != text[width, 0]).any():
+            fraction = fixed.digits(text[1 : 1 + len(f)])
+            if fraction is None or (text[0] != text[0, 0]).any():
                 return None
             parts["f"] = fraction * 10 ** (9 - len(f))
-        zone = text[width + first.start("z") :] if first["z"] else text[:0]
+        zone = text[first.start("z") :] if first["z"] else text[:0]
         if not first["z"] or (zone == zone[:, :1]).all():
-            parts["z"] = np.full(len(stamps), _offset(first["z"])) if first["z"] else None
+            parts["z"] = np.full(len(tails), _offset(first["z"])) if first["z"] else None
             return parts
-    if (ragged := _ragged_utc(stamps, width)) is not None:
-        parts["f"], parts["z"] = ragged, np.zeros(len(stamps))
+    if (ragged := _ragged(tails)) is not None:
+        parts["f"], parts["z"] = ragged
         return parts
-    groups = stamps.str.slice(width).str.extract_groups("^" + TAIL.pattern + "$")
-    if groups.struct["f"].is_null().any() and groups.struct["z"].is_null().any() and not _fits(stamps, width):
+    groups = tails.str.extract_groups("^" + TAIL.pattern + "$")
+    if groups.struct["f"].is_null().any() and groups.struct["z"].is_null().any() and not _fits(tails):
         return None
     _fraction_and_zone(parts, groups)
     return parts
 
 
-def _ragged_utc(stamps: pl.Series, width: int) -> Ints | None:
-    """Nanoseconds of stamps whose fractions differ in length and that end in Z, as Go writes them."""
-    if not stamps.str.ends_with("Z").all() or not stamps.str.slice(width, 1).is_in([".", ","]).all():
+def _ragged(tails: pl.Series) -> tuple[Ints, Floats] | None:
+    """Nanoseconds and zones of stamps whose fractions differ in length and that end in Z or name no zone."""
+    text = pl.col("t")
+    cut = (
+        tails.alias("t")
+        .to_frame()
+        .select_seq(
+            point=text.str.slice(0, 1),
+            digits=text.str.slice(1).str.strip_suffix("Z"),
+            zone=pl.when(text.str.ends_with("Z")).then(0.0).otherwise(math.nan),
+        )
+    )
+    point, digits = pl.col("point"), pl.col("digits")
+    signed = digits.str.contains("+", literal=True) | digits.str.contains("-", literal=True)
+    found = cut.select_seq(
+        right=((point == ".") | (point == ",")).all() & ~signed.any() & (digits.str.len_bytes().max() <= 9),
+        number=digits.cast(pl.Int64, strict=False),
+        missing=9 - digits.str.len_bytes().cast(pl.Int64),
+    )
+    if not found["right"][0] or found["number"].has_nulls():
         return None
-    digits = stamps.str.slice(width + 1).str.strip_chars_end("Z").str.pad_end(9, "0")
-    if digits.str.len_bytes().max() != 9:
-        return None
-    return _digits(np.frombuffer(digits.str.join("").item().encode(), np.uint8).reshape(-1, 9).T.copy())
+    return found["number"].to_numpy() * 10 ** found["missing"].to_numpy(), cut["zone"].to_numpy()
 
 
-def _fits(stamps: pl.Series, width: int) -> bool:
-    return bool(stamps.str.slice(width).str.contains("^" + TAIL.pattern + "$").all())
-
-
-def _digits(rows: npt.NDArray[np.uint8], *, padded: bool = False) -> Ints | None:
-    value = np.zeros(rows.shape[1], np.int64)
-    for i, row in enumerate(rows):
-        digit = row - 48
-        if (digit > 9).any():
-            blank = row == 32
-            if not padded or i == len(rows) - 1 or ((digit > 9) & ~blank).any():
-                return None
-            digit = np.where(blank, 0, digit)
-        value = value * 10 + digit
-    return value
-
-
-_CODES: Final = np.array([int.from_bytes(name.encode(), "big") for name in _MONTHS], np.int64)
-_ORDER: Final = np.argsort(_CODES)
-
-
-def _names(rows: npt.NDArray[np.uint8]) -> Ints | None:
-    low = (rows | 32).astype(np.int64)
-    codes = low[0] << 16 | low[1] << 8 | low[2]
-    at = np.minimum(np.searchsorted(_CODES[_ORDER], codes), 11)
-    return _ORDER[at] + 1 if (_CODES[_ORDER][at] == codes).all() else None
+def _fits(tails: pl.Series) -> bool:
+    return bool(tails.str.contains("^" + TAIL.pattern + "$").all())
 
 
 def _by_regex(stamp: Stamp, stamps: pl.Series) -> dict[str, Any] | None:
@@ -297,7 +301,7 @@ def _by_regex(stamp: Stamp, stamps: pl.Series) -> dict[str, Any] | None:
         column = groups.struct[name]
         if name == "b":
             column = column.str.to_lowercase().replace_strict(
-                _MONTHS, range(1, 13), default=None, return_dtype=pl.Int64
+                fixed.MONTHS, range(1, 13), default=None, return_dtype=pl.Int64
             )
         column = column.cast(pl.Int64, strict=False)
         ok &= column.is_not_null().to_numpy()
@@ -369,6 +373,8 @@ def _assemble(parts: dict[str, Any], stamp: Stamp, clock: Clock) -> pl.Series:
         days = _days(year, month, day)
         ok &= (_days(year + month // 12, month % 12 + 1, zero + 1) > days) & (year >= 1970) & (year < 2262)
     micros = (days * _DAY + seconds) * _SECOND
+    if "runs" in parts:
+        micros, ok = micros[parts["runs"]], ok[parts["runs"]]
     if "f" in parts:
         micros = micros + parts["f"] // 1000
     offset = parts.get("z")

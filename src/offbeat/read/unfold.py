@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 import polars as pl
 
-from offbeat.read.records import NAMES
+from offbeat.read.names import NAMES
 
 #: Names of the list in exports of CloudTrail, Azure, CloudWatch and others.
 _NAMES: Final = "Records|records|Events|events|logEvents|logs|entries|items|results|value|data"
