@@ -64,7 +64,7 @@ def write_run(run: Run, findings: Sequence[Finding], path: str | Path, pipeline:
     ``offbeat feedback`` with what can be answered.
     """
     body = b"".join(orjson.dumps(f.as_dict()) + b"\n" for f in findings)
-    model, frames, others = saving.contents(pipeline)
+    model, frames, others = saving.contents(pipeline, memory=False)
     values = {
         "summary": run.summary,
         "model": pipeline.hash,

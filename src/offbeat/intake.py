@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
@@ -17,6 +18,7 @@ from offbeat.detect.values import main_values, value_field
 from offbeat.errors import InputError, NotEnoughDataError, OptionError
 from offbeat.group import Key, Sessions, Windows, find_key, parse_key, parse_window
 from offbeat.group.keys import no_key, worth_trying
+from offbeat.lives import Lives
 from offbeat.mine import Catalog, Miner
 from offbeat.read import Lines, Logs, events_from_frame, open_logs
 from offbeat.read.mask import masker
@@ -132,6 +134,7 @@ class Intake:
     events: int = 0
     tally: Tally = field(default_factory=Tally, repr=False)
     watch: Watch = field(default_factory=Watch, repr=False)
+    lives: Lives = field(default_factory=Lives, repr=False)
     ruling: Ruling | None = field(default=None, repr=False)
     _frame: pl.DataFrame | None = field(default=None, repr=False)
     _sequences: pl.DataFrame | None = field(default=None, repr=False)
@@ -157,6 +160,13 @@ class Intake:
         opened = data if isinstance(data, Lines) else Lines(list(data)) if _are_lines(data) else data
         o = self.options
         return open_logs(opened, format=o.format, tz=o.tz, dedupe=o.dedupe, mask_key=self.mask_key)
+
+    def again(self) -> Intake:
+        """Return the same input to be read once more, with nothing gathered yet; rules are not looked for again."""
+        fresh = copy(self)
+        fresh.without_key = fresh.events = 0
+        fresh.tally, fresh.watch, fresh.lives = Tally(), Watch(before=self.watch.before), Lives()
+        return fresh
 
     @property
     def is_ids(self) -> bool:
@@ -281,6 +291,7 @@ class Intake:
             frame = frame.with_columns(template=code(frame["shape"]), source=sources.encode(frame["source"]))
             self.tally.add(frame)
             self.watch.add(frame)
+            self.lives.add(frame)
             if self.ruling is not None and not self.ruling.scored:
                 self.ruling.take(frame)
             closed = grouper.push(frame.drop("shape", "address"))
@@ -344,13 +355,26 @@ class Intake:
         )
 
 
-def learn_units(intake: Intake, grouping: Grouping, sources: Sources) -> tuple[pl.DataFrame, Catalog]:
-    """Read everything once: mine templates and gather units. Returns SEQUENCES with template codes, and the catalog."""
-    miner = Miner()
+def learn_units(
+    intake: Intake, grouping: Grouping, sources: Sources, known: Catalog | None = None
+) -> tuple[pl.DataFrame, Catalog]:
+    """Read everything once: mine templates and gather units.
+
+    Args:
+        intake: the input.
+        grouping: how to group.
+        sources: grows with the names met.
+        known: a catalog to go on from; its codes keep their meaning.
+
+    Returns:
+        SEQUENCES with template codes, and the catalog.
+    """
+    miner = Miner(catalog=known)
     units = pl.concat(list(intake.units(grouping, miner.encode, sources)))
     catalog = miner.learn()
     intake.tally.rename(miner.templates)
     intake.watch.rename(miner.templates)
+    intake.lives.rename(miner.templates)
     flat = miner.templates(units["templates"].explode(empty_as_null=False))
     return units.with_columns(as_lists(flat, units["events"].to_numpy()).alias("templates")), catalog
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,18 +16,21 @@ from offbeat.decide import Drift, Threshold, check_drift, parse_threshold
 from offbeat.detect import Detector, Ragged
 from offbeat.detect.bursts import Bursts
 from offbeat.distinct import Scorer
-from offbeat.errors import InputError, ModelError, OffbeatError
-from offbeat.group.sessions import POSITION_BITS
+from offbeat.errors import ModelError, OffbeatError
 from offbeat.intake import Data, Grouping, Intake, Options, learn_units
 from offbeat.learn import DEFAULT, Learned, learn, make_views
+from offbeat.lineage import Places, named_anew
+from offbeat.memory import Memory
 from offbeat.mine import Catalog
 from offbeat.regime import Recalibrated, Seen, recalibrate
 from offbeat.rules import RuleSet, load_pack
 from offbeat.ruling import Ruling
-from offbeat.run import KEPT, Run, unit_columns
+from offbeat.run import Run
 from offbeat.schema import view_column
 from offbeat.scored import Placed, judge
 from offbeat.tally import Lanes
+from offbeat.units import known_keys, strangest, truth, unit_columns
+from offbeat.updating import Update, changed_lines, names_of, remember, update
 
 if TYPE_CHECKING:
     from offbeat.evaluate.labels import Labels
@@ -35,10 +38,6 @@ if TYPE_CHECKING:
 Progress = Callable[[str], None]
 #: Units, their raw scores by view, and their sequences.
 Part = tuple[pl.DataFrame, Mapping[str, NDArray[np.float64]], Ragged]
-#: So many units of the same sequence count as unlike one another.
-_ALIKE = 2
-#: Parts that kept units may lie in.
-_PARTS = 16
 
 
 class Pipeline:
@@ -95,6 +94,7 @@ class Pipeline:
         self.hash: str | None = None
         self.path: str | None = None
         self.bursts: Bursts | None = None
+        self.memory: Memory | None = None
         self._training: tuple[Intake, pl.DataFrame] | None = None
         make_views(self.detectors, self.params, seed)  # wrong names are said before anything is read
 
@@ -151,8 +151,36 @@ class Pipeline:
             "truncated": list(intake.logs.summary.truncated) if intake.logs else [],
         }
         self.bursts = intake.watch.bursts
+        self.memory = remember(self, intake, normal)
         self._training = (intake, units)
         return self
+
+    def update(
+        self,
+        data: Data | None = None,
+        *,
+        acknowledge: Collection[str] = (),
+        after: str | None = None,
+        ttl: str | None = None,
+        older: bool = False,
+    ) -> Update:
+        """Go on to learn from later logs, with a rehearsal of what was learned before.
+
+        What the model itself flags is not learned but held back, until somebody says that it is normal, or until it has
+        gone on for long, on many days, as a notable part of the log and without a warning in it. What was not seen for
+        long is forgotten.
+
+        Args:
+            data: as for ``fit``; None only to acknowledge. What ends before what was learned last is passed over.
+            acknowledge: ids of what is held back (its own, a finding's or a template's) that is normal; or ``all``.
+            after: what was held back becomes a habit from this age on, in log time: ``14d``, or ``never``.
+            ttl: what was last seen longer ago is forgotten: ``90d``, or ``never``; remembered for the next time.
+            older: learn what is older than what was learned last, too.
+
+        Raises:
+            UserError: the data cannot be read, are all known, or an id names nothing that is held back.
+        """
+        return update(self, data, acknowledge=acknowledge, after=after, ttl=ttl, older=older)
 
     def _opened(self, data: Data) -> Intake:
         """Open an input, with rules to be looked for while it is read."""
@@ -203,8 +231,32 @@ class Pipeline:
             return self._run(
                 intake, [(part := intake.sequences(catalog, self.sources), *scorer(part, self.texts))], labels
             )
-        parts = intake.units(grouping, catalog.match, self.sources)
-        return self._run(intake, ((part, *scorer(part, self.texts)) for part in parts), labels)
+        names, places = names_of(self), Places(catalog.known)
+        run = self._run(intake, self._scored(intake, scorer, names, places), labels, names)
+        changed = changed_lines(self, intake, places)
+        if not changed:
+            return run
+        # A release worded lines anew: what was learned of them holds, so they are read once more by their old names.
+        self.progress("scoring again, for lines have changed")
+        once_more = intake.again()
+        names |= {one.new: names.get(one.old, one.old) for one in changed}
+        again = self._run(once_more, self._scored(once_more, scorer, names), labels, names)
+        return again.after_change(changed, run)
+
+    def _scored(
+        self, intake: Intake, scorer: Scorer, names: Mapping[int, int], places: Places | None = None
+    ) -> Iterator[Part]:
+        """Yield units, scored as they are read, by the names that lines had; ``places`` is shown them."""
+        catalog, grouping = self.catalog, self.grouping
+        assert isinstance(catalog, Catalog)  # noqa: S101 - callers looked
+        assert grouping is not None  # noqa: S101
+        match = catalog.match
+        code = (lambda shapes: match(shapes).replace(names)) if names else match
+        for part in intake.units(grouping, code, self.sources):
+            raw, data = scorer(part, self.texts)
+            if places is not None:
+                places.add(data)
+            yield part, raw, data
 
     @property
     def texts(self) -> Sequence[str]:
@@ -213,7 +265,13 @@ class Pipeline:
             return self.catalog.texts if self.catalog.meaningful else ()
         return () if self.catalog is None else self.catalog.texts
 
-    def _run(self, intake: Intake, parts: Iterable[Part], labels: Labels | None = None) -> Run:
+    def _run(
+        self,
+        intake: Intake,
+        parts: Iterable[Part],
+        labels: Labels | None = None,
+        names: Mapping[int, int] | None = None,
+    ) -> Run:
         """Fuse and decide over units with raw scores, keeping the events only of the strangest."""
         decision, files = self.fitted.decision, intake.logs.files if intake.logs else ("input",)
         tables: list[pl.DataFrame] = []
@@ -239,11 +297,11 @@ class Pipeline:
             rank = units.with_columns(
                 sequence, unit=pl.int_range(seen, seen + units.height, dtype=pl.UInt32), fused=fused
             )
-            kept = _strangest([*kept, rank])
+            kept = strangest([*kept, rank])
             seen += units.height
         scores = pl.concat(tables)
         if labels is not None:
-            _known_keys(labels, scores)
+            known_keys(labels, scores)
         fused = scores["score"].to_numpy()
         drift = check_drift(decision, fused, scores["weight"].to_numpy() if "weight" in scores.columns else None)
         threshold, learned = decision.threshold, None
@@ -269,7 +327,7 @@ class Pipeline:
             learned=learned,
             unit=self.grouping.unit,
             windows=self.grouping.window is not None and self.grouping.key is None,
-            texts=self.catalog.texts,
+            texts=named_anew(self.catalog.texts, names) if names else self.catalog.texts,
             template_ids=ids,
             sources=self.sources.names,
             logs=intake.logs,
@@ -330,49 +388,3 @@ class Pipeline:
         made.hash, made.path = digest, str(path)
         made.progress = progress or made.progress
         return made
-
-
-def truth(labels: Labels, units: pl.DataFrame, intake: Intake, whole: bool = True) -> pl.Series:
-    """Return which units are anomalous; raises InputError where the labels speak of none of them.
-
-    With ``whole`` false the units are a part of all, and may well have no label.
-    """
-    events = None
-    if "rows" in units.columns:
-        rows = units.select(unit=pl.int_range(pl.len()), rows="rows").explode("rows").drop_nulls()
-        place = pl.col("rows")
-        events = rows.select("unit", file=place // 2**POSITION_BITS, line=place % 2**POSITION_BITS)
-    found = labels.of_units(units, intake.logs.files if intake.logs else (), events)
-    if whole:
-        _known_keys(labels, units)
-    return found.anomaly
-
-
-def _known_keys(labels: Labels, units: pl.DataFrame) -> None:
-    if labels.by_key is None or units.height == 0 or units["key"].is_in(labels.by_key["key"].implode()).any():
-        return
-    example = f"{labels.by_key['key'][0]!r} for example; the units are called {units['key'][0]!r} and so on"
-    raise InputError(f"none of its keys is a unit's: {example}", where=str(labels.path))
-
-
-def _strangest(parts: list[pl.DataFrame]) -> list[pl.DataFrame]:
-    """Keep of parts the strangest units, at most KEPT, and half as many of the strangest that are unlike one another.
-
-    No one reads further, whatever the budget; and where much of a log is strange in one way, what is strange in another
-    is among the second.
-    """
-    parts = [pl.concat(parts)] if len(parts) > _PARTS else parts
-    # Only what decides is put together and sorted, for the lists of events are a hundred times as large.
-    units = pl.concat([part.select("fused", "unit", "sequence") for part in parts]).with_row_index("at")
-    if units.height <= KEPT:
-        return parts
-    ranked = units.sort("fused", "unit", descending=[True, False]).with_row_index("rank")
-    alike = pl.int_range(pl.len()).over("sequence")
-    unlike = ranked.filter((alike < _ALIKE) & (pl.col("rank") >= KEPT)).head(KEPT // 2)
-    keep = np.sort(np.concatenate([ranked["at"].head(KEPT).to_numpy(), unlike["at"].to_numpy()]))
-    out, low = [], 0
-    for part in parts:
-        inside = keep[(keep >= low) & (keep < low + part.height)] - low
-        low += part.height
-        out += [part[inside] if len(inside) < part.height else part] if len(inside) else []
-    return out

@@ -21,14 +21,13 @@ from offbeat.errors import OptionError
 from offbeat.explain import Facts, sentence
 from offbeat.finding import Finding, Line, Quiet, fetched, iso
 from offbeat.group.sessions import POSITION_BITS
+from offbeat.lineage import SHOWN, Changed, changed_finding
 from offbeat.read import Logs
 from offbeat.ruling import Joiner, Ruling
-from offbeat.schema import SCORES, SEQUENCES, view_column
+from offbeat.schema import SCORES, view_column
 from offbeat.tally import Lanes, Tally
-from offbeat.watch import Watch, burst_finding, places_of, volume_finding
+from offbeat.watch import Watch, burst_finding, places_of, volume_finding, without_bursts
 
-#: Events and rows are kept for the flagged units and for this many of the strangest, for budgets that reach lower.
-KEPT: Final = 5_000
 #: Lines shown before and after a strange one.
 _AROUND: Final = 3
 #: Sources are ranked by what changed for so many of the first incidents.
@@ -57,6 +56,9 @@ class Run:
         stretch: only findings that lie, at least partly, between these times.
         most: so many findings are allowed, None for any number.
         feedback: what people said of earlier findings, and what is quiet by it.
+        changed: lines that a release worded anew; they are scored, and named, as the lines they were.
+        quieted: units that would be anomalies, were these lines not recognised.
+        fit: how well the model fits the log, see ``stability``; None where the model keeps too little to say.
     """
 
     scores: pl.DataFrame
@@ -82,6 +84,9 @@ class Run:
     stretch: tuple[datetime | None, datetime | None] = (None, None)
     most: int | None = None
     feedback: Quiet | None = None
+    changed: Sequence[Changed] = ()
+    quieted: int = 0
+    fit: dict[str, Any] | None = None
 
     @property
     def patterns(self) -> pl.DataFrame:
@@ -162,6 +167,16 @@ class Run:
     def _with(self, **changed: Any) -> Run:
         return replace(self, **changed)
 
+    def after_change(self, changed: Sequence[Changed], before: Run) -> Run:
+        """Return the run with what is told of lines that changed; ``before`` did not know that they had."""
+        return self._with(changed=changed, quieted=max(0, before.strange - self.strange), ruling=before.ruling)
+
+    @property
+    def strange(self) -> int:
+        """How many units are anomalies by what was learned alone."""
+        scores = self.scores["score"] if self.learned is None else self.learned
+        return int((scores >= self.decision.threshold).sum())
+
     def find(self, limit: int | None = None) -> list[Finding]:
         """Return the findings, most severe first, then by p-value.
 
@@ -169,12 +184,13 @@ class Run:
             limit: at most so many; None for all. Words and lines are made only for what is returned.
         """
         bursts = [row for row in self.watch.strange_bursts().iter_rows(named=True) if self._inside(row)]
-        alarms = _without(self._alarms(), bursts)
+        alarms = without_bursts(self._alarms(), bursts)
         volumes = [row for row in self.watch.strange_volume(bursts).iter_rows(named=True) if self._inside(row)]
         groups = self.groups(alarms)
         limit = min((n for n in (limit, self.most) if n is not None), default=None)
         refs = {i: self._refs(g) for i, (_, _, g) in enumerate(groups[:limit])}
         places = {ref[:2] for marked in refs.values() for ref in marked}
+        places |= {divmod(one.place, 2**POSITION_BITS) for one in self.changed[:SHOWN]}
         places |= {place for row in bursts for place in places_of(row)}
         lines = fetched(self.logs, self.messages, places | (self.ruling.places() if self.ruling else set()))
         found = [
@@ -188,6 +204,8 @@ class Run:
             files = self.logs.files if self.logs else ("frame",)
             found = joiner.joined(found, self.ruling.findings(lines, self._inside), files)
         found += self._regime()
+        if self.changed and self._inside({"start": self.changed[0].since, "end": self.changed[-1].since}):
+            found.append(changed_finding(self.changed, self.template_ids, self.quieted, lines))
         if self.feedback is not None:
             found = self.feedback.told(found)
         found.sort(key=lambda f: (-SEVERITIES.index(f.severity), f.p_value, -f.score, f.id))
@@ -377,17 +395,3 @@ class Run:
                 place = (rows[i] >> POSITION_BITS, rows[i] & (2**POSITION_BITS - 1))
                 out[place] = out.get(place) or mark
         return [(file, line, mark) for (file, line), mark in sorted(out.items())]
-
-
-def _without(alarms: pl.DataFrame, bursts: list[dict[str, Any]]) -> pl.DataFrame:
-    """Leave out the alarms of sessions whose key is a burst's: they are that burst."""
-    if alarms.height == 0 or not bursts:
-        return alarms
-    return alarms.filter(~pl.col("key").is_in([row["value"] for row in bursts]))
-
-
-def unit_columns(units: pl.DataFrame, files: Sequence[str]) -> pl.DataFrame:
-    """Return the unit's columns as ``--scores`` writes them: without lists, files by name."""
-    names = pl.Series("file", list(files) or [""], dtype=pl.String)
-    out = units.select([c for c in (*SEQUENCES, "weight") if c != "templates" and c in units.columns])
-    return out.with_columns(names.gather(out["file"]).alias("file"))

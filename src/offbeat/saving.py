@@ -16,6 +16,7 @@ from offbeat.detect.bursts import Bursts
 from offbeat.errors import ModelError
 from offbeat.intake import Grouping
 from offbeat.learn import Learned
+from offbeat.memory import Memory
 from offbeat.mine import Catalog
 
 if TYPE_CHECKING:
@@ -27,8 +28,11 @@ IN_RUN: Final = "learned-"
 Contents = tuple[dict[str, Any], dict[str, pl.DataFrame], dict[str, bytes]]
 
 
-def contents(pipeline: Pipeline) -> Contents:
-    """Return the values, tables and ONNX files of a fitted pipeline: what ``bundle.write`` takes."""
+def contents(pipeline: Pipeline, memory: bool = True) -> Contents:
+    """Return the values, tables and ONNX files of a fitted pipeline: what ``bundle.write`` takes.
+
+    Without ``memory`` it can score, but not go on to learn.
+    """
     learned, catalog = pipeline.fitted, pipeline.catalog
     frames = {f"decision-{name}": frame for name, frame in learned.decision.frames().items()}
     onnx: dict[str, bytes] = {}
@@ -46,6 +50,8 @@ def contents(pipeline: Pipeline) -> Contents:
         frames["bursts"] = pipeline.bursts.to_frame()
     if learned.usual is not None:
         frames["usual"] = learned.usual
+    if memory and pipeline.memory is not None:
+        frames |= {f"memory-{name}": frame for name, frame in pipeline.memory.frames().items()}
     values = {
         "options": asdict(pipeline.options),
         "clean": pipeline.clean,
@@ -58,6 +64,7 @@ def contents(pipeline: Pipeline) -> Contents:
         "sources": pipeline.sources.names[1:],
         "masked": _fingerprint(pipeline.mask_key),
         "summary": pipeline.summary,
+        "memory": pipeline.memory.values() if memory and pipeline.memory is not None else None,
     }
     return values, frames, onnx
 
@@ -79,6 +86,8 @@ def restore(
         made.catalog = Catalog.from_frames(_named(frames, "catalog"))
     if "bursts" in frames:
         made.bursts = Bursts.restore(frames["bursts"])
+    if values.get("memory"):
+        made.memory = Memory.restore(values["memory"], _named(frames, "memory"))
     made.learned = learned(values, frames, others)
 
 

@@ -162,3 +162,10 @@ def volume_finding(
         lines=[],
         units=1,
     )
+
+
+def without_bursts(alarms: pl.DataFrame, bursts: list[dict[str, Any]]) -> pl.DataFrame:
+    """Leave out the alarms of sessions whose key is a burst's: they are that burst."""
+    if alarms.height == 0 or not bursts:
+        return alarms
+    return alarms.filter(~pl.col("key").is_in([row["value"] for row in bursts]))

@@ -18,7 +18,7 @@ from offbeat.errors import InputError, OptionError
 from offbeat.evaluate.labels import Labels
 from offbeat.evaluate.protocols import Split, load
 from offbeat.intake import Intake, Options, learn_units
-from offbeat.pipeline import truth
+from offbeat.units import truth
 
 #: What a unit of a benchmark holds, where it is known; see ``protocols.Split``.
 _LISTS: Final = ("templates", "timestamps", "levels", "sources", "values", "codes", "usages")

@@ -246,11 +246,14 @@ def simulate(
     seed: Seed = 7,
     rate: Annotated[float, typer.Option("--rate", help="Share of anomalous entries, about; 0 to 0.2.")] = 0.015,
     difficulty: Annotated[float, typer.Option("--difficulty", help="0 stands out, 1 hides among look-alikes.")] = 0.5,
+    reword: Annotated[
+        float, typer.Option("--reword", help="A release at half time words so large a share of the templates anew.")
+    ] = 0.0,
 ) -> None:
     """Write a labelled JSON log of a small shop with faults: offbeat simulate -o shop.jsonl -n 100000 --seed 7."""
     from offbeat.simulate import simulate as run
 
-    made = run(output, n, seed, rate=rate, difficulty=difficulty)
+    made = run(output, n, seed, rate=rate, difficulty=difficulty, reword=reword)
     say(f"wrote {made.lines:,} lines, {made.anomalous:,} of them in {len(made.incidents)} incidents, to {made.path}")
     say(f"labels in {made.labels}; next: offbeat detect {made.path}")
 

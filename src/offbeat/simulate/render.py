@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from offbeat.simulate.reword import ANEW, Reworded
 from offbeat.simulate.rhythm import START
 from offbeat.simulate.shop import DEPLOYER, FIRST_NAMES, GATEWAY, NAMES, NODES, SERVICES, TEMPLATES, WORDS
 
@@ -61,22 +62,24 @@ def _message(text: str) -> pl.Expr:
     return pl.concat_str(parts)
 
 
-_MESSAGES: Final = [_message(template.text) for template in TEMPLATES]
+_MESSAGES: Final = {code: _message(template.text) for code, template in enumerate(TEMPLATES)}
+_ANEW: Final = {code: _message(text) for code, text in ANEW.items()}
 
 
 def _optional(key: str, column: str, present: pl.Expr) -> pl.Expr:
     return pl.when(present).then(pl.concat_str([pl.lit(f',"{key}":'), _text(column)])).otherwise(pl.lit(""))
 
 
-def render(rows: pl.DataFrame) -> bytes:
-    """ROWS, in their order, as JSON lines.
+def render(rows: pl.DataFrame, reworded: Reworded | None = None) -> bytes:
+    """ROWS, in their order, as JSON lines; what a release words anew in its new words.
 
     No value needs escaping: names, words and templates are ours and hold neither quotes nor control characters.
     """
     rows = rows.with_row_index("at").join(_STATIC, on="template", how="left", maintain_order="left")
+    anew = pl.lit(False) if reworded is None else reworded.of(rows)
     messages = [
-        part.select("at", message=_MESSAGES[int(code)])
-        for (code,), part in rows.partition_by("template", as_dict=True).items()
+        part.select("at", message=(_ANEW if new else _MESSAGES)[int(code)])
+        for (code, new), part in rows.with_columns(anew=anew).partition_by("template", "anew", as_dict=True).items()
     ]
     traces = rows["trace"].to_numpy().astype(">u8").tobytes().hex()
     hosts = _SIZES[rows["service"].to_numpy()]

@@ -21,11 +21,12 @@ from offbeat.simulate import background, faults, traffic
 from offbeat.simulate.chance import Chance
 from offbeat.simulate.plan import KINDS, Plan, make_plan
 from offbeat.simulate.render import render
+from offbeat.simulate.reword import Reworded
 from offbeat.simulate.rhythm import SLOT, START, Rhythm
 from offbeat.simulate.shop import NAMES
 
 _BLOCK: Final = 72  # slots written at a time: half a day, about 20,000 lines
-_PLAN, _RHYTHM, _TRAFFIC, _SALT = 1, 2, 3, 4  # names of streams of chance
+_PLAN, _RHYTHM, _TRAFFIC, _SALT, _REWORD = 1, 2, 3, 4, 5  # names of streams of chance
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ def simulate(
     rate: float = 0.015,
     difficulty: float = 0.5,
     kinds: Sequence[str] | None = None,
+    reword: float = 0.0,
 ) -> Simulation:
     """Write ``n`` JSON lines to ``path`` and their labels to ``path`` + ``.labels.csv``.
 
@@ -105,21 +107,26 @@ def simulate(
             takes some lines to be one).
         difficulty: 0 (incidents stand out, few look-alikes) … 1 (they hide among many).
         kinds: the kinds of incident to inject, of KINDS; None for all.
+        reword: at half time a release words so large a share of the usual templates anew; 0 … 0.8. What happens, and
+            the labels, are the same as without.
 
     Raises:
         OptionError: an argument is out of its range.
         InputError: the files cannot be written.
     """
     chosen = _check(n, seed, rate, difficulty, kinds)
+    if not 0.0 <= reword <= 0.8:
+        raise OptionError(f"the share of templates worded anew {reword} is not in 0 … 0.8", where="reword")
     target = Path(path)
     labels = target.with_name(target.name + ".labels.csv")
     rhythm = Rhythm(n, Chance(seed, _RHYTHM), sales=2.0 * difficulty)
     plan = make_plan(n, rhythm, Chance(seed, _PLAN), rate, difficulty, chosen)
     tally = _Tally(plan)
+    reworded = Reworded.draw(reword, rhythm.when(n / 2), Chance(seed, _REWORD)) if reword else None
     with _replacing(target, labels) as (log, table):
         table.write(b"line,label,kind,incident\n")
         for rows in _written(n, seed, rhythm, plan, difficulty):
-            log.write(render(rows))
+            log.write(render(rows, reworded))
             table.write(tally.labels(rows))
     return tally.summary(target, labels, seed)
 

@@ -1,0 +1,112 @@
+"""update: a model that goes on to learn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from offbeat.cli.options import Json, Mask, done, mask_key, out, progress, say, stdin_check
+from offbeat.errors import InputError, OptionError
+
+if TYPE_CHECKING:
+    from offbeat.updating import Update
+
+app = typer.Typer()
+
+#: What is held back, on the terminal, at most.
+_SHOWN = 20
+
+
+@app.command()
+def update(
+    model: Annotated[str, typer.Argument(help="A model that fit wrote.")],
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(help="Files, folders, globs or - for stdin, later than what was learned; none to acknowledge."),
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", help="Write the model there, and leave the old one as it is.")
+    ] = None,
+    acknowledge: Annotated[
+        list[str] | None,
+        typer.Option("--acknowledge", help="Learn what is held back: its id, a finding's, a template's, or all."),
+    ] = None,
+    after: Annotated[
+        str | None,
+        typer.Option("--after", help="Learn by itself what is held back and a habit since so long; 14d, or never."),
+    ] = None,
+    ttl: Annotated[
+        str | None, typer.Option("--ttl", help="Forget what was last seen so long ago; 90d, or never; remembered.")
+    ] = None,
+    older: Annotated[
+        bool, typer.Option("--older", help="Learn what is older than what was learned last, too.")
+    ] = False,
+    json: Json = False,
+    mask: Mask = False,
+) -> None:
+    """Go on to learn, but not what is strange: offbeat update model app.log."""
+    from offbeat import bundle
+    from offbeat.pipeline import Pipeline
+    from offbeat.rules import RuleSet
+
+    if not files and not acknowledge:
+        raise OptionError("nothing to learn", where="FILES", hint="name files, or --acknowledge what is held back")
+    if output:
+        bundle.refuse_foreign(Path(output))
+    pipeline = Pipeline.load(model, mask_key=mask_key(mask), progress=progress())
+    pipeline.rules = RuleSet()
+    found = pipeline.update(
+        stdin_check(files) if files else None, acknowledge=acknowledge or (), after=after, ttl=ttl, older=older
+    )
+    done()
+    for name in found.truncated:
+        raise InputError(f"{name}; the model is left as it was", hint="fetch it again, or unpack what is there")
+    pipeline.save(output or model)
+    if json:
+        import orjson
+
+        out(orjson.dumps(found.as_dict()).decode())
+        return
+    for line in _told(found):
+        out(line)
+    say(f"model written to {output or model}; next: offbeat detect FILES -m {output or model}")
+
+
+def _told(found: Update) -> list[str]:
+    """Return what a person reads of an update."""
+    from offbeat.printable import printable
+
+    lines = []
+    if found.units:
+        skipped = f", {found.skipped:,} of them known already" if found.skipped else ""
+        lines.append(f"read     {found.events:,} events in {found.units:,} units{skipped}")
+    lines.append(f"learned  {found.learned:,} units{_count(found.new_templates, 'new template')}")
+    lines += [
+        f"changed  {printable(one['old'], 80)}  is now  {printable(one['new'], 80)}" for one in found.changed[:_SHOWN]
+    ]
+    if found.released:
+        lines.append(f"released {found.released:,} units that were held back, and are learned now")
+    if found.aged_out:
+        lines.append(f"forgot   {found.aged_out:,} templates last seen too long ago")
+    if found.fit:
+        lines.append(f"fit      {found.fit['words']}")
+    lines.append(f"flagged  about {found.alert_share:.2%} of units like these will be")
+    lines.append(f"held     {found.held:,} units held back, {found.quarantined:,} of them new")
+    lines += [_group(one) for one in found.groups[:_SHOWN]]
+    if found.groups:
+        lines.append("         what of these is normal: offbeat update MODEL --acknowledge ID")
+    return lines
+
+
+def _count(n: int, what: str) -> str:
+    return f", {n:,} {what}{'' if n == 1 else 's'}" if n else ""
+
+
+def _group(one: dict[str, Any]) -> str:
+    from offbeat.printable import printable
+
+    since = f" since {one['first_seen']}" if one["first_seen"] else ""
+    many = f"{one['units']:,} unit{'' if one['units'] == 1 else 's'}"
+    return f"         {one['id']}  {many}{since}: {printable(one['reason'], 200)}"

@@ -1,0 +1,78 @@
+"""What is done with units besides scoring them: labels for them, their columns for others, and which are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import polars as pl
+
+from offbeat.errors import InputError
+from offbeat.group.sessions import POSITION_BITS
+from offbeat.schema import SEQUENCES
+
+if TYPE_CHECKING:
+    from offbeat.evaluate.labels import Labels
+    from offbeat.intake import Intake
+
+#: Events and rows are kept for the flagged units and for this many of the strangest, for budgets that reach lower.
+KEPT: Final = 5_000
+#: So many units of the same sequence count as unlike one another.
+_ALIKE: Final = 2
+#: Parts that kept units may lie in.
+_PARTS: Final = 16
+
+
+def truth(labels: Labels, units: pl.DataFrame, intake: Intake, whole: bool = True) -> pl.Series:
+    """Return which units are anomalous; raises InputError where the labels speak of none of them.
+
+    With ``whole`` false the units are a part of all, and may well have no label.
+    """
+    events = None
+    if "rows" in units.columns:
+        rows = units.select(unit=pl.int_range(pl.len()), rows="rows").explode("rows").drop_nulls()
+        place = pl.col("rows")
+        events = rows.select("unit", file=place // 2**POSITION_BITS, line=place % 2**POSITION_BITS)
+    found = labels.of_units(units, intake.logs.files if intake.logs else (), events)
+    if whole:
+        known_keys(labels, units)
+    return found.anomaly
+
+
+def known_keys(labels: Labels, units: pl.DataFrame) -> None:
+    """Raise InputError where labels by key speak of none of the units."""
+    if labels.by_key is None or units.height == 0 or units["key"].is_in(labels.by_key["key"].implode()).any():
+        return
+    example = f"{labels.by_key['key'][0]!r} for example; the units are called {units['key'][0]!r} and so on"
+    raise InputError(f"none of its keys is a unit's: {example}", where=str(labels.path))
+
+
+def strangest(parts: list[pl.DataFrame]) -> list[pl.DataFrame]:
+    """Keep of parts the strangest units, at most KEPT, and half as many of the strangest that are unlike one another.
+
+    No one reads further, whatever the budget; and where much of a log is strange in one way, what is strange in another
+    is among the second.
+    """
+    parts = [pl.concat(parts)] if len(parts) > _PARTS else parts
+    # Only what decides is put together and sorted, for the lists of events are a hundred times as large.
+    units = pl.concat([part.select("fused", "unit", "sequence") for part in parts]).with_row_index("at")
+    if units.height <= KEPT:
+        return parts
+    ranked = units.sort("fused", "unit", descending=[True, False]).with_row_index("rank")
+    alike = pl.int_range(pl.len()).over("sequence")
+    unlike = ranked.filter((alike < _ALIKE) & (pl.col("rank") >= KEPT)).head(KEPT // 2)
+    keep = np.sort(np.concatenate([ranked["at"].head(KEPT).to_numpy(), unlike["at"].to_numpy()]))
+    out, low = [], 0
+    for part in parts:
+        inside = keep[(keep >= low) & (keep < low + part.height)] - low
+        low += part.height
+        out += [part[inside] if len(inside) < part.height else part] if len(inside) else []
+    return out
+
+
+def unit_columns(units: pl.DataFrame, files: Sequence[str]) -> pl.DataFrame:
+    """Return the unit's columns as ``--scores`` writes them: without lists, files by name."""
+    names = pl.Series("file", list(files) or [""], dtype=pl.String)
+    out = units.select([c for c in (*SEQUENCES, "weight") if c != "templates" and c in units.columns])
+    return out.with_columns(names.gather(out["file"]).alias("file"))

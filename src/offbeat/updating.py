@@ -1,0 +1,348 @@
+"""Going on to learn: what is new is learned beside a rehearsal of what was, and what is strange is not."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import polars as pl
+
+from offbeat.codes import Ids
+from offbeat.decide.calibrate import Calibration
+from offbeat.decide.incidents import finding_id
+from offbeat.detect import Ragged
+from offbeat.distinct import Scorer
+from offbeat.errors import ModelError, NotEnoughDataError, OptionError
+from offbeat.explain import sentence
+from offbeat.finding import iso
+from offbeat.intake import Data, learn_units
+from offbeat.learn import Learned, learn, make_views
+from offbeat.lineage import Changed, Places, find_changed, named_anew, rename_lives, renamed, to_frame
+from offbeat.memory import Memory, ages, joined, kept, sample, spread_of
+from offbeat.mine import Catalog
+from offbeat.quarantine import acknowledged, freed, hold, raised
+
+if TYPE_CHECKING:
+    from offbeat.intake import Intake
+    from offbeat.pipeline import Pipeline
+    from offbeat.run import Run
+
+#: What was held back is learned by itself from this age on, unless told otherwise.
+AFTER: Final = "14d"
+
+
+@dataclass(frozen=True)
+class Update:
+    """What came of an update.
+
+    Attributes:
+        events: read.
+        units: read.
+        skipped: units that had been learned, or held back, before.
+        learned: units learned.
+        quarantined: units held back, for the model itself finds them strange.
+        released: units that had been held back and are learned now.
+        held: units that are held back now.
+        aged_out: templates forgotten, for they were last seen too long ago.
+        new_templates: templates not known before, those that only changed left out.
+        changed: lines that a release worded anew: ``new``, ``old`` (texts) and ``similarity``.
+        groups: what is held back: ``id``, ``kind``, ``reason``, ``units``, ``first_seen``, ``last_seen``.
+        alert_share: share of units like those learned that will be flagged.
+        fit: how well the model fitted the log before the update; see ``Run.fit``.
+        truncated: archives that end too early.
+    """
+
+    events: int = 0
+    units: int = 0
+    skipped: int = 0
+    learned: int = 0
+    quarantined: int = 0
+    released: int = 0
+    held: int = 0
+    aged_out: int = 0
+    new_templates: int = 0
+    changed: list[dict[str, Any]] = field(default_factory=list)
+    groups: list[dict[str, Any]] = field(default_factory=list)
+    alert_share: float = 0.0
+    fit: dict[str, Any] | None = None
+    truncated: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values, times as ISO 8601 in UTC."""
+        return asdict(self)
+
+
+def remember(pipeline: Pipeline, intake: Intake, normal: pl.DataFrame) -> Memory:
+    """Return the memory of a model that was just learned from ``normal`` units."""
+    units = kept(normal)
+    memory = Memory(sample(units, seed=pipeline.seed), lives=intake.lives.frame(), spread=spread_of(units))
+    memory.until = _latest(units)
+    start = None if not units.height else units["start"].min()
+    memory.history.append(
+        {"what": "fit", "from": iso(start), "until": iso(memory.until), "events": intake.events,  # type: ignore[arg-type]  # a Datetime column
+         "units": units.height, "learned": units.height, "templates": 0 if pipeline.catalog is None
+         else len(pipeline.catalog.texts)}
+    )  # fmt: skip
+    return memory
+
+
+def changed_lines(pipeline: Pipeline, intake: Intake, places: Places) -> list[Changed]:
+    """Return the lines that changed between what a pipeline learned and an input that was read to its end."""
+    memory, catalog = pipeline.memory, pipeline.catalog
+    if memory is None or not isinstance(catalog, Catalog):
+        return []
+    names = names_of(pipeline)
+    now = rename_lives(intake.lives.frame(), names)
+    known = memory.lives.select("template").unique()
+    if not now.join(known, on="template", how="anti").height:
+        return []
+    before = Places()
+    before.add(Ragged.of(memory.rehearsal))
+    return find_changed(memory.lives, now, before.pairs, places.pairs, named_anew(catalog.texts, names))
+
+
+def update(
+    pipeline: Pipeline,
+    data: Data | None,
+    *,
+    acknowledge: Collection[str] = (),
+    after: str | None = None,
+    ttl: str | None = None,
+    older: bool = False,
+) -> Update:
+    """Learn on; see ``Pipeline.update``. The pipeline is as it was where this raises."""
+    memory = pipeline.memory
+    if memory is None:
+        raise ModelError("keeps nothing to go on from", where="update", hint="learn it again with this offbeat: fit")
+    for name, detector in pipeline.fitted.views.items():
+        if detector.supervised:
+            raise OptionError("learned from labels, which no model keeps", where=f"detector {name}", hint="fit again")
+    waits, lives_for = ages(after or AFTER, "--after"), ages(ttl or memory.ttl, "--ttl")
+    made = copy.copy(pipeline)
+    made.memory = memory = copy.copy(memory)
+    memory.ttl = ttl or memory.ttl
+    said = acknowledged(memory, acknowledge)
+    read = _Read() if data is None else _read(made, data, older)
+    hold(memory, read.held, made.seed)
+    free = freed(memory, waits, said)
+    gone = _age(memory, lives_for)
+    fresh = read.units.filter(~read.strange) if read.units is not None else None
+    parts = [memory.rehearsal, *([fresh] if fresh is not None and fresh.height else [])]
+    mixture = joined([*parts, *([raised(free, said, parts)] if free.height else [])])
+    names = names_of(made)
+    mixture = renamed(mixture, names)
+    made.learned = _learned(made, mixture)
+    memory.rehearsal = sample(mixture, seed=made.seed)
+    memory.lives, memory.spread = rename_lives(memory.lives, names), spread_of(mixture)
+    result = _result(made, read, free, gone)
+    memory.history = [*memory.history, _entry(read, result, memory)]
+    made.summary = _summary(made, mixture, read.events)
+    made._training = None
+    pipeline.__dict__.update(made.__dict__)
+    return result
+
+
+@dataclass
+class _Read:
+    """A log that was read: its units as a memory keeps them, which of them are strange, and why."""
+
+    units: pl.DataFrame | None = None
+    strange: pl.Series = field(default_factory=lambda: pl.Series([], dtype=pl.Boolean))
+    held: pl.DataFrame | None = None
+    events: int = 0
+    seen: int = 0
+    skipped: int = 0
+    start: datetime | None = None
+    new_templates: int = 0
+    changed: list[dict[str, Any]] = field(default_factory=list)
+    fit: dict[str, Any] | None = None
+    truncated: list[str] = field(default_factory=list)
+
+
+def _read(made: Pipeline, data: Data, older: bool) -> _Read:
+    """Read, mine and group a log, and score it by what was learned."""
+    memory, before, grouping = made.memory, made.catalog, made.grouping
+    assert memory is not None  # noqa: S101 - update has one
+    assert grouping is not None  # noqa: S101 - it is fitted
+    intake = made._opened(data)
+    intake.watch.before = made.bursts
+    intake.lives.since = None if older else memory.until
+    if intake.is_ids != isinstance(before, Ids):
+        raise OptionError("learned from logs, updated with ids, or the other way round", where="update")
+    made.progress("reading")
+    if isinstance(before, Ids):
+        made.catalog = ids = Ids(before.texts[: before.known])
+        units = intake.sequences(ids, made.sources)
+        ids.known, known = len(ids.texts), before.known
+    else:
+        assert before is not None  # noqa: S101 - it is fitted
+        known = before.known
+        units, made.catalog = learn_units(intake, grouping, made.sources, before)
+        units = grouping.reopened(units)
+    seen = units.height
+    if memory.until is not None and not older:
+        units = units.filter((pl.col("end") > memory.until).fill_null(True))
+    if not units.height:
+        until = iso(memory.until)
+        raise NotEnoughDataError(
+            f"holds nothing later than what was learned, up to {until}", where="update",
+            hint="--older learns what is older as well",
+        )  # fmt: skip
+    changed: list[Changed] = []
+    if isinstance(made.catalog, Catalog):
+        places = Places(known)
+        places.add(Ragged.of(renamed(units, names_of(made))))
+        changed = changed_lines(made, intake, places)
+        memory.lineage = pl.concat([memory.lineage, to_frame(changed, made.catalog.ids)])
+    units = renamed(units, names_of(made))
+    made.progress("scoring")
+    run = made._run(intake, [(units, *Scorer(made.fitted.views)(units, made.texts))], names=names_of(made))
+    score = run.scores["score"] if run.learned is None else run.learned
+    strange = score >= made.fitted.decision.threshold
+    lives = intake.lives.frame()
+    names, texts = names_of(made), made.catalog.texts
+    memory.lives = rename_lives(pl.concat([memory.lives, lives]), names) if lives.height else memory.lives
+    memory.until = max((t for t in (memory.until, _latest(units)) if t is not None), default=None)
+    return _Read(
+        units=kept(units),
+        strange=strange,
+        held=_reasons(run, units.filter(strange), np.flatnonzero(strange.to_numpy())),
+        events=intake.events,
+        seen=seen,
+        skipped=seen - units.height,
+        start=units["start"].min(),  # type: ignore[arg-type]  # a Datetime column
+        new_templates=len(texts) - known - len(changed),
+        changed=[{"new": texts[c.new], "old": texts[c.old], "since": iso(c.since), "similarity": c.similarity}
+                 for c in changed],
+        fit=run.fit,
+        truncated=list(intake.logs.summary.truncated) if intake.logs else [],
+    )  # fmt: skip
+
+
+def _reasons(run: Run, units: pl.DataFrame, rows: np.ndarray[Any, Any]) -> pl.DataFrame:
+    """Return strange units as a memory keeps them, with what the person on call would be told."""
+    if not units.height:
+        return pl.DataFrame()
+    told = run.evidenced(units.with_columns(unit=pl.Series(rows, dtype=pl.UInt32)))
+    words, groups, findings = [], [], []
+    for row in told.iter_rows(named=True):
+        code = row["template"]
+        text, name = ("", "") if code is None else (run.texts[code], run.template_ids[code])
+        words.append(sentence(run.facts(row))[0])
+        groups.append(finding_id(row["kind"], "", name, ""))
+        findings.append(finding_id(row["kind"], row["key"], text, f"{iso(row['start']) or ''} {row['first_line']}"))
+    ids = [None if code is None else run.template_ids[code] for code in told["template"]]
+    return kept(told).with_columns(
+        group=pl.Series(groups, dtype=pl.String),
+        finding=pl.Series(findings, dtype=pl.String),
+        kind=told["kind"],
+        template_id=pl.Series(ids, dtype=pl.String),
+        reason=pl.Series(words, dtype=pl.String),
+        level=told["level"],
+        p_value=told["p_value"],
+    )
+
+
+def _age(memory: Memory, lives_for: timedelta | None) -> set[int]:
+    """Forget what was last seen too long ago; returns the templates that are gone."""
+    if lives_for is None or memory.until is None:
+        return set()
+    since = memory.until - lives_for
+    before = set(memory.lives["template"])
+    memory.lives = memory.lives.filter((pl.col("last_seen") >= since).fill_null(True))
+    memory.rehearsal = memory.rehearsal.filter((pl.col("end") >= since).fill_null(True))
+    if memory.quarantine.height:
+        memory.quarantine = memory.quarantine.filter((pl.col("end") >= since).fill_null(True))
+    memory.groups = memory.groups.filter((pl.col("last_seen") >= since).fill_null(True) | pl.col("acknowledged"))
+    return before - set(memory.lives["template"])
+
+
+def names_of(made: Pipeline) -> dict[int, int]:
+    """Return, for the codes of lines that changed, those they had before."""
+    if made.memory is None or not isinstance(made.catalog, Catalog):
+        return {}
+    return made.memory.aliases({name: code for code, name in enumerate(made.catalog.ids)})
+
+
+def _learned(made: Pipeline, mixture: pl.DataFrame) -> Learned:
+    """Learn from old and new together; the line is as improbable as it was, on a scale that is renewed."""
+    before = made.fitted
+    names = list(before.views)
+    found = learn(
+        mixture,
+        lambda: make_views(names, made.params, made.seed),
+        clean=made.clean,
+        rule=made.rule,
+        seed=made.seed,
+        texts=made.texts,
+        folds=made.folds,
+        progress=made.progress,
+    )
+    decision = found.decision
+    if decision.anchor != before.decision.anchor:
+        return found
+    # A threshold found anew on what was sifted by the old one would creep down with each update.
+    weight = mixture["weight"].to_numpy()
+    decision.line = before.decision.line
+    fused = decision(found.out_of_fold)
+    decision.threshold = decision.line if made.rule is None else made.rule.fit(fused, weight)
+    decision.fused = Calibration.fit(fused, weight, in_nats=True)
+    decision.alert_share = decision.share(fused, weight)
+    return found
+
+
+def _latest(units: pl.DataFrame) -> datetime | None:
+    return units["end"].max() if units.height else None  # type: ignore[return-value]  # a Datetime column
+
+
+def _result(made: Pipeline, read: _Read, free: pl.DataFrame, gone: set[int]) -> Update:
+    memory = made.memory
+    assert memory is not None  # noqa: S101 - update has one
+    waiting = memory.groups.filter(~pl.col("acknowledged")).sort("units", "id", descending=[True, False])
+    shown = ("id", "kind", "template_id", "reason", "units", "first_seen", "last_seen")
+    groups = [
+        row | {name: iso(row[name]) for name in shown[-2:]} for row in waiting.select(shown).iter_rows(named=True)
+    ]
+    strange = int(read.strange.sum())
+    return Update(
+        events=read.events,
+        units=read.seen,
+        skipped=read.skipped,
+        learned=read.seen - read.skipped - strange,
+        quarantined=strange,
+        released=round(float(free["weight"].sum())) if free.height else 0,
+        held=memory.held,
+        aged_out=len(gone),
+        new_templates=read.new_templates,
+        changed=read.changed,
+        groups=groups,
+        alert_share=made.fitted.decision.alert_share,
+        fit=read.fit,
+        truncated=read.truncated,
+    )
+
+
+def _entry(read: _Read, result: Update, memory: Memory) -> dict[str, Any]:
+    """Return what the model's history says of an update; in log time, so that equal input gives equal bytes."""
+    counts = ("events", "units", "skipped", "learned", "quarantined", "released", "held", "aged_out", "new_templates")
+    fit = result.fit["verdict"] if result.fit else None
+    times = {"from": iso(read.start), "until": iso(memory.until)}
+    return {"what": "update", **times, **{name: getattr(result, name) for name in counts},
+            "changed": len(result.changed), "fit": fit}  # fmt: skip
+
+
+def _summary(made: Pipeline, mixture: pl.DataFrame, events: int) -> dict[str, Any]:
+    learned, catalog = made.fitted, made.catalog
+    return made.summary | {
+        "events": made.summary["events"] + events,
+        "units": mixture.height,
+        "weight": float(mixture["weight"].sum()),
+        "templates": 0 if catalog is None else len(catalog.texts),
+        "alert_share": learned.decision.alert_share,
+        "order_check": learned.order_check,
+        "absent": learned.absent,
+    }
