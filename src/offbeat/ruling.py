@@ -25,6 +25,8 @@ from offbeat.rules.rule import LEVELS
 _SEVERITY: Final = {"informational": "low", "low": "low", "medium": "medium", "high": "high", "critical": "critical"}
 #: A source says something about which findings belong together where a log has so many of them.
 _SOURCES: Final = 3
+#: Fields by which a rule groups that name who writes.
+_WRITERS: Final = ("offbeat.source", "source", "service", "host", "hostname")
 #: Lines of a rule's finding shown with it, and added to one that it joins.
 _SHOWN: Final = 10
 _ADDED: Final = 4
@@ -168,7 +170,8 @@ class Ruling:
             start=start,
             end=end,
             session=who or None,
-            sources=firing.sources,
+            # Who falls silent writes no line that would say who it is.
+            sources=firing.sources or [value for name, value in group.items() if name in _WRITERS],
             templates=[],
             rules=[rule.title],
             reason=reason,

@@ -80,7 +80,7 @@ def test_the_broken_relation_is_told():
     ]
     reason, expected = sentence(Facts("relation", "session", "closed <*>", 0, 2, 0.998))
     assert reason == (
-        "“closed <*>” does not occur; going by the events that go with it in 99.8 % of sessions, it should come twice."
+        "“closed <*>” does not come; it should come twice, as in 99.8 % of sessions with the events that go with it."
     )
     assert "twice" in expected
 

@@ -13,43 +13,51 @@ from offbeat.explain.words import burst_sentence, duration, rate, shortened, tim
             Facts("latency", "session", "paid", 12.0, 0.1, 0.001, before="sent"),
             "“paid” comes 12 s after “sent”; usually after 100 ms.",
         ),
-        (Facts("value", "session", "took <*>", 95.0, 0.02, 0.001), "“took <*>” has the number 95; usually about 0.02."),
+        (Facts("value", "session", "took <*>", 95.0, 0.02, 0.001), "“took <*>” says 95; usually about 0.02."),
         (Facts("new pattern", "session", "disk gone", 1, 0, 0), "“disk gone” was never seen in training."),
         (
             Facts("rare pattern", "session", "retry", 1, 0, 0.001),
-            "“retry” is here; usually only 1 in 1,000 sessions holds it.",
+            "“retry” is here, which only 1 in 1,000 sessions has.",
         ),
         (
             Facts("rare pattern", "window", "retry", 1, 0, 0.025),
-            "“retry” is here; usually only 2.5 % of windows hold it.",
+            "“retry” is here, which only 2.5 % of windows have.",
         ),
         (
             Facts("labelled", "session", "retry", 1, 0, 0.125),
-            "“retry” makes this session look like those labelled anomalous; of the sessions learned from with it "
-            "12.5 % were.",
+            "“retry” makes this session look like those labelled anomalous: 12.5 % of the sessions with it were.",
         ),
         (
             Facts("labelled", "window", "retry", 1, 0, 0),
-            "“retry” makes this window look like those labelled anomalous; of the windows learned from with it none "
-            "was.",
+            "“retry” makes this window look like those labelled anomalous: none of the windows with it was.",
         ),
-        (Facts("missing event", "session", "close", 0, 1, 0.998), "“close” is missing; 99.8 % of sessions hold it."),
-        (Facts("missing event", "session", "close", 0, 1, 1), "“close” is missing; 100 % of sessions hold it."),
+        (Facts("end", "session", "sent", 1, 0, 0.002), "The session ends after “sent”, where 99.8 % go on."),
+        (Facts("end", "session", "sent", 1, 0, 0), "The session ends after “sent”, where it always goes on."),
+        (
+            Facts("mix", "session", "retry", 3, 0, 0),
+            "“retry” comes 3 times; not at all in the most similar usual session.",
+        ),
+        (
+            Facts("misfit", "session", "retry", 1, 0, 0.004),
+            "“retry” does not fit what is around it; 1 in 250 sessions fits as badly.",
+        ),
+        (Facts("missing event", "session", "close", 0, 1, 0.998), "“close” is missing; 99.8 % of sessions have it."),
+        (Facts("missing event", "session", "close", 0, 1, 1), "“close” is missing; 100 % of sessions have it."),
         (
             Facts("count", "session", "retry", 12, 1, 0.97),
-            "“retry” occurs 12 times; in 97 % of sessions it occurs once.",
+            "“retry” comes 12 times; usually once, as in 97 % of sessions.",
         ),
         (
             Facts("count", "session", "retry", 2, 0, 1.0),
-            "“retry” occurs twice; in 100 % of sessions it is not there.",
+            "“retry” comes twice; usually not at all, as in 100 % of sessions.",
         ),
         (
             Facts("order", "session", "b", 1, 0, 0.001, before="a", instead=[("c", 0.95), (None, 0.03)]),
-            "“b” comes after “a”, where “c” (95 %) or the end (3 %) is expected; its probability is 0.001.",
+            "After “a” usually comes “c” (95 %) or the end (3 %); here came “b” (0.1 %).",
         ),
         (
             Facts("order", "session", "b", 1, 0, 0.001),
-            "“b” comes at the start of the session, where something more usual is expected; its probability is 0.001.",
+            "At the start of the session usually comes something else; here came “b” (0.1 %).",
         ),
     ],
 )
@@ -98,11 +106,11 @@ def test_a_burst_names_who_and_what_others_do():
     """Many events of one address are said with their number, time and what is usual, or that nobody else has any."""
     reason, expected = burst_sentence("Failed password from <*>", "1.2.3.4", 147, 2, 436.0)
     assert reason == (
-        "“Failed password from <*>” comes 147 times within 7.3 minutes for 1.2.3.4; usually at most twice for others."
+        "“Failed password from <*>” comes 147 times within 7.3 minutes for 1.2.3.4; at most twice for anybody else."
     )
-    assert expected == "at most twice for others"
+    assert expected == "at most twice for anybody else"
     reason, _ = burst_sentence("Invalid user from <*>", "1.2.3.4", 43, 0, 0.0)
-    assert reason == "“Invalid user from <*>” comes 43 times at once for 1.2.3.4; from nobody else."
+    assert reason == "“Invalid user from <*>” comes 43 times at once for 1.2.3.4; never for anybody else."
 
 
 @pytest.mark.parametrize(
@@ -130,5 +138,6 @@ def test_lengths_of_time_are_said_in_fitting_units(seconds, said):
 def test_volume_is_told_as_a_person_would(what, name, kind, count, reason):
     """The log has lines, a source writes them, a template comes; more series are counted beside."""
     assert volume_sentence(what, name, kind, count, 198.2, 2400, 0)[0] == reason
+    assert "usually none" in volume_sentence("source", "cron", "volume", 417, 0.1, 3600, 0)[0]
     told = volume_sentence(what, name, kind, count, 198.2, 2400, 1)[0]
     assert told.endswith(" (1 more count is off with it).")

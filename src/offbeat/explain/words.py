@@ -85,45 +85,50 @@ def sentence(facts: Facts) -> tuple[str, str]:
         case "new pattern":
             return f"{t} was never seen in training.", f"none of {facts.trained_on:,.0f} {unit}s learned from holds it"
         case "rare pattern":
-            held = f"{rate(facts.share, unit)} {'holds' if facts.share < 0.01 else 'hold'} it"
-            return f"{t} is here; usually only {held}.", held
+            held = rate(facts.share, unit)
+            has = "has" if facts.share < 0.01 else "have"
+            only = "only " if facts.share > 0 else ""
+            return f"{t} is here, which {only}{held} {has}.", f"no such event: {held} {has} it"
         case "missing event":
             return (
-                f"{t} is missing; {rate(facts.share, unit)} hold it.",
+                f"{t} is missing; {rate(facts.share, unit)} have it.",
                 f"{t} in every {unit}" if facts.share >= 0.9995 else f"{t}, as in {rate(facts.share, unit)}",
             )
         case "count":
-            usual = "is not there" if facts.usual == 0 else f"occurs {times(facts.usual)}"
-            often = f"in {rate(facts.share, unit)} it {usual}"
-            return f"{t} occurs {times(facts.seen)}; {often}.", often
+            usual = "not at all" if facts.usual == 0 else times(facts.usual)
+            often = f"{usual}, as in {rate(facts.share, unit)}"
+            return f"{t} comes {times(facts.seen)}; usually {often}.", often
         case "order":
-            where = f"after “{shortened(facts.before)}”" if facts.before is not None else f"at the start of the {unit}"
+            where = f"After “{shortened(facts.before)}”" if facts.before is not None else f"At the start of the {unit}"
             likely = [f"“{shortened(x)}” ({percent(p)})" if x else f"the end ({percent(p)})" for x, p in facts.instead]
-            expected = " or ".join(likely[:2]) or "something more usual"
-            chance = f"{max(facts.share, 1e-9):.2g}"
-            return f"{t} comes {where}, where {expected} is expected; its probability is {chance}.", expected
+            expected = " or ".join(likely[:2]) or "something else"
+            chance = f" ({percent(facts.share)})" if facts.share >= 0.0005 else " (less than 0.1 %)"
+            return f"{where} usually comes {expected}; here came {t}{chance}.", expected
         case "end":
             after = f"after {t}" if facts.template else "before its first event"
-            chance = "never" if facts.share <= 0 else f"with probability {max(facts.share, 1e-9):.2g}"
-            return f"The {unit} ends {after}; it does so {chance}.", f"a further event {after}"
+            on = "it always goes on" if facts.share <= 0 else "nearly all go on"
+            on = f"{percent(1 - facts.share)} go on" if facts.share >= 0.0005 else on
+            return f"The {unit} ends {after}, where {on}.", f"a further event {after}"
         case "misfit":
-            alike = f"{rate(facts.share, unit)} are as hard to write again from what was learned"
-            return f"{t} does not fit what is around it; {alike}.", "events as they usually go together"
+            alike = rate(facts.share, unit)
+            return f"{t} does not fit what is around it; {alike} fit{'s' if facts.share < 0.01 else ''} as badly.", (
+                "events as they usually go together"
+            )
         case "labelled":
-            of = f"of the {unit}s learned from with it {'none' if facts.share <= 0 else percent(facts.share)}"
-            bad = "was" if facts.share <= 0 else "were"
+            bad = "none" if facts.share <= 0 else percent(facts.share)
+            was = "was" if facts.share <= 0 else "were"
             return (
-                f"{t} makes this {unit} look like those labelled anomalous; {of} {bad}.",
+                f"{t} makes this {unit} look like those labelled anomalous: {bad} of the {unit}s with it {was}.",
                 f"events as in {unit}s labelled normal",
             )
         case "mix":
-            usual = f"in the nearest usual {unit} it comes {times(facts.usual) if facts.usual else 'not at all'}"
-            return f"{t} occurs {times(facts.seen)}; {usual}.", usual
+            usual = f"{times(facts.usual) if facts.usual else 'not at all'} in the most similar usual {unit}"
+            return f"{t} comes {times(facts.seen)}; {usual}.", usual
         case "relation":
-            often = "does not occur" if facts.seen == 0 else f"occurs {times(facts.seen)}"
-            usual = f"{times(facts.usual)}" if facts.usual else "not at all"
-            held = f"going by the events that go with it in {rate(facts.share, unit)}"
-            return f"{t} {often}; {held}, it should come {usual}.", f"{t} {usual}, {held}"
+            often = "does not come" if facts.seen == 0 else f"comes {times(facts.seen)}"
+            usual = times(facts.usual) if facts.usual else "not at all"
+            held = f"as in {rate(facts.share, unit)} with the events that go with it"
+            return f"{t} {often}; it should come {usual}, {held}.", f"{t} {usual}, {held}"
         case "length":
             usual = f"{facts.usual:,.0f} events, the median of {unit}s"
             return f"The {unit} has {facts.seen:,.0f} events; {facts.usual:,.0f} are usual.", usual
@@ -133,7 +138,7 @@ def sentence(facts: Facts) -> tuple[str, str]:
             return f"{t} comes {duration(facts.seen)} {what}; usually {usual}.", usual
         case "value":
             usual = f"about {_number(facts.usual)}"
-            return f"{t} has the number {_number(facts.seen)}; usually {usual}.", usual
+            return f"{t} says {_number(facts.seen)}; usually {usual}.", usual
     raise ValueError(f"no words for the kind {facts.kind!r}")
 
 
@@ -147,10 +152,9 @@ def burst_sentence(template: str, value: str, events: int, usual: int, seconds: 
         usual: how many others have at most, nearly always; 0 where there are no others.
         seconds: from the first to the last.
     """
-    expected = f"at most {times(usual)} for others" if usual else "from nobody else"
+    expected = f"at most {times(usual)} for anybody else" if usual else "never for anybody else"
     within = f"within {duration(seconds)}" if seconds > 0 else "at once"
-    usually = f"usually {expected}" if usual else expected
-    return f"“{shortened(template)}” comes {times(events)} {within} for {value}; {usually}.", expected
+    return f"“{shortened(template)}” comes {times(events)} {within} for {value}; {expected}.", expected
 
 
 def volume_sentence(
@@ -173,8 +177,8 @@ def volume_sentence(
         "level": (f"{name} lines" if name else "Lines without a level", "come"),
     }.get(what, ("The log", "has"))
     things = "times" if what in ("template", "level") else "lines"
-    usual = f"about {expected:,.0f} {things}"
-    expectation = f"{usual} in {duration(seconds)}"
+    usual = f"about {expected:,.0f} {things}" if expected >= 0.5 else "hardly ever" if things == "times" else "none"
+    expectation = f"{usual} in {duration(seconds)}" if expected >= 0.5 else usual
     more = f" ({also:,} more {'count is' if also == 1 else 'counts are'} off with it)" if also else ""
     if kind == "silence":
         few = f"only {times(count)}" if things == "times" else f"only {count:,.0f} lines"
