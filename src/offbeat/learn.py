@@ -12,7 +12,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from offbeat.decide import Decision, Threshold
-from offbeat.detect import DETECTORS, Detector
+from offbeat.decide.decision import ANCHOR, ORDER
+from offbeat.detect import DETECTORS, Detector, NGram
 from offbeat.distinct import Distinct
 from offbeat.errors import NotEnoughDataError, OptionError
 from offbeat.evaluate.order import swap_check
@@ -196,6 +197,8 @@ def learn(
         taught={name: out[name][known] for name in taught},
         boundary={name: b for name, d in refitted.items() if name in taught and (b := d.boundary) is not None},
         in_nats={name for name, detector in fresh().items() if detector.in_nats},
+        growth=_FOLDS / (_FOLDS - 1),
+        anchor=ORDER if not clean and _cut(refitted.get(ORDER)) else ANCHOR,
     )
     return Learned(refitted, decision, out, check, absent, seen.most_frequent(), dict(seen.seconds))
 
@@ -246,6 +249,11 @@ def fit_alone(
     _usable({detector.name: detector}, units)
     detector.texts = texts
     return Distinct(units, anomalous).fit(detector, np.ones(units.height, dtype=bool))
+
+
+def _cut(order: Detector | None) -> bool:
+    """Whether units are cut from a stream, so that the events they start with tell nothing."""
+    return isinstance(order, NGram) and not order.starts_
 
 
 def _usable(views: Mapping[str, Detector], units: pl.DataFrame) -> tuple[list[str], dict[str, str]]:

@@ -112,7 +112,8 @@ def recalibrate(
         return None
     weight = units["weight"].to_numpy() if "weight" in units.columns else np.ones(units.height)
     usual_here = {**raw, **score_each_other(units, fresh, seed)}
-    itself = Decision.fit(usual_here, weight, in_nats={name for name, d in views().items() if d.in_nats})
+    nats = {name for name, d in views().items() if d.in_nats}
+    itself = Decision.fit(usual_here, weight, in_nats=nats, anchor=decision.anchor)
     learned, own = decision(raw), itself(usual_here)
     # Each by how far it is beyond its own threshold: a nat of one is not a nat of the other.
     score = np.minimum(learned, decision.threshold + own - itself.threshold)

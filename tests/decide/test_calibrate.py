@@ -88,3 +88,17 @@ def test_scores_in_nats_are_not_stretched_beyond_what_was_seen():
     steep, honest = Calibration.fit(scores), Calibration.fit(scores, in_nats=True)
     assert steep(np.array([5.0]))[0] > 1_000
     assert np.log(201) < honest(np.array([5.0]))[0] < np.log(201) + 5.0
+
+
+def test_what_only_the_larger_model_adds_is_no_news():
+    """What was never seen scores ln(growth) more with more training; only beyond that is it news, and order holds."""
+    scores = np.concatenate([np.linspace(0, 5, 990), np.full(10, 8.0)])
+    plain, grown = (Calibration.fit(scores, in_nats=True, growth=g) for g in (1.0, 1.5))
+    never = 8.0 + np.log(1.5)
+    assert plain(np.array([never]))[0] > np.log(1000)
+    assert grown(np.array([never]))[0] == pytest.approx(grown(np.array([8.0]))[0], abs=0.01)
+    assert grown(np.array([never + 0.1]))[0] > np.log(1000)
+    at = np.linspace(7.9, 9.5, 200)
+    assert (np.diff(grown(at)) > 0).all()
+    assert (Calibration.fit(scores, growth=1.5)(at) == Calibration.fit(scores)(at)).all()
+    assert (Calibration.restore(grown.to_frame(), grown.values())(at) == grown(at)).all()

@@ -5,7 +5,7 @@ import pytest
 
 from offbeat.bundle import read, write
 from offbeat.decide import Decision, Quantile, check_drift, contributions
-from offbeat.decide.decision import BUDGET_NATS, DISCOUNT
+from offbeat.decide.decision import BUDGET_NATS, CONTENTS_DISCOUNT, DISCOUNT, ORDER
 
 N = 2000
 
@@ -160,3 +160,35 @@ def test_a_small_batch_is_no_drift(decision):
     """A few improbable units are alarms, not a change of the log; nor is an empty batch anything."""
     assert check_drift(decision, np.full(50, 99.0)) is None
     assert check_drift(decision, np.zeros(0)) is None
+
+
+def test_order_may_lead(scores, tmp_path):
+    """Where order leads it counts in full, what is in a unit little, other views as ever; and it is saved."""
+    rng = np.random.default_rng(5)
+    made = Decision.fit(scores | {ORDER: rng.exponential(size=N)}, np.ones(N), anchor=ORDER)
+    asked = {view: np.linspace(0, 1.5, 9) for view in (*scores, ORDER)} | {"lstm": np.linspace(3, 10, 9)}
+    each = made.surprise(asked)
+    full = {view: made.calibrations[view](asked[view]) for view in asked}
+    assert made.anchor == ORDER
+    assert np.array_equal(each[ORDER], full[ORDER])
+    assert np.allclose(each["presence"], CONTENTS_DISCOUNT * full["presence"])
+    assert np.allclose(each["lstm"], DISCOUNT * full["lstm"])
+    write(tmp_path / "saved", made.values(), made.frames(), {})
+    values, frames, _, _ = read(tmp_path / "saved")
+    assert Decision.restore(values, frames)(asked).tobytes() == made(asked).tobytes()
+
+
+def test_presence_is_told_where_it_is_as_surprised_as_order(scores):
+    """Where order leads, a unit that presence finds as strange is told by what is in it."""
+    rng = np.random.default_rng(6)
+    made = Decision.fit(scores | {ORDER: rng.exponential(size=N)}, np.ones(N), anchor=ORDER)
+    views = [*scores, ORDER]
+    asked = {view: np.zeros(2) for view in views} | {ORDER: np.full(2, 4.0), "presence": np.array([0.1, 9.0])}
+    assert [views[i] for i in made.leading(asked)] == [ORDER, "presence"]
+
+
+def test_order_asked_to_lead_that_is_not_there_does_not(scores):
+    """Without its view presence leads as ever."""
+    made = Decision.fit(scores, np.ones(N), anchor=ORDER)
+    assert made.anchor == "presence"
+    assert not made.order_leads

@@ -123,3 +123,16 @@ def test_only_templates_and_weights_are_read():
     X = frame([[0, 1]] * 5)
     more = X.with_columns(key=pl.lit("a"), events=pl.lit(99))
     assert Presence().fit(X).anomaly_score(X).to_list() == Presence().fit(more).anomaly_score(more).to_list()
+
+
+def test_the_start_of_a_window_is_no_start():
+    """A stretch of rare events that a window begins in is no surprise; the same events among others are."""
+    stream = ([0] * 37 + [1] * 5 + [0] * 41 + [2] * 33) * 40
+    windows = [stream[i : i + 10] for i in range(0, len(stream), 10)]
+    learned = NGram().fit(frame(windows))
+    assert not learned.starts_
+    inside, broken = learned.anomaly_score(frame([[1] * 3 + [0] * 7, [0, 0, 2, 0, 0, 0, 0, 0, 0, 0]]))
+    assert inside < 2 < broken
+    assert learned.anomaly_score(frame([[2]])).to_list() == [0.0]
+    again = NGram().restore(learned.state())
+    assert again.anomaly_score(frame(windows)).to_list() == learned.anomaly_score(frame(windows)).to_list()

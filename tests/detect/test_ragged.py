@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offbeat.detect import Ragged
-from offbeat.detect.ragged import numbered, segment_argmax, segment_max
+from offbeat.detect.ragged import numbered, segment_argmax, segment_max, starts_tell
 
 LISTS = st.lists(st.lists(st.integers(0, 6), max_size=6), max_size=12)
 
@@ -96,3 +96,20 @@ def test_numbered_is_unique_without_sorting(most):
         expected, places = np.unique(codes, return_inverse=True)
         assert np.array_equal(found, expected)
         assert np.array_equal(index, places)
+
+
+def test_sessions_start_with_something_and_windows_with_anything():
+    """Starts tell something of sessions, nothing of the same events cut into windows, whatever their number."""
+    rng = np.random.default_rng(0)
+    sessions = [[0, *rng.integers(1, 5, rng.integers(2, 6)).tolist()] for _ in range(300)]
+    stream = [event for one in sessions for event in one]
+    for size in (5, 7, 40):
+        windows = [stream[i : i + size] for i in range(0, len(stream), size)]
+        assert not starts_tell(Ragged.from_lists(windows))
+    assert starts_tell(Ragged.from_lists(sessions))
+
+
+def test_single_events_have_nothing_else_to_tell():
+    """Where units are single events, or nothing, their first event is all there is."""
+    assert starts_tell(Ragged.from_lists([[0], [1], [0], []]))
+    assert starts_tell(Ragged.from_lists([[], []]))

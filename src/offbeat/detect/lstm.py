@@ -10,7 +10,7 @@ import polars as pl
 
 from offbeat.detect.base import Detector, State, order_evidence
 from offbeat.detect.neural import open_network
-from offbeat.detect.ragged import Floats, Ragged, run_sum, segment_argmax, segment_max
+from offbeat.detect.ragged import Floats, Ragged, run_sum, segment_argmax, segment_max, starts_tell
 
 #: Tokens the network knows beside the templates; nets.next_event writes them, and scoring must agree.
 END, START, UNKNOWN, FIRST = 0, 1, 2, 3
@@ -27,9 +27,10 @@ class LSTM(Detector):
 
     The network reads the whole session, state carried, from an explicit start event, and gives the probability of each
     next event. An event's regret is how much less probable it was than the most probable one, ``ln p(best) - ln p``:
-    where anything may come, nothing is strange. The score is the largest sum of regrets over ``span`` consecutive
-    events, for what is out of order upsets the next predictions too, and a rare choice does not. The end event is
-    learned but not scored, for mixed in it drowns the order of events on logs whose sessions are cut off.
+    where anything may come, nothing is strange. Nor has the first event of a sequence any, where starts tell nothing:
+    windows are cut from a stream wherever it happens to be. The score is the largest sum of regrets over ``span``
+    consecutive events, for what is out of order upsets the next predictions too, and a rare choice does not. The end
+    event is learned but not scored, for mixed in it drowns the order of events on logs whose sessions are cut off.
 
     Args:
         embedding, hidden: sizes of the layers.
@@ -40,6 +41,7 @@ class LSTM(Detector):
 
     Attributes:
         frequency_: how often each template occurs in training, by code, shape (templates,).
+        starts_: whether the first event of a sequence is scored; see ``ragged.starts_tell``.
         units_: what each hidden unit reacts to, see ``activations.profile``.
     """
 
@@ -81,6 +83,7 @@ class LSTM(Detector):
         kept = data.merged()
         plan = Plan(**{k: v for k, v in self.get_params().items() if k in Plan.__dataclass_fields__})
         self.vocabulary_ = data.size + FIRST
+        self.starts_ = starts_tell(data)
         net, self.history_ = train(
             kept.ids, kept.offsets, kept.weight, self.vocabulary_, plan, self.progress, self.checkpoint
         )
@@ -135,6 +138,8 @@ class LSTM(Detector):
         """Return each event's ``ln p``, regret, and sum of regrets up to and with it, all of shape (events,)."""
         of_event, of_best, _ = self.log_p(data)
         regret = of_best - of_event
+        if not self.starts_:
+            regret[data.offsets[:-1][data.lengths > 0]] = 0.0
         return of_event, regret, run_sum(regret, data.rows, self.span)
 
     def regrets(self, X: pl.DataFrame) -> tuple[Floats, Floats]:
@@ -174,7 +179,7 @@ class LSTM(Detector):
     def state(self) -> State:
         """Return the network as ONNX, the losses of its training, and what explanations need."""
         frame = pl.DataFrame(self.history_, schema=["training", "validation"], orient="row")
-        values = {"vocabulary": self.vocabulary_, "sequences_seen": self.sequences_seen_}
+        values = {"vocabulary": self.vocabulary_, "starts": self.starts_, "sequences_seen": self.sequences_seen_}
         counts = pl.DataFrame({"count": self.frequency_}, schema={"count": pl.Float64})
         return State(values, {"losses": frame, "templates": counts, "units": self.units_}, {"network": self.onnx_})
 
@@ -182,6 +187,7 @@ class LSTM(Detector):
         """Take up a saved state; needs neither torch nor onnx."""
         self._restored(state.values)
         self.vocabulary_ = int(state.values["vocabulary"])
+        self.starts_ = bool(state.values["starts"])
         self.history_ = state.frames["losses"].rows()
         self.frequency_ = state.frames["templates"]["count"].to_numpy()
         self.units_ = state.frames["units"]

@@ -8,17 +8,21 @@ import numpy as np
 import polars as pl
 
 from offbeat.detect.base import Detector, State, order_evidence
-from offbeat.detect.ragged import Floats, Ints, Ragged, segment_max
+from offbeat.detect.ragged import Floats, Ints, Ragged, segment_max, starts_tell
 
 
 class NGram(Detector):
     """Score a sequence by its least probable pair of consecutive events.
 
     ``P(next | last)`` is counted, with the share of ``next`` among all events as prior (one level of interpolation,
-    Jelinek and Mercer, 1980). The start of a sequence is an event of its own; the end is not scored.
+    Jelinek and Mercer, 1980). The start of a sequence is an event of its own, unless starts tell nothing: the first
+    event of a window follows one that is not in it, and is not scored. Nor is the end.
 
     Args:
         prior: how many counts the prior stands for.
+
+    Attributes:
+        starts_: whether the first event of a sequence is scored; see ``ragged.starts_tell``.
     """
 
     name: ClassVar[str] = "ngram"
@@ -40,6 +44,7 @@ class NGram(Detector):
     def _fit(self, data: Ragged, y: np.ndarray[Any, np.dtype[np.bool_]] | None) -> None:
         # One code beyond the vocabulary stands for every template met later.
         self.size_ = data.size + 2
+        self.starts_ = starts_tell(data)
         before, codes = self._pairs(data)
         weight = data.weight[data.rows]
         keys, index = np.unique(before * self.size_ + codes, return_inverse=True)
@@ -55,7 +60,10 @@ class NGram(Detector):
         at = np.searchsorted(self.keys_, keys).clip(0, max(len(self.keys_) - 1, 0))
         pair = np.where(self.keys_[at] == keys, self.counts_[at], 0.0) if len(self.keys_) else np.zeros(len(keys))
         share = (self.single_[codes] + 0.5) / (self.single_.sum() + 0.5 * self.size_)
-        return np.asarray(-np.log((pair + self.prior * share) / (self.after_[before] + self.prior)))
+        surprise = np.asarray(-np.log((pair + self.prior * share) / (self.after_[before] + self.prior)))
+        if not self.starts_:
+            surprise[data.offsets[:-1][data.lengths > 0]] = 0.0
+        return surprise
 
     def _score(self, data: Ragged) -> Floats:
         return segment_max(self.event_surprise(data), data.rows, len(data))
@@ -67,13 +75,14 @@ class NGram(Detector):
         """Return the counts of pairs and of single events."""
         pairs = pl.DataFrame({"key": self.keys_, "count": self.counts_})
         single = pl.DataFrame({"count": self.single_, "after": self.after_})
-        values = {"size": self.size_, "sequences_seen": self.sequences_seen_}
+        values = {"size": self.size_, "starts": self.starts_, "sequences_seen": self.sequences_seen_}
         return State(values, {"pairs": pairs, "single": single})
 
     def restore(self, state: State) -> Self:
         """Take up a saved state."""
         self._restored(state.values)
         self.size_ = int(state.values["size"])
+        self.starts_ = bool(state.values["starts"])
         self.keys_ = state.frames["pairs"]["key"].to_numpy()
         self.counts_ = state.frames["pairs"]["count"].to_numpy()
         self.single_ = state.frames["single"]["count"].to_numpy()

