@@ -80,6 +80,10 @@ class Ruling:
         self._hits: dict[tuple[int, int], Hits] = {}
         self._lock = threading.Lock()
 
+    def with_rules(self, rules: RuleSet) -> Ruling:
+        """Return the same for rules of the user's, with nothing found yet."""
+        return Ruling(rules, self.engine.matcher.formats)
+
     @property
     def scored(self) -> bool:
         """Whether a rule reads what only the models know, so that all wait until events are scored."""

@@ -145,6 +145,10 @@ class Run:
         line = float(order["score"][allowed - 1]) if 0 < allowed <= order.height else math.inf
         return self._with(scores=self._flags(pl.Series(flagged)), threshold=line, most=allowed)
 
+    def with_threshold(self, line: float) -> Run:
+        """Return the run with the units flagged whose fused score is at ``line``, in nats, or above."""
+        return self._with(scores=self._flags(self.scores["score"] >= line), threshold=line, most=None)
+
     def between(self, since: datetime | None, until: datetime | None) -> Run:
         """Return the run with only the units that lie, at least partly, in a stretch of time flagged.
 

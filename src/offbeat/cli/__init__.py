@@ -10,7 +10,7 @@ import sys
 import typer
 from typer import TyperException
 
-from offbeat.cli import comparing, explaining, feedback, learning, looking, measuring, rules, updating
+from offbeat.cli import comparing, explaining, feedback, learning, looking, measuring, replaying, rules, updating
 from offbeat.cli.options import say
 from offbeat.errors import OffbeatError
 
@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for room in (learning, updating, looking, comparing, explaining, measuring):
+for room in (learning, updating, looking, comparing, explaining, replaying, measuring):
     app.add_typer(room.app)
 app.add_typer(rules.app, name="rules")
 app.add_typer(feedback.app, name="feedback")
