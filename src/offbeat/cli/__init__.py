@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import signal
@@ -64,6 +65,9 @@ def main() -> None:
         if isinstance(end.__context__, BrokenPipeError):
             _reader_gone()
         raise
+    finally:
+        # A last look by Python for what could be freed takes a tenth of a second, just before all is.
+        gc.freeze()
 
 
 def _reader_gone() -> None:
