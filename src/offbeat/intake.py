@@ -332,6 +332,7 @@ class Intake:
         zero = {"level": pl.lit(0, pl.UInt8), "file": pl.lit(0, pl.UInt16)}
         events = pl.DataFrame({"template": codes, "line": owner + 1, "timestamp": start.gather(owner)})
         self.tally.add(events.with_columns(**zero))
+        self.lives.add(events.with_columns(**zero, source=pl.lit(0, pl.UInt32)))
         number = pl.col("i").cast(pl.String)
         columns = {
             "key": number,

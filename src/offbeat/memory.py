@@ -53,7 +53,7 @@ LINEAGE: Final[dict[str, pl.DataType]] = {
 }
 #: How values of a template are spread: ``share`` of them lie from ``low`` on, up to the next row's.
 SPREAD: Final[dict[str, pl.DataType]] = {"template": pl.UInt32(), "low": pl.Float64(), "share": pl.Float64()}
-_FRAMES: Final = ("rehearsal", "quarantine", "groups", "lives", "lineage", "spread")
+_FRAMES: Final = ("rehearsal", "quarantine", "groups", "lives", "lineage", "spread", "reach")
 
 
 @dataclass
@@ -67,6 +67,7 @@ class Memory:
         lives: LIVES of what was learned.
         lineage: LINEAGE.
         spread: SPREAD of the numbers in messages.
+        reach: how far the scores of what was learned reach, see ``stability.reach_of``.
         until: what ends no later was learned, or held back, already; None where there is no time.
         ttl: what was last seen longer ago than this is forgotten; ``never`` keeps all.
         history: what was learned when, in log time; one entry for ``fit`` and one an update.
@@ -78,6 +79,7 @@ class Memory:
     lives: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=LIVES))
     lineage: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=LINEAGE))
     spread: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SPREAD))
+    reach: pl.DataFrame = field(default_factory=pl.DataFrame)
     until: datetime | None = None
     ttl: str = TTL
     history: list[dict[str, Any]] = field(default_factory=list)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,6 +29,7 @@ from offbeat.ruling import Ruling
 from offbeat.run import Run
 from offbeat.schema import view_column
 from offbeat.scored import Placed, judge
+from offbeat.stability import Numbers, fit_of
 from offbeat.tally import Lanes
 from offbeat.units import known_keys, strangest, truth, unit_columns
 from offbeat.updating import Update, changed_lines, names_of, remember, update
@@ -210,7 +212,7 @@ class Pipeline:
         if self._training is None:
             raise OffbeatError("there is no training data at hand", where="Pipeline", hint="call fit first")
         intake, units = self._training
-        return self._run(intake, [(units, self.fitted.out_of_fold, Ragged.of(units))])
+        return replace(self._run(intake, [(units, self.fitted.out_of_fold, Ragged.of(units))]), fit=None)
 
     def score(self, data: Data, labels: Labels | None = None) -> Run:
         """Score logs with what was learned.
@@ -277,6 +279,7 @@ class Pipeline:
         tables: list[pl.DataFrame] = []
         kept: list[pl.DataFrame] = []
         lanes, sequences = Lanes(), Seen()
+        numbers = Numbers(self.memory.spread) if self.memory is not None else None
         placed = Placed() if intake.ruling is not None and intake.ruling.scored else None
         seen = 0
         for units, raw, data in parts:
@@ -288,6 +291,8 @@ class Pipeline:
             sequence = sequences.add(units, data)
             if placed is not None:
                 placed.add(units)
+            if numbers is not None:
+                numbers.add(units)
             if labels is not None:
                 table = table.with_columns(sequence, label=truth(labels, units, intake, whole=False))
             tables.append(table)
@@ -338,6 +343,7 @@ class Pipeline:
             lanes=lanes,
             watch=intake.watch,
             ruling=intake.ruling,
+            fit=None if numbers is None else fit_of(self, intake.lives.frame(), fused, numbers, drift is not None),
         )
 
     def _recalibrated(self, sequences: Seen, raw: dict[str, Any], drift: Drift) -> Recalibrated | None:

@@ -50,6 +50,9 @@ def head(run: Run, trained: Mapping[str, Any], shown: int, total: int) -> Iterat
             f"{run.drift.threshold:.2f}; learn again on recent logs"
         )
         yield [("drift    ", "bold yellow"), (text, "")]
+    if run.fit:
+        style = {"still fits": "dim", "getting old": "yellow"}.get(run.fit["verdict"], "bold yellow")
+        yield [("fit      ", style), (printable(run.fit["words"], 400), "")]
     flagged = int(run.scores["is_anomaly"].sum())
     share = f"{flagged:,} of {s['units']:,} {run.unit}s ({run.alert_share:.2%})"
     hidden = f", {shown} shown" if shown < total else ""

@@ -25,6 +25,7 @@ from offbeat.lineage import Changed, Places, find_changed, named_anew, rename_li
 from offbeat.memory import Memory, ages, joined, kept, sample, spread_of
 from offbeat.mine import Catalog
 from offbeat.quarantine import acknowledged, freed, hold, raised
+from offbeat.stability import MOST_SCORED, reach_of
 
 if TYPE_CHECKING:
     from offbeat.intake import Intake
@@ -80,6 +81,7 @@ def remember(pipeline: Pipeline, intake: Intake, normal: pl.DataFrame) -> Memory
     """Return the memory of a model that was just learned from ``normal`` units."""
     units = kept(normal)
     memory = Memory(sample(units, seed=pipeline.seed), lives=intake.lives.frame(), spread=spread_of(units))
+    memory.reach = _reach(pipeline, memory)
     memory.until = _latest(units)
     start = None if not units.height else units["start"].min()
     memory.history.append(
@@ -138,6 +140,7 @@ def update(
     made.learned = _learned(made, mixture)
     memory.rehearsal = sample(mixture, seed=made.seed)
     memory.lives, memory.spread = rename_lives(memory.lives, names), spread_of(mixture)
+    memory.reach = _reach(made, memory)
     result = _result(made, read, free, gone)
     memory.history = [*memory.history, _entry(read, result, memory)]
     made.summary = _summary(made, mixture, read.events)
@@ -293,6 +296,13 @@ def _learned(made: Pipeline, mixture: pl.DataFrame) -> Learned:
     decision.fused = Calibration.fit(fused, weight, in_nats=True)
     decision.alert_share = decision.share(fused, weight)
     return found
+
+
+def _reach(made: Pipeline, memory: Memory) -> pl.DataFrame:
+    """Return how far the scores of what was learned reach, by what was learned of it."""
+    units = sample(memory.rehearsal, MOST_SCORED, seed=made.seed)
+    raw, data = Scorer(made.fitted.views)(units, made.texts)
+    return reach_of(made.fitted.decision(raw), data.weight)
 
 
 def _latest(units: pl.DataFrame) -> datetime | None:
