@@ -52,6 +52,7 @@ class Finding:
     lines: list[Line]
     units: int
     views: dict[str, float]
+    related: list[dict[str, Any]] = field(default_factory=list)
     unit: int | None = field(default=None, compare=False)
     members: tuple[int, ...] = field(default=(), compare=False)
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from offbeat.beside import in_words
 from offbeat.finding import Finding, iso
 from offbeat.printable import printable
 from offbeat.run import Run
@@ -105,6 +106,8 @@ def finding(one: Finding) -> Iterator[list[Piece]]:
     yield []
     yield [(f"{one.severity.upper():8} ", style), (f"{one.kind}", "bold"), (f"  {when}  {where}{by}", "dim")]
     yield [(f"         {printable(one.reason, 400)}", "")]
+    if one.related:
+        yield [(f"         {printable(in_words(one), 400)}", "")]
     yield [
         ("         ", ""),
         (f"score {one.score:.1f}, p {one.p_value:.2g}, {printable(one.severity_reason)} · id {one.id}", "dim"),

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from offbeat.beside import with_volume
 from offbeat.budget import Budget
 from offbeat.decide import Decision, Drift, contributions
 from offbeat.decide.incidents import SEVERITIES, finding_id, join_alarms, join_strays, severity
@@ -102,7 +103,7 @@ class Run:
 
     @property
     def volume(self) -> pl.DataFrame:
-        """Events over time: one row a bucket that holds any, the columns of ``Tally.volume``."""
+        """Events over time: the columns of ``Tally.volume``."""
         return self.tally.volume()
 
     @property
@@ -143,11 +144,11 @@ class Run:
         flagged = np.zeros(self.scores.height, dtype=bool)
         flagged[order["unit"].head(allowed).to_numpy()] = True
         line = float(order["score"][allowed - 1]) if 0 < allowed <= order.height else math.inf
-        return self._with(scores=self._flags(pl.Series(flagged)), threshold=line, most=allowed)
+        return replace(self, scores=self._flags(pl.Series(flagged)), threshold=line, most=allowed)
 
     def with_threshold(self, line: float) -> Run:
         """Return the run with the units flagged whose fused score is at ``line``, in nats, or above."""
-        return self._with(scores=self._flags(self.scores["score"] >= line), threshold=line, most=None)
+        return replace(self, scores=self._flags(self.scores["score"] >= line), threshold=line, most=None)
 
     def between(self, since: datetime | None, until: datetime | None) -> Run:
         """Return the run with only the units that lie, at least partly, in a stretch of time flagged.
@@ -157,23 +158,17 @@ class Run:
         """
         if (since or until) and self.scores["start"].null_count() == self.scores.height:
             raise OptionError("needs times, and the log has none", where="--since, --until", hint="leave it out")
-        inside = pl.lit(True)
-        if since:
-            inside &= pl.col("end") >= since
-        if until:
-            inside &= pl.col("start") <= until
+        inside = pl.col("end") >= since if since else pl.lit(True)
+        inside &= pl.col("start") <= until if until else pl.lit(True)
         flags = self.scores.select((pl.col("is_anomaly") & inside).fill_null(False))["is_anomaly"]
-        return self._with(scores=self._flags(flags), stretch=(since, until))
+        return replace(self, scores=self._flags(flags), stretch=(since, until))
 
     def _flags(self, flags: pl.Series) -> pl.DataFrame:
         return self.scores.with_columns(flags.alias("is_anomaly"))
 
-    def _with(self, **changed: Any) -> Run:
-        return replace(self, **changed)
-
     def after_change(self, changed: Sequence[Changed], before: Run) -> Run:
         """Return the run with what is told of lines that changed; ``before`` did not know that they had."""
-        return self._with(changed=changed, quieted=max(0, before.strange - self.strange), ruling=before.ruling)
+        return replace(self, changed=changed, quieted=max(0, before.strange - self.strange), ruling=before.ruling)
 
     @property
     def strange(self) -> int:
@@ -201,8 +196,9 @@ class Run:
             self._finding(*groups[i], [lines(ref) for ref in marked], self._blamed(groups[i][2], i < _RANKED))
             for i, marked in refs.items()
         ]
+        told = [volume_finding(row, self.texts, self.template_ids, self.sources) for row in volumes]
+        found = with_volume(found, [groups[i][2] for i in refs], volumes, told)
         found += [burst_finding(row, self.texts, self.template_ids, lines) for row in bursts]
-        found += [volume_finding(row, self.texts, self.template_ids, self.sources) for row in volumes]
         if self.ruling is not None and self.ruling.firings:
             joiner = self._joiner(self.ruling, {found[i].id: groups[i][2] for i in refs})
             files = self.logs.files if self.logs else ("frame",)

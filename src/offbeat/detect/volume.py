@@ -38,6 +38,7 @@ VOLUMES: Final = {
     "expected": pl.Float64(),  # in the same stretch
     "score": pl.Float64(),  # -ln of how many such stretches are expected in this series
     "also": pl.UInt32(),  # further series that were strange in the same way at that time
+    "series": pl.List(pl.Struct({"what": pl.String(), "code": pl.UInt32()})),  # it and these
 }
 
 _SECOND: Final = 1_000_000
@@ -181,9 +182,10 @@ class Volume:
             .sort("score", "count", "what", "code", descending=[True, True, False, False])
             .group_by("joined", maintain_order=True)
             .agg(
-                *(pl.col(c).first() for c in VOLUMES if c != "also"),
-                also=pl.struct("what", "code").n_unique() - 1,
+                *(pl.col(c).first() for c in VOLUMES if c not in ("also", "series")),
+                series=pl.struct("what", pl.col("code").cast(pl.UInt32)).unique(maintain_order=True),
             )
+            .with_columns(also=pl.col("series").list.len() - 1)
         )
         joined = joined.with_columns(pl.col("start", "end").cast(TIME))
         return joined.select(pl.col(name).cast(dtype) for name, dtype in VOLUMES.items())

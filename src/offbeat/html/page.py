@@ -13,6 +13,7 @@ import polars as pl
 from markupsafe import Markup, escape
 
 from offbeat import report, series
+from offbeat.beside import in_words
 from offbeat.finding import Finding, Line
 from offbeat.html import charts
 from offbeat.html.svg import day_of, safe
@@ -188,6 +189,7 @@ def incident(
         "open": i < OPEN,
         "one": one,
         "when": span(one.start, one.end),
+        "beside": in_words(one),
         "units": f"{one.units:,} {unit}s" if one.units > 1 else "",
         "sources": one.sources[:_SOURCES],
         "more_sources": max(0, len(one.sources) - _SOURCES),
