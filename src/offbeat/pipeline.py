@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from offbeat import bundle, saving
 from offbeat.codes import Ids, Sources
-from offbeat.decide import Drift, Threshold, check_drift, parse_threshold
+from offbeat.decide import Drift, Threshold, asked_share, check_drift, parse_threshold, verdicts
 from offbeat.detect import Detector, Ragged
 from offbeat.detect.bursts import Bursts
 from offbeat.distinct import Scorer
@@ -50,7 +50,8 @@ class Pipeline:
         detectors: views to use, by name.
         params: parameters of detectors, by ``name`` or ``detector.name``.
         clean: the training data is declared free of anomalies.
-        threshold: ``knee``, ``sigma:3`` or ``quantile:0.999``; None chooses by ``clean``.
+        threshold: ``knee``, ``sigma:3``, ``quantile:0.999``, ``pot:0.001``, ``rate:5/1000`` or ``follow:5/1000``; None
+            chooses by ``clean``.
         seed: of everything random.
         mask_key: replace personal data by a hash with this key before anything is mined, stored or shown.
         rules: Sigma rules to look for beside; None means those that ship, an empty ``RuleSet`` none.
@@ -308,7 +309,8 @@ class Pipeline:
         if labels is not None:
             known_keys(labels, scores)
         fused = scores["score"].to_numpy()
-        drift = check_drift(decision, fused, scores["weight"].to_numpy() if "weight" in scores.columns else None)
+        weight = scores["weight"].to_numpy() if "weight" in scores.columns else None
+        drift = check_drift(decision, fused, weight, self.rule)
         threshold, learned = decision.threshold, None
         if drift:
             threshold, learned = drift.threshold, scores["score"]
@@ -316,7 +318,8 @@ class Pipeline:
             again = self._recalibrated(sequences, raw, drift)
             if again:
                 scores, threshold = scores.with_columns(score=again.score, p_value=again.p_value), again.threshold
-        scores = scores.with_columns(is_anomaly=pl.col("score") >= threshold)
+        flags = verdicts(self.rule, scores["score"].to_numpy(), scores["p_value"].to_numpy(), threshold)
+        scores = scores.with_columns(is_anomaly=pl.Series(flags))
         assert self.catalog is not None  # noqa: S101 - units come from it
         assert self.grouping is not None  # noqa: S101
         if placed is not None and intake.ruling is not None and isinstance(self.catalog, Catalog):
@@ -328,6 +331,7 @@ class Pipeline:
             views=self.fitted.views,
             decision=decision,
             threshold=threshold,
+            asked=asked_share(self.rule),
             drift=drift,
             learned=learned,
             unit=self.grouping.unit,

@@ -56,6 +56,7 @@ class Run:
         ruling: what rules found, None where there are none.
         stretch: only findings that lie, at least partly, between these times.
         most: so many findings are allowed, None for any number.
+        asked: the share of units that the threshold was asked to flag, None where it was asked for none.
         feedback: what people said of earlier findings, and what is quiet by it.
         changed: lines that a release worded anew; they are scored, and named, as the lines they were.
         quieted: units that would be anomalies, were these lines not recognised.
@@ -84,6 +85,7 @@ class Run:
     ruling: Ruling | None = None
     stretch: tuple[datetime | None, datetime | None] = (None, None)
     most: int | None = None
+    asked: float | None = None
     feedback: Quiet | None = None
     changed: Sequence[Changed] = ()
     quieted: int = 0

@@ -110,5 +110,5 @@ def test_thresholds_are_read(text, rule):
 @pytest.mark.parametrize("text", ["", "knee:3", "sigma:", "sigma:x", "quantile:1", "quantile:0", "quantile:2", "top"])
 def test_a_bad_threshold_is_refused(text):
     """What is none is named, with what there is."""
-    with pytest.raises(OptionError, match=r"--threshold.*knee, sigma:3 or quantile"):
+    with pytest.raises(OptionError, match=r"--threshold.*knee, sigma:3, quantile"):
         parse_threshold(text)

@@ -35,7 +35,10 @@ Params = Annotated[
     list[str] | None, typer.Option("--param", help="Parameter of a detector: hidden=32, lstm.epochs=10.")
 ]
 Clean = Annotated[bool, typer.Option("--clean", help="The training data is declared free of anomalies.")]
-Rule = Annotated[str | None, typer.Option("--threshold", help="knee, sigma:3 or quantile:0.999.")]
+Rule = Annotated[
+    str | None,
+    typer.Option("--threshold", help="knee, sigma:3, quantile:0.999, pot:0.001, rate:5/1000 or follow:5/1000."),
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON lines on stdout, complete.")]
 Html = Annotated[str | None, typer.Option("--html", help="Write a report to look at: one file, no network.")]
 Expand = Annotated[

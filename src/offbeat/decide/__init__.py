@@ -2,18 +2,24 @@
 
 from offbeat.decide.calibrate import Calibration
 from offbeat.decide.decision import Decision, Drift, check_drift, contributions
-from offbeat.decide.threshold import Knee, Quantile, Share, Sigma, Threshold, parse_threshold
+from offbeat.decide.tail import Follow, Pot, Rate, asked_share, parse_threshold, verdicts
+from offbeat.decide.threshold import Knee, Quantile, Share, Sigma, Threshold
 
 __all__ = [
     "Calibration",
     "Decision",
     "Drift",
+    "Follow",
     "Knee",
+    "Pot",
     "Quantile",
+    "Rate",
     "Share",
     "Sigma",
     "Threshold",
+    "asked_share",
     "check_drift",
     "contributions",
     "parse_threshold",
+    "verdicts",
 ]

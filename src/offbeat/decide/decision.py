@@ -22,6 +22,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from offbeat.decide.calibrate import Calibration
+from offbeat.decide.tail import raising
 from offbeat.decide.threshold import Knee, Threshold, best_line, f1_at
 
 Floats = NDArray[np.float64]
@@ -237,8 +238,12 @@ _TIMES: Final = 5.0
 _LEAST_SHARE: Final = 0.1
 
 
-def check_drift(decision: Decision, fused: Floats, weight: Floats | None = None) -> Drift | None:
+def check_drift(
+    decision: Decision, fused: Floats, weight: Floats | None = None, rule: Threshold | None = None
+) -> Drift | None:
     """Look whether far more of a batch is improbable than nominal; then raise the threshold by the batch's own knee.
+
+    Where a rate of alarms is asked for by ``rule``, it is raised to where the batch keeps that.
 
     Raising hundreds of alarms over one change of regime helps nobody: the change is said once, and what stands out
     even from the changed log is kept.
@@ -246,7 +251,7 @@ def check_drift(decision: Decision, fused: Floats, weight: Floats | None = None)
     share = decision.share(fused, weight)
     if len(fused) < _LEAST_UNITS or share < max(_TIMES * decision.alert_share, _LEAST_SHARE):
         return None
-    raised = Knee().fit(fused, np.ones(len(fused)) if weight is None else weight)
+    raised = raising(rule).fit(fused, np.ones(len(fused)) if weight is None else weight)
     return Drift(share, decision.alert_share, max(raised, decision.threshold))
 
 

@@ -1,0 +1,186 @@
+"""Thresholds by the rate of alarms they are to give: by the share of training, by its tail, or adapting as units come.
+
+A threshold on a share of training is a conformal prediction of the rate on later units like those (Vovk et al., 2005).
+Beyond what training can show, extreme-value theory continues its tail (Siffer et al., KDD 2017). And where later units
+are not like those, the line has to move with them (Gibbs and Candès, NeurIPS 2021).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offbeat.decide.threshold import Knee, Threshold
+from offbeat.decide.threshold import parse_threshold as parse_fixed
+from offbeat.errors import OptionError
+
+Floats = NDArray[np.float64]
+
+#: The tail is fitted to the excesses over this quantile, as Siffer et al. propose.
+_INITIAL: Final = 0.98
+#: With fewer excesses no tail can be fitted.
+_LEAST: Final = 10
+
+
+@dataclass(frozen=True)
+class Rate:
+    """The score that ``share`` of later units are to reach, by what training reached out of fold.
+
+    The line is where the conformal p-value, ``(units scoring at least so much, plus 1) / (units + 1)``, is at most the
+    share; ties are flagged together or not at all, so that the rate is never above it on units like those learned from.
+    """
+
+    share: float
+
+    def fit(self, scores: Floats, weight: Floats) -> float:
+        """Return what lies just above the largest training score with a larger p-value: new scores fall in between."""
+        values, index = np.unique(scores, return_inverse=True)
+        at_least = np.bincount(index, weights=weight)[::-1].cumsum()[::-1]
+        p = (at_least + 1) / (float(weight.sum()) + 1)
+        common = values[p > self.share * (1 + 1e-12)]
+        return float(np.nextafter(common.max(), np.inf)) if len(common) else float(values[0])
+
+
+@dataclass(frozen=True)
+class Pot:
+    """Peaks over threshold: the score that a share ``q`` of later units exceed, by the fitted tail of training.
+
+    The excesses over the 98 % quantile follow a generalised Pareto distribution (Pickands, 1975; Balkema and de Haan,
+    1974), fitted by the quasi-Bayesian estimate of Zhang and Stephens (Technometrics 2009), which needs no iteration
+    and no start. Source: Siffer, Fouque, Termier and Largouët, Anomaly Detection in Streams with Extreme Value Theory,
+    KDD 2017. With fewer than ten excesses the line is a ``Rate``'s.
+    """
+
+    q: float = 1e-3
+
+    def fit(self, scores: Floats, weight: Floats) -> float:
+        """Return the score with the tail probability ``q``; where ties leave no tail, just above the largest score."""
+        order = np.argsort(scores, kind="stable")
+        at, mass = scores[order], weight[order]
+        below = np.cumsum(mass) / mass.sum()
+        start = float(at[min(int(np.searchsorted(below, _INITIAL)), len(at) - 1)])
+        over = at > start
+        share = float(mass[over].sum() / mass.sum())
+        if self.q >= share or mass[over].sum() < _LEAST:
+            return Rate(self.q).fit(scores, weight)
+        excess = _repeated(at[over] - start, mass[over])
+        shape, scale = pareto_tail(excess)
+        ratio = share / self.q
+        reach = scale * np.log(ratio) if abs(shape) < 1e-6 else scale * (ratio**shape - 1.0) / shape
+        return float(np.nextafter(start + float(reach), np.inf))
+
+
+#: The tail is fitted to so many excesses at most.
+_MOST: Final = 20_000
+
+
+def _repeated(values: Floats, weight: Floats) -> Floats:
+    """Return values so often as they weigh, rounded; at even steps of weight where that would be too many."""
+    total = float(weight.sum())
+    n = min(round(total), _MOST)
+    place = (np.arange(n) + 0.5) * (total / n)
+    return np.asarray(values[np.searchsorted(np.cumsum(weight), place).clip(0, len(values) - 1)])
+
+
+def pareto_tail(excess: Floats) -> tuple[float, float]:
+    """Return shape and scale of the generalised Pareto distribution of excesses, shape (n,), all above zero.
+
+    The shape is drawn towards 0, an exponential tail, by a prior worth ten excesses: surprise has such a tail by its
+    construction. (Vehtari et al., JMLR 2024, do the same towards 0.5, for other purposes.)
+    """
+    x = np.sort(excess)
+    n = len(x)
+    grid = 30 + int(np.sqrt(n))
+    step = np.sqrt(grid / (np.arange(1, grid + 1) - 0.5))
+    theta = (1.0 - step) / (3.0 * x[max(int(n / 4 + 0.5) - 1, 0)]) + 1.0 / x[-1]
+    shapes = np.array([np.mean(np.log1p(-t * x)) for t in theta])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        likelihood = n * (np.log(-theta / shapes) - shapes - 1.0)
+    likelihood = np.where(np.isfinite(likelihood), likelihood, -np.inf)
+    chance = np.exp(likelihood - likelihood.max())
+    mean = float((theta * chance).sum() / chance.sum())
+    shape = float(np.mean(np.log1p(-mean * x)))
+    scale = -shape / mean if abs(mean) > 1e-12 else float(x.mean())
+    return n * shape / (n + 10), float(scale)
+
+
+@dataclass(frozen=True)
+class Follow:
+    """A rate that later units are held to as they come, however they differ from training.
+
+    Adaptive conformal inference (Gibbs and Candès, NeurIPS 2021): a unit is flagged where its p-value is at most a
+    level; after each unit the level rises a little if it was not flagged, and falls if it was. Over ``t`` units the
+    flagged share departs from ``share`` by no more than about ``1 / (step t)``, whatever the units are. The level moves
+    on a logarithmic scale, so that a rate of one in a thousand is met as well as one in ten.
+
+    It starts from the ``Rate`` of training.
+
+    Attributes:
+        share: of units to be flagged.
+        step: by how much a flagged unit lowers the logarithm of the level.
+    """
+
+    share: float
+    step: float = 0.7
+
+    def fit(self, scores: Floats, weight: Floats) -> float:
+        """Return what a ``Rate`` returns: where to begin."""
+        return Rate(self.share).fit(scores, weight)
+
+    def flags(self, surprise: Floats) -> NDArray[np.bool_]:
+        """Return which units are flagged, shape (n,), from their surprise ``-ln p`` in the order in which they came."""
+        line = -float(np.log(self.share))
+        # One that is flagged raises the line by what the units in between, on average, take back.
+        up, down = self.step * (1.0 - self.share), self.step * self.share
+        out = np.zeros(len(surprise), dtype=bool)
+        for i, one in enumerate(surprise.tolist()):
+            if one >= line:
+                out[i] = True
+                line += up
+            else:
+                # Below zero all would be flagged, and nothing learned.
+                line = max(line - down, down)
+        return out
+
+
+def asked_share(rule: Threshold | None) -> float | None:
+    """Return the share of units that a threshold is asked to flag, None where it is asked for none."""
+    return rule.share if isinstance(rule, Rate | Follow) else rule.q if isinstance(rule, Pot) else None
+
+
+def raising(rule: Threshold | None) -> Threshold:
+    """Return what finds a threshold anew on a log that changed: a rate that is asked for, or the log's own knee."""
+    return Knee() if asked_share(rule) is None or rule is None else rule
+
+
+def verdicts(rule: Threshold | None, score: Floats, p_value: Floats, threshold: float) -> NDArray[np.bool_]:
+    """Return which units are anomalies, shape (n,), from fused scores and p-values in the order of the units."""
+    return rule.flags(-np.log(p_value)) if isinstance(rule, Follow) else np.asarray(score >= threshold)
+
+
+_RATES: Final[Mapping[str, type[Rate] | type[Follow]]] = {"rate": Rate, "follow": Follow}
+
+
+def parse_threshold(text: str) -> Threshold:
+    """Read ``rate:5/1000``, ``follow:5/1000``, ``pot:0.001``, or what ``threshold.parse_threshold`` reads.
+
+    Raises:
+        OptionError: it is none of these, or its number is out of range.
+    """
+    found = re.fullmatch(r"(rate|follow):(\d*\.?\d+)/1000|(pot)(?::(\d*\.?\d+))?", text.strip())
+    if found and found[3]:
+        q = float(found[4] or 1e-3)
+        if 0 < q < 1:
+            return Pot(q)
+    if found and found[1] and 0 < float(found[2]) < 1000:
+        return _RATES[found[1]](float(found[2]) / 1000)
+    try:
+        return parse_fixed(text)
+    except OptionError:
+        hint = "knee, sigma:3, quantile:0.999, pot:0.001, rate:5/1000 or follow:5/1000"
+        raise OptionError(f"{text!r} is no threshold", where="--threshold", hint=hint) from None
