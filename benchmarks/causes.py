@@ -10,6 +10,7 @@ it. Of each found fault, the first such finding (they are told most severe first
   of the others marks a line of the fault) of the same template as one of them, or among the first three lines of a
   finding that is explained by its lines alone; where a service is silent, also if what is said to be missing is what it
   writes, or the finding names it.
+- *line*: the same without templates and silence: a line of the fault itself is among the first three, or first.
 - *cause*: the first source named is the service at fault, or the address that the fault came from.
 
 Chance is what three events of the unit drawn at random, and a source drawn from those named, would have reached.
@@ -33,6 +34,7 @@ from offbeat.why import Explanation, Findings
 
 #: Of the explanation so many entries count.
 _FIRST = 3
+_COLUMNS = ("top", "itself", "event", "event_chance", "cause", "cause_chance")
 
 
 class Truth:
@@ -80,6 +82,7 @@ def judge(truth: Truth, incident: Incident, why: Explanation) -> dict[str, Any]:
         event = incident.service not in writes and any(
             _writes(truth, incident.service, template) for template in (*added[:_FIRST], *gone[:_FIRST])
         )
+    itself = event
     if not event:
         # Of a finding that joins several units one is explained; the fault may be in another that is strange likewise.
         strange = labelled & {line["line"] for line in why.finding["lines"] if line["mark"]}
@@ -93,6 +96,8 @@ def judge(truth: Truth, incident: Incident, why: Explanation) -> dict[str, Any]:
     right = {incident.service} | truth.addresses(incident)
     return {
         "why": f"{why.finding['kind']}: event {event}, sources {sources[:3]}, not {incident.service}",
+        "top": bool(labelled & set(lines[:1])),
+        "itself": itself,
         "event": event,
         "cause": bool(sources) and sources[0] in right,
         "event_chance": chance,
@@ -153,12 +158,14 @@ def run(seed: int, lines: int, difficulty: float, clean: bool, folder: Path) -> 
 def table(rows: list[dict[str, Any]]) -> list[str]:
     """Return a Markdown table: one row a kind of fault, and one of all."""
     kinds = sorted({row["kind"] for row in rows})
-    out = ["| fault | injected | found | event in the first 3 | chance | cause first | chance |"]
-    out.append("|---|---:|---:|---:|---:|---:|---:|")
+    out = [
+        "| fault | injected | found | line first | line in first 3 | event in first 3 | chance | cause first | chance |"
+    ]
+    out.append("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     for kind in [*kinds, "all"]:
         mine = [row for row in rows if kind in (row["kind"], "all")]
         found = [row for row in mine if row["found"]]
-        told = [sum(float(row[name]) for row in found) for name in ("event", "event_chance", "cause", "cause_chance")]
+        told = [sum(float(row[name]) for row in found) for name in _COLUMNS]
         share = [f"{x / len(found):.0%}" if found else "–" for x in told]
         out.append(f"| {kind} | {len(mine)} | {len(found)} | " + " | ".join(share) + " |")
     return out

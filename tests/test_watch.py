@@ -1,6 +1,7 @@
 """Bursts, volume and blame become findings beside those of the units."""
 
-from datetime import datetime, timedelta
+import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -86,3 +87,24 @@ def test_a_budget_bounds_the_findings(run):
     from offbeat.budget import Budget
 
     assert len(run.with_budget(Budget.parse("1/1000")).find()) <= 1
+
+
+def test_failures_at_once_are_told_with_who_wrote_them():
+    """Where failures are rare, six within two minutes are told with their lines, their template and their source."""
+    start = datetime(2026, 3, 1, 8, tzinfo=UTC)
+    rows = [
+        (start + timedelta(seconds=20 * i), "INFO", ("web", "db", "cart")[i % 3], f"step {i % 4} done")
+        for i in range(1500)
+    ]
+    rows += [(start + timedelta(hours=4, seconds=15 * i), "ERROR", "db", f"lock {i} not released") for i in range(6)]
+    log = [
+        json.dumps({"timestamp": time.isoformat(), "level": level, "service": who, "message": text})
+        for time, level, who, text in sorted(rows)
+    ]
+    found = Pipeline(detectors=["presence"], window=20).fit(Lines(log)).cross_score().find()
+    (one,) = [f for f in found if f.kind == "volume"]
+    assert one.reason == "ERROR lines come 6 times in 2 minutes, mostly “lock <*> not released”; usually hardly ever."
+    assert one.severity == "medium"
+    assert one.sources == ["db"]
+    assert [json.loads(line.text)["message"] for line in one.lines] == [f"lock {i} not released" for i in range(6)]
+    assert {line.mark for line in one.lines} == {"strange"}

@@ -27,7 +27,7 @@ from offbeat.read import Logs
 from offbeat.ruling import Joiner, Ruling
 from offbeat.schema import SCORES, view_column
 from offbeat.tally import Lanes, Tally
-from offbeat.watch import Watch, burst_finding, places_of, volume_finding, without_bursts
+from offbeat.watch import Watch, burst_finding, failures, places_of, places_of_failures, volume_finding, without_bursts
 
 #: Lines shown before and after a strange one.
 _AROUND: Final = 3
@@ -187,18 +187,21 @@ class Run:
         bursts = [row for row in self.watch.strange_bursts().iter_rows(named=True) if self._inside(row)]
         alarms = without_bursts(self._alarms(), bursts)
         volumes = [row for row in self.watch.strange_volume(bursts).iter_rows(named=True) if self._inside(row)]
+        failed = [failures(row, self.kept) for row in volumes]
         groups = self.groups(alarms)
         limit = min((n for n in (limit, self.most) if n is not None), default=None)
         refs = {i: self._refs(g) for i, (_, _, g) in enumerate(groups[:limit])}
         places = {ref[:2] for marked in refs.values() for ref in marked}
         places |= {divmod(one.place, 2**POSITION_BITS) for one in self.changed[:SHOWN]}
         places |= {place for row in bursts for place in places_of(row)}
+        places |= {place for events in failed for place in places_of_failures(events)}
         lines = fetched(self.logs, self.messages, places | (self.ruling.places() if self.ruling else set()))
         found = [
             self._finding(*groups[i], [lines(ref) for ref in marked], self._blamed(groups[i][2], i < _RANKED))
             for i, marked in refs.items()
         ]
-        told = [volume_finding(row, self.texts, self.template_ids, self.sources) for row in volumes]
+        named = (self.texts, self.template_ids, self.sources)
+        told = [volume_finding(row, *named, events, lines) for row, events in zip(volumes, failed, strict=True)]
         found = with_volume(found, [groups[i][2] for i in refs], volumes, told)
         found += [burst_finding(row, self.texts, self.template_ids, lines) for row in bursts]
         if self.ruling is not None and self.ruling.firings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ import polars as pl
 from offbeat.blame import Ledger
 from offbeat.decide.incidents import finding_id
 from offbeat.detect.bursts import Bursts
-from offbeat.detect.volume import Volume
+from offbeat.detect.volume import FAILING, Volume
 from offbeat.errors import NotEnoughDataError
 from offbeat.explain.words import burst_sentence, volume_sentence
 from offbeat.finding import Finding, Line, iso
@@ -26,6 +27,9 @@ _BURST: Final = 0.0
 _VOLUME: Final = 5.0
 #: A burst is severe from so many nats beyond that.
 _FAR: Final = 3.0
+#: Lines shown of a burst of failures, and templates named.
+_SHOWN: Final = 8
+_NAMED: Final = 20
 #: The stretch that blame looks at is at least so long: a few seconds hold too little to compare.
 _STRETCH: Final = timedelta(minutes=1)
 
@@ -133,20 +137,57 @@ def places_of(row: dict[str, Any]) -> list[tuple[int, int]]:
     return sorted((place >> POSITION_BITS, place & (2**POSITION_BITS - 1)) for place in row["places"] if place)
 
 
+def failures(row: dict[str, Any], kept: pl.DataFrame) -> pl.DataFrame:
+    """Return the events that make a row of VOLUMES about failures, as far as they were kept, in order.
+
+    Args:
+        row: of VOLUMES.
+        kept: units with the lists ``rows``, ``timestamps``, ``levels``, ``templates`` and ``sources``.
+
+    Returns:
+        These columns, one row an event; empty where the row is about something else.
+    """
+    lists = ["rows", "timestamps", "levels", "templates", "sources"]
+    if not _failing(row) or any(name not in kept.columns for name in lists):
+        return pl.DataFrame(schema={"rows": pl.Int64, "templates": pl.UInt32, "sources": pl.UInt32})
+    near = kept.filter((pl.col("start") < row["end"]) & (pl.col("end") >= row["start"]))
+    events = near.select(lists).explode(lists).unique("rows").sort("rows")
+    inside = pl.col("timestamps").is_between(row["start"], row["end"], closed="left")
+    return events.filter(inside & (pl.col("levels") >= row["code"]))
+
+
+def _failing(row: dict[str, Any]) -> bool:
+    return bool(row["what"] == "level" and row["code"] >= FAILING)
+
+
 def volume_finding(
-    row: dict[str, Any], texts: Sequence[str], ids: Sequence[str], sources: Sequence[str | None]
+    row: dict[str, Any],
+    texts: Sequence[str],
+    ids: Sequence[str],
+    sources: Sequence[str | None],
+    events: pl.DataFrame | None = None,
+    lines: Lines | None = None,
 ) -> Finding:
-    """Return the finding for a row of VOLUMES."""
+    """Return the finding for a row of VOLUMES, with the events that ``failures`` gave and their lines."""
     code, what = row["code"], row["what"]
     level = next((name for name, least in reversed(list(LEVELS.items())) if code >= least), "")
     name = {"template": texts[code] if what == "template" else "", "level": level}.get(what, "")
     if what == "source":
         name = sources[code] or ""
     seconds = (row["end"] - row["start"]).total_seconds()
-    reason, expected = volume_sentence(what, name, row["kind"], row["count"], row["expected"], seconds, row["also"])
     named = [{"template_id": ids[code], "template": texts[code]}] if what == "template" else []
+    writers = [name] if what == "source" and name else []
+    shown: list[Line] = []
+    mostly = ""
+    if events is not None and events.height and lines is not None:
+        named = [{"template_id": ids[c], "template": texts[c]} for c in _most(events["templates"])[:_NAMED]]
+        writers = [who for who in (sources[c] for c in _most(events["sources"])) if who is not None]
+        shown = [lines((*place, "strange")) for place in places_of_failures(events)]
+        mostly = named[0]["template"]
+    count = (row["count"], row["expected"])
+    reason, expected = volume_sentence(what, name, row["kind"], *count, seconds, row["also"], mostly)
     # Nothing in it says who or what, so it ranks behind what does, unless something stopped or failed.
-    failing = what == "level" and code >= LEVELS["ERROR"]
+    failing = _failing(row)
     return _made(
         row["kind"],
         "medium" if row["kind"] == "silence" or failing else "low",
@@ -155,11 +196,11 @@ def volume_finding(
         row["end"],
         f"{what} {name}",
         session=None,
-        sources=[name] if what == "source" and name else [],
+        sources=writers,
         templates=named,
         reason=reason,
         expected=expected,
-        lines=[],
+        lines=shown,
         units=1,
     )
 
@@ -169,3 +210,13 @@ def without_bursts(alarms: pl.DataFrame, bursts: list[dict[str, Any]]) -> pl.Dat
     if alarms.height == 0 or not bursts:
         return alarms
     return alarms.filter(~pl.col("key").is_in([row["value"] for row in bursts]))
+
+
+def _most(codes: pl.Series) -> list[int]:
+    """Return codes, those that occur most often first."""
+    return [code for code, _ in Counter(codes.drop_nulls().to_list()).most_common()]
+
+
+def places_of_failures(events: pl.DataFrame) -> list[tuple[int, int]]:
+    """Return (file, line) of the first events that ``failures`` gave."""
+    return [(at >> POSITION_BITS, at & (2**POSITION_BITS - 1)) for at in events["rows"].head(_SHOWN).to_list()]

@@ -89,6 +89,26 @@ def test_what_bursts_every_hour_is_usual():
     assert alarms.height == 0
 
 
+def test_a_few_failures_at_once_are_many_where_failures_are_rare():
+    """Six failures within two minutes are told, each of three such times, where there is hardly one an hour."""
+    rng = np.random.default_rng(7)
+    times = [h * HOUR + rng.uniform(0, 100, 6) for h in (2, 5, 9)]
+    failures = np.concatenate([*times, rng.uniform(0, 12 * HOUR, 5)])
+    alarms = judged([steady(hours=12), (failures, 2, 1, 17)]).alarms(5.0)
+    assert alarms["what"].to_list() == ["level"] * 3
+    found = sorted((at - START).total_seconds() / HOUR for at in alarms["start"])
+    assert found == pytest.approx([2, 5, 9], abs=0.05)
+    # The same lines at another level are usual.
+    assert judged([steady(hours=12), (failures, 2, 1, 9)]).alarms(5.0).height == 0
+
+
+def test_failures_that_come_every_hour_are_usual():
+    """A job that fails every hour, six lines at a time, is no alarm."""
+    rng = np.random.default_rng(8)
+    job = np.concatenate([h * HOUR + rng.uniform(0, 60, 6) for h in range(24)])
+    assert judged([steady(hours=24), (job, 2, 2, 17)]).alarms(5.0).height == 0
+
+
 def test_a_daily_rhythm_is_learned():
     """Ten times the traffic at noon is usual after a week of it; the same at night is not."""
     rng = np.random.default_rng(4)

@@ -7,6 +7,7 @@ never enters a unit's score.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -42,6 +43,7 @@ VOLUMES: Final = {
 }
 
 _SECOND: Final = 1_000_000
+_DAY: Final = 86_400 * _SECOND
 #: Widths of buckets in microseconds; each divides the next, so that widening is exact.
 _WIDTHS: Final = tuple(s * _SECOND for s in (1, 5, 10, 60, 600, 3600, 21_600, 86_400, 604_800, 31_449_600))
 #: Buckets from the first event to the last, at most; wider ones are used beyond.
@@ -51,6 +53,16 @@ _MOST_SERIES: Final = 500
 _MOST_CELLS: Final = 400_000
 #: A series with fewer events has no rhythm to fall out of.
 _LEAST_EVENTS: Final = 30
+#: Of lines that tell of a failure far fewer are enough: they have no rhythm, and hardly any are usual.
+_LEAST_FAILURES: Final = 5
+#: OpenTelemetry's severity number from which on a level tells of a failure.
+FAILING: Final = 17
+#: Failures that come in stretches for a larger share of the time than this are usual, and judged like all else.
+_FAILING_SHARE: Final = 0.05
+#: So are those that come in more stretches a day than this: a job that fails every hour.
+_FAILING_A_DAY: Final = 8
+#: Failures are many from so many times the usual number on.
+_TIMES: Final = 8.0
 #: A log shorter than this many buckets has no trend.
 _LEAST_BUCKETS: Final = 20
 #: The usual count of a bucket is the median of the means of blocks of so many buckets, so many on either side.
@@ -164,7 +176,8 @@ class Volume:
         if table is None:
             return pl.DataFrame(schema=VOLUMES)
         codes, at, width, count, expected, score = table
-        found = _stretches(count, expected, score).filter(pl.col("score") > least)
+        failing = codes.select(_is_failing()).to_series().to_numpy()
+        found = _stretches(count, expected, score, failing, width * len(at) / _DAY).filter(pl.col("score") > least)
         found = found.with_columns(
             codes["what"].gather(found["series"]).alias("what"),
             codes["code"].gather(found["series"]).alias("code"),
@@ -210,7 +223,8 @@ class Volume:
         if n < _LEAST_BUCKETS:
             return None
         inside = cells.filter(pl.col("bucket").is_between(low, low + n - 1))
-        codes = inside.group_by("what", "code").agg(pl.col("count").sum()).filter(pl.col("count") >= _LEAST_EVENTS)
+        least = pl.when(_is_failing()).then(_LEAST_FAILURES).otherwise(_LEAST_EVENTS)
+        codes = inside.group_by("what", "code").agg(pl.col("count").sum()).filter(pl.col("count") >= least)
         codes = codes.sort("count", "what", "code", descending=[True, False, False]).head(_MOST_SERIES)
         codes = codes.select("what", "code").with_row_index("series")
         if not codes.height:
@@ -227,6 +241,10 @@ class Volume:
         score = deviation(count, expected, spread[:, None])
         score[silent] = np.nan
         return codes, at, _WIDTHS[step], count, expected, score
+
+
+def _is_failing() -> pl.Expr:
+    return (pl.col("what") == "level") & (pl.col("code") >= FAILING)
 
 
 def _counted(rows: pl.DataFrame, what: str, code: pl.Expr) -> pl.DataFrame:
@@ -270,7 +288,7 @@ def _rhythm(count: Floats, silent: NDArray[np.bool_], at: Ints, width: int) -> F
 
     Ones where there are too few days to tell.
     """
-    day = 86_400 * _SECOND
+    day = _DAY
     if width > day // 24 or (at[-1] - at[0] + 1) * width < _LEAST_DAYS * day:
         return np.ones_like(count)
     hour, date = (at * width) % day // (day // 24), (at * width) // day
@@ -288,11 +306,20 @@ def _rhythm(count: Floats, silent: NDArray[np.bool_], at: Ints, width: int) -> F
     return np.asarray(np.clip(profile, 0.1, 10.0)[:, hour], dtype=np.float64)
 
 
-def _stretches(count: Floats, expected: Floats, score: Floats) -> pl.DataFrame:
+def _stretches(count: Floats, expected: Floats, score: Floats, failing: NDArray[np.bool_], days: float) -> pl.DataFrame:
     """Return stretches of strange buckets: series, first, last, more, count, expected, score.
 
     Half the sum of squared deviations is the size of a stretch. Sizes of a series have an exponential tail; the score
-    is ``-ln`` of how many stretches of this size are expected, given the series' others.
+    is ``-ln`` of how many stretches of this size are expected, given the series' others. Not so of failures that come
+    in few stretches: there the others are likely trouble, too, and a stretch is judged by its deviations alone, one
+    among as many as there are buckets.
+
+    Args:
+        count: events, shape (series, buckets).
+        expected: how many are usual, same shape.
+        score: standard deviations, same shape.
+        failing: whether a series counts failures, shape (series,).
+        days: how long the log is.
     """
     sign = np.where(np.abs(np.nan_to_num(score)) >= _STRANGE, np.sign(np.nan_to_num(score)), 0.0)
     series, bucket = np.nonzero(sign)
@@ -318,6 +345,19 @@ def _stretches(count: Floats, expected: Floats, score: Floats) -> pl.DataFrame:
     # One usual stretch more stands for those that have not come yet.
     usual = (pl.col("size").sum().over(alike) - pl.col("size") + _LEAST_SIZE / 2) / (others + 1)
     excess = (pl.col("count") - pl.col("expected")).abs()
-    return each.with_columns(score=pl.col("size") / usual - (others + 1).log() - 1).filter(
-        (pl.col("size") >= _LEAST_SIZE) & (excess >= _LEAST_EXCESS)
+    given = pl.col("size") / usual - (others + 1).log() - 1
+    each = each.with_columns(
+        score=given, large=(pl.col("size") >= _LEAST_SIZE) & (excess >= _LEAST_EXCESS), excess=excess
     )
+    if not failing.any():
+        return each.filter("large").drop("large", "excess")
+    many = (pl.col("size") >= _LEAST_SIZE) & (pl.col("excess") >= _LEAST_FAILURES)
+    many &= pl.col("more") & (pl.col("count") >= _TIMES * pl.col("expected"))
+    each = each.with_columns(alone=many & pl.Series(failing).gather(each["series"]))
+    buckets = count.shape[1]
+    taken = ((pl.col("last") - pl.col("first") + 1) * pl.col("alone")).sum().over("series") / buckets
+    few = pl.col("alone").sum().over("series") <= _FAILING_A_DAY * max(days, 1.0)
+    each = each.with_columns(alone=pl.col("alone") & few & (taken <= _FAILING_SHARE))
+    by_itself = pl.max_horizontal("score", pl.col("size") - math.log(buckets))
+    told = each.with_columns(score=pl.when("alone").then(by_itself).otherwise("score"))
+    return told.filter(pl.col("large") | pl.col("alone")).drop("large", "excess", "alone")

@@ -158,7 +158,7 @@ def burst_sentence(template: str, value: str, events: int, usual: int, seconds: 
 
 
 def volume_sentence(
-    what: str, name: str, kind: str, count: float, expected: float, seconds: float, also: int
+    what: str, name: str, kind: str, count: float, expected: float, seconds: float, also: int, mostly: str = ""
 ) -> tuple[str, str]:
     """Return the reason and what was expected for a stretch of time with far more or fewer events than usual.
 
@@ -170,6 +170,7 @@ def volume_sentence(
         expected: events expected there.
         seconds: its length.
         also: other series with the same trouble at that time.
+        mostly: the template that most of the events are of, where it is known.
     """
     subject, verb = {
         "template": (f"“{shortened(name)}”", "comes"),
@@ -186,7 +187,8 @@ def volume_sentence(
         within = "for" if count == 0 else "in"
         return f"{subject} {how} {within} {duration(seconds)}; usually {usual}{more}.", expectation
     many = times(count) if things == "times" else f"{count:,.0f} lines"
-    return f"{subject} {verb} {many} in {duration(seconds)}; usually {usual}{more}.", expectation
+    of = f", mostly “{shortened(mostly)}”" if mostly else ""
+    return f"{subject} {verb} {many} in {duration(seconds)}{of}; usually {usual}{more}.", expectation
 
 
 def rule_sentence(
