@@ -44,11 +44,11 @@ class ByCandidates(Neural):
     hidden: int = 64
     layers: int = 2
     embedding: int = 64
-    epochs: int = 40
+    epochs: int = 60
     patience: int = 10
     learning_rate: float = 8e-3
-    batch: int = 256
-    windows: int = 400_000
+    batch: int = 64
+    windows: int = 300_000
     seed: int = 0
     checkpoint: str = ""
 
