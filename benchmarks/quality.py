@@ -1,4 +1,4 @@
-"""Run the protocols and write their tables into docs/benchmark.md and docs/networks.md: `offbeat bench NAME --detectors all`, one by one.
+"""Run the protocols and write their tables into docs/benchmark.md and docs/networks.md, one by one.
 
     python benchmarks/quality.py DATA OUT [NAME …] [--detectors a,b] [--seeds 5] [--within 60m]
 
