@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from offbeat.errors import UserError
 from offbeat.pipeline import Pipeline
-from offbeat.rules import RuleSet
+from offbeat.rules import RuleSet, load
 
 VIEWS = ("presence", "count")
 _START = dt.datetime(2024, 5, 1, 10, tzinfo=dt.UTC)
@@ -87,6 +88,36 @@ def test_failed_logins_from_one_address_are_one_incident(attacked: list[str]):
     assert set(both[0].rules) >= {"Brute force from one address", "Login after many failures"}
     assert any("Accepted password for root" in line.text for line in both[0].lines)
     assert not any(f.kind == "rule" for f in found)
+
+
+def test_models_find_both_case_studies_by_themselves(deployed: list[str], attacked: list[str]):
+    """Without rules the failing requests and the burst of failed logins are still the first finding of each log."""
+    none = RuleSet()
+    shop = Pipeline(detectors=VIEWS, session_by="trace_id", rules=none).fit(deployed).cross_score().find()
+    auth = Pipeline(detectors=VIEWS, rules=none).fit(attacked).cross_score().find()
+    assert (shop[0].units, shop[0].rules) == (12, [])
+    assert (auth[0].kind, auth[0].session, auth[0].rules) == ("volume", "203.0.113.9", [])
+
+
+def test_what_a_rule_finds_often_ranks_behind_what_it_finds_once(tmp_path: Path):
+    """A p-value is the share of the log's hours in which a rule fires as strongly; the rarer rule is told first."""
+    rules = tmp_path / "rules.yml"
+    shape = (
+        "title: {0}\nlogsource:\n    category: any\ndetection:\n    k:\n        - {0}\n    condition: k\nlevel: high\n"
+    )
+    rules.write_text("---\n".join(shape.format(word) for word in ("job 7777", "job 8888")))
+    lines = []
+    for minute in range(0, 20 * 60, 5):
+        number = 7777 if minute % 120 == 0 else 8888 if minute == 605 else minute
+        time = _START + dt.timedelta(minutes=minute)
+        lines.append(f"{time:%Y-%m-%d %H:%M:%S} INFO service did job {number}")
+    found = Pipeline(detectors=VIEWS, rules=load([rules])).fit(lines).cross_score().find()
+    told = {f.rules[0]: f for f in reversed(found) if f.kind == "rule"}
+    assert told["job 8888"].p_value == pytest.approx(1 / (1195 / 60), rel=1e-3)
+    assert told["job 7777"].p_value == pytest.approx(10 / (1195 / 60), rel=1e-3)
+    assert told["job 8888"].score == pytest.approx(math.log(1195 / 60), rel=1e-3)
+    order = [f.rules[0] for f in found if f.kind == "rule"]
+    assert order[0] == "job 8888"
 
 
 def test_rules_can_be_left_out_and_score_nothing(attacked: list[str]):

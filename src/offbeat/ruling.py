@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -17,6 +19,7 @@ from offbeat.read import Logs
 from offbeat.read.layout import TextLayout
 from offbeat.read.layouts import LAYOUTS
 from offbeat.rules import Correlation, Engine, Filter, Firing, Hits, RuleSet
+from offbeat.rules.engine import SAME_STRETCH
 from offbeat.rules.logsources import RECORDS
 from offbeat.rules.match import COLUMNS, Matcher
 from offbeat.rules.rule import LEVELS
@@ -78,6 +81,7 @@ class Ruling:
         self.engine = Engine(rules.documents, formats)
         self.firings: list[Firing] = []
         self._hits: dict[tuple[int, int], Hits] = {}
+        self._extent: list[int] = []
         self._lock = threading.Lock()
 
     def with_rules(self, rules: RuleSet) -> Ruling:
@@ -96,7 +100,7 @@ class Ruling:
     def begin(self) -> None:
         """Forget what was found."""
         self.engine = Engine(self.rules.documents, self.engine.matcher.formats)
-        self.firings, self._hits = [], {}
+        self.firings, self._hits, self._extent = [], {}, []
 
     def look(self, frame: pl.DataFrame) -> None:
         """Match a frame; may run in any thread, frames in any order."""
@@ -112,6 +116,10 @@ class Ruling:
             with self._lock:
                 hits = self._hits.pop((frame["file"][0], frame["line"][0]))
             self.firings += self.engine.add(hits)
+            times = frame["timestamp"].dt.epoch("us") if "timestamp" in frame.columns else None
+            if times is not None and times.null_count() < len(times):
+                seen = [*self._extent, times.min(), times.max()]
+                self._extent = [min(seen), max(seen)]  # type: ignore[type-var,list-item]  # whole numbers
 
     def finish(self) -> None:
         """End the input."""
@@ -125,6 +133,9 @@ class Ruling:
             inside: whether a stretch from ``start`` to ``end`` is wanted.
         """
         made = []
+        self._strengths: dict[int, list[int]] = {}
+        for firing in sorted(self.firings, key=lambda f: f.events):
+            self._strengths.setdefault(firing.key, []).append(firing.events)
         for firing in self._told:
             one = self._finding(firing)
             if one.start is None or one.end is None or inside({"start": one.start, "end": one.end}):
@@ -152,6 +163,22 @@ class Ruling:
         loud = [f for f in self.firings if getattr(self.rules.documents[f.key], "level", "") != LEVELS[0]]
         return max(0, len(loud) - _TOLD)
 
+    def _p_value(self, firing: Firing, span: float) -> float:
+        """Return in which share of the log's stretches the rule fires with as many events; 1 without times.
+
+        A conformal p-value with the other stretches to compare with, so that what rules find can be ranked beside what
+        models find: a rule that fires all day says less than one that fires once.
+
+        Args:
+            firing: of a rule.
+            span: how long a stretch is, in seconds.
+        """
+        if firing.start is None or not self._extent:
+            return 1.0
+        stretches = max(1.0, (self._extent[1] - self._extent[0]) / 1e6 / span)
+        counts = self._strengths[firing.key]
+        return min(1.0, (len(counts) - bisect_left(counts, firing.events)) / stretches)
+
     def _finding(self, firing: Firing) -> Finding:
         rule = self.engine.documents[firing.key]
         assert not isinstance(rule, Filter)  # noqa: S101 - a filter finds nothing
@@ -163,14 +190,15 @@ class Ruling:
         kind = rule.kind if isinstance(rule, Correlation) else "event"
         bounds = rule.bounds if isinstance(rule, Correlation) else ()
         span = rule.seconds if isinstance(rule, Correlation) else None
+        p_value = self._p_value(firing, span or SAME_STRETCH)
         reason, expected = rule_sentence(rule.title, firing.events, who, seconds, kind, bounds, span)
         return Finding(
             id=finding_id("rule", rule.title, who, iso(start) or str(firing.places[:1])),
             kind="rule",
             severity=_SEVERITY[level],
             severity_reason=f"the rule’s level is {level}",
-            score=0.0,
-            p_value=1.0,
+            score=round(-math.log(p_value), 6) + 0.0,
+            p_value=float(f"{p_value:.4g}"),
             start=start,
             end=end,
             session=who or None,
