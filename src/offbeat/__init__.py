@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from offbeat.budget import Budget
     from offbeat.errors import OffbeatError, UserError
     from offbeat.evaluate.labels import Labels, read_labels
+    from offbeat.feedback import Feedback
     from offbeat.finding import Finding, Line
     from offbeat.pipeline import Pipeline
     from offbeat.read import Lines
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Budget",
+    "Feedback",
     "Finding",
     "Labels",
     "Line",
@@ -33,6 +35,7 @@ __all__ = [
 
 _HOMES = {
     "Budget": "offbeat.budget",
+    "Feedback": "offbeat.feedback",
     "Finding": "offbeat.finding",
     "Labels": "offbeat.evaluate.labels",
     "Line": "offbeat.finding",

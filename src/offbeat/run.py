@@ -133,12 +133,7 @@ class Run:
         return {view: rows[view_column(view)].to_numpy() for view in self.views}
 
     def with_budget(self, budget: Budget, without: NDArray[np.bool_] | None = None) -> Run:
-        """Return the run with the strangest units flagged, as many as the budget allows.
-
-        Args:
-            budget: how many.
-            without: units that may not be flagged, shape (units,).
-        """
+        """Return the run with the strangest units flagged, as many as allowed; never ``without``, shape (units,)."""
         allowed = budget.units(self.scores)
         order = self.scores.with_row_index("unit").sort(["score", "unit"], descending=[True, False])
         if without is not None:
