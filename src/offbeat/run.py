@@ -188,15 +188,14 @@ class Run:
         refs = {i: self._refs(g) for i, (_, _, g) in enumerate(groups[:limit])}
         places = {ref[:2] for marked in refs.values() for ref in marked}
         places |= {divmod(one.place, 2**POSITION_BITS) for one in self.changed[:SHOWN]}
-        places |= {place for row in bursts for place in places_of(row)}
-        places |= {place for events in failed for place in places_of_failures(events)}
+        places.update(*map(places_of, bursts), *map(places_of_failures, failed))
         lines = fetched(self.logs, self.messages, places | (self.ruling.places() if self.ruling else set()))
         found = [
             self._finding(*groups[i], [lines(ref) for ref in marked], self._blamed(groups[i][2], i < _RANKED))
             for i, marked in refs.items()
         ]
-        named = (self.texts, self.template_ids, self.sources)
-        told = [volume_finding(row, *named, events, lines) for row, events in zip(volumes, failed, strict=True)]
+        known = (self.texts, self.template_ids, self.sources, lines)
+        told = [volume_finding(row, events, *known) for row, events in zip(volumes, failed, strict=True)]
         found = with_volume(found, [groups[i][2] for i in refs], volumes, told)
         found += [burst_finding(row, self.texts, self.template_ids, lines) for row in bursts]
         if self.ruling is not None and self.ruling.firings:

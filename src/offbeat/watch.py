@@ -162,11 +162,11 @@ def _failing(row: dict[str, Any]) -> bool:
 
 def volume_finding(
     row: dict[str, Any],
+    events: pl.DataFrame,
     texts: Sequence[str],
     ids: Sequence[str],
     sources: Sequence[str | None],
-    events: pl.DataFrame | None = None,
-    lines: Lines | None = None,
+    lines: Lines,
 ) -> Finding:
     """Return the finding for a row of VOLUMES, with the events that ``failures`` gave and their lines."""
     code, what = row["code"], row["what"]
@@ -179,7 +179,7 @@ def volume_finding(
     writers = [name] if what == "source" and name else []
     shown: list[Line] = []
     mostly = ""
-    if events is not None and events.height and lines is not None:
+    if events.height:
         named = [{"template_id": ids[c], "template": texts[c]} for c in _most(events["templates"])[:_NAMED]]
         writers = [who for who in (sources[c] for c in _most(events["sources"])) if who is not None]
         shown = [lines((*place, "strange")) for place in places_of_failures(events)]
