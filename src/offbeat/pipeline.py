@@ -311,13 +311,14 @@ class Pipeline:
         fused = scores["score"].to_numpy()
         weight = scores["weight"].to_numpy() if "weight" in scores.columns else None
         drift = check_drift(decision, fused, weight, self.rule)
-        threshold, learned = decision.threshold, None
+        threshold, learned, habits = decision.threshold, None, None
         if drift:
             threshold, learned = drift.threshold, scores["score"]
             raw = {view: scores[view_column(view)].to_numpy() for view in self.fitted.views}
             again = self._recalibrated(sequences, raw, drift)
             if again:
                 scores, threshold = scores.with_columns(score=again.score, p_value=again.p_value), again.threshold
+                habits = again.habits
         flags = verdicts(self.rule, scores["score"].to_numpy(), scores["p_value"].to_numpy(), threshold)
         scores = scores.with_columns(is_anomaly=pl.Series(flags))
         assert self.catalog is not None  # noqa: S101 - units come from it
@@ -334,6 +335,7 @@ class Pipeline:
             asked=asked_share(self.rule),
             drift=drift,
             learned=learned,
+            habits=habits,
             unit=self.grouping.unit,
             windows=self.grouping.window is not None and self.grouping.key is None,
             texts=named_anew(self.catalog.texts, names) if names else self.catalog.texts,

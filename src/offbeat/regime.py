@@ -7,7 +7,7 @@ shows to be usual, and must stand out from both: from what was learned, and from
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,6 +24,8 @@ Floats = NDArray[np.float64]
 
 #: Events of distinct sequences kept at most (4 bytes each); a log with more is not judged by itself.
 _MOST_EVENTS: Final = 20_000_000
+#: Events of distinct sequences kept with a run, for explanations.
+_MOST_KEPT: Final = 1_000_000
 
 
 @dataclass
@@ -71,11 +73,41 @@ class Recalibrated:
             beyond the threshold of each, plus the first's.
         p_value: the larger of both, shape (n,).
         threshold: from which on a unit is an anomaly.
+        habits: what the log was judged by beside the model; None where it holds too much to be kept.
     """
 
     score: Floats
     p_value: Floats
     threshold: float
+    habits: Habits | None = None
+
+
+@dataclass
+class Habits:
+    """What is usual in a log that changed, kept to score further sequences by.
+
+    Attributes:
+        decision: fitted to the log itself.
+        sequences: its distinct sequences, ``templates`` and ``weight``, the most frequent first.
+    """
+
+    decision: Decision
+    sequences: pl.DataFrame
+
+    def views(self, like: Mapping[str, Detector], texts: Sequence[str]) -> dict[str, Detector]:
+        """Learn the quick ones among some views from the log, all of it; returns them fitted, by name."""
+        fresh = {name: type(d)(**d.get_params()) for name, d in like.items() if _is_quick(d)}
+        for detector in fresh.values():
+            detector.texts = texts
+        return {name: detector.fit(self.sequences) for name, detector in fresh.items()}
+
+
+def joined(learned: Floats, decision: Decision, own: Floats, itself: Decision) -> Floats:
+    """Return the smaller of two scores, each by how far it is beyond its own threshold, on the first's scale.
+
+    A nat of one is not a nat of the other.
+    """
+    return np.minimum(learned, decision.threshold + own - itself.threshold)
 
 
 def recalibrate(
@@ -115,11 +147,20 @@ def recalibrate(
     nats = {name for name, d in views().items() if d.in_nats}
     itself = Decision.fit(usual_here, weight, in_nats=nats, anchor=decision.anchor)
     learned, own = decision(raw), itself(usual_here)
-    # Each by how far it is beyond its own threshold: a nat of one is not a nat of the other.
-    score = np.minimum(learned, decision.threshold + own - itself.threshold)
+    score = joined(learned, decision, own, itself)
     share = float(np.average(learned >= drift.threshold, weights=weight))
     p_value = np.maximum(decision.p_value(learned), itself.p_value(own))
-    return Recalibrated(score, p_value, Share(share).fit(score, weight))
+    return Recalibrated(score, p_value, Share(share).fit(score, weight), _habits(itself, units))
+
+
+def _habits(decision: Decision, units: pl.DataFrame) -> Habits | None:
+    """Return what is kept of a log that changed."""
+    weight = pl.col("weight").sum() if "weight" in units.columns else pl.len()
+    same = units.with_row_index("first").group_by("sequence", maintain_order=True)
+    kept = same.agg(weight.cast(pl.Float64).alias("weight"), pl.col("templates", "first").first())
+    if int(kept["templates"].list.len().sum()) > _MOST_KEPT:
+        return None
+    return Habits(decision, kept.sort("weight", "first", descending=[True, False]).select("templates", "weight"))
 
 
 def _is_quick(detector: Detector) -> bool:

@@ -50,6 +50,7 @@ class Run:
         threshold: the fused score that decided.
         drift: set where the log no longer fits the model; scores are then by the log's own habits, too (``regime``).
         learned: the scores by the model alone, where there is drift.
+        habits: what the log was judged by beside the model, where there is drift and it is not too much to keep.
         tally: how often each template came when, and the volume over time.
         lanes: how strange each source was when.
         watch: volume, bursts and blame, beside the units.
@@ -75,6 +76,7 @@ class Run:
     template_ids: Sequence[str]
     sources: Sequence[str | None]
     learned: pl.Series | None = None
+    habits: Habits | None = None
     logs: Logs | None = None
     messages: pl.Series | None = None
     trained_on: float = 0.0

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from offbeat import bundle, saving
 from offbeat.detect import LSTM, Detector, Presence
 from offbeat.errors import ModelError, OffbeatError, OptionError
+from offbeat.explain.counterfactual import fewest
 from offbeat.explain.decompose import Decomposition, counts_of, decompose, explain_series
-from offbeat.explain.edits import Codes, Edit, Nearest, fewest, nearest, occlude, shares
+from offbeat.explain.edits import Codes, Edit, Nearest, nearest, occlude, shares
 from offbeat.finding import Finding, iso
 from offbeat.group.sessions import POSITION_BITS
 from offbeat.inside import Inside, Method, check_method, look_inside
@@ -37,6 +38,8 @@ _EXPECTED: Final = 3
 _BUCKETS: Final = 400
 #: The LSTM is looked into where it makes at least this share of the score.
 _LSTM_SHARE: Final = 0.01
+#: What a nat below the threshold counts for in how far a sequence is from normal: it decides between equals.
+_LEFT: Final = 0.05
 #: A missing template is named when at least this share of the units learned from holds it.
 _USUAL: Final = 0.5
 
@@ -205,6 +208,7 @@ class _Unit:
     run: Findings
     row: pl.DataFrame
     method: Method = "auto"
+    known: dict[tuple[int, ...], Floats] = field(default_factory=dict)
 
     @cached_property
     def codes(self) -> Codes:
@@ -233,7 +237,27 @@ class _Unit:
 
     def score(self, sequences: Sequence[Codes]) -> Floats:
         """Return the fused scores of sequences, shape (n,)."""
-        return self.run.learned.decision(self.raw_of(sequences))
+        return self._judged(sequences)[:, 0]
+
+    def left(self, sequences: Sequence[Codes]) -> Floats:
+        """Return how far sequences are from normal, shape (n,): what all views give beyond the threshold, together.
+
+        The fused score is a maximum, which does not tell whether a change was for the better while something else is
+        as strange.
+        """
+        return self._judged(sequences)[:, 1]
+
+    def _judged(self, sequences: Sequence[Codes]) -> Floats:
+        """Return score and what is left of sequences, shape (n, 2); each is looked at once."""
+        keys = [tuple(codes) for codes in sequences]
+        fresh = list(dict.fromkeys(key for key in keys if key not in self.known))
+        if fresh:
+            raw = self.raw_of([list(key) for key in fresh])
+            given = list(self.run.learned.decision.surprise(raw).values())
+            beyond = sum(np.maximum(s - self.run.learned.decision.threshold, 0.0) + _LEFT * s for s in given)
+            fused = self.run.learned.decision(raw)
+            self.known |= dict(zip(fresh, np.stack([fused, np.asarray(beyond)], axis=1), strict=True))
+        return np.stack([self.known[key] for key in keys]) if keys else np.zeros((0, 2))
 
     def explain(self, finding: dict[str, Any]) -> Explanation:
         decision = self.run.learned.decision
@@ -248,7 +272,7 @@ class _Unit:
         told = any(v["view"] == "lstm" and v["share"] >= _LSTM_SHARE for v in views)
         inside = self._inside() if told else None
         near = self._nearest()
-        turned = fewest(self.codes, self.score, decision.threshold, near)
+        turned = fewest(self.codes, self.score, decision.threshold, near, self.left)
         return Explanation(
             finding,
             score=round(float(decision({v: np.array([s]) for v, s in self.raw.items()})[0]), 6),

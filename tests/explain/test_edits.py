@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offbeat.explain.edits import Edit, apply, differences, fewest, nearest, occlude, shares, steps
+from offbeat.explain.counterfactual import fewest
+from offbeat.explain.edits import Edit, apply, differences, nearest, occlude, shares, steps
 
 CODES = st.lists(st.integers(0, 4), max_size=12)
 

@@ -1,4 +1,4 @@
-"""What would have to be different: the nearest normal sequence, and the fewest edits that turn the verdict.
+"""What would have to be different: edits of sequences, the nearest normal one, and what each event adds.
 
 Sequences are lists of template codes. What they are scored with is handed in, so that every explanation is checked by
 scoring again, and holds for any detector.
@@ -21,11 +21,6 @@ Score = Callable[[Sequence[Codes]], Floats]
 
 #: Sequences compared in full, out of those whose counts are nearest.
 _COMPARED: Final = 40
-#: Nearest normal sequences whose differences are tried as edits.
-_TRIED: Final = 5
-#: Changed sequences scored at a time, at most, and edits in all.
-_MOST_TRIES: Final = 4_000
-_MOST_EDITS: Final = 12
 
 
 @dataclass(frozen=True)
@@ -59,21 +54,6 @@ class Nearest:
     def edits(self) -> int:
         """How many of the steps change something."""
         return sum(how != "keep" for how, _ in self.steps)
-
-
-@dataclass(frozen=True)
-class Counterfactual:
-    """The fewest edits found that turn the verdict, checked by scoring again.
-
-    Attributes:
-        edits: in the order of their places.
-        codes: the sequence with them.
-        score: of that sequence, below the threshold.
-    """
-
-    edits: list[Edit]
-    codes: Codes
-    score: float
 
 
 def apply(codes: Codes, edits: Sequence[Edit]) -> Codes:
@@ -112,7 +92,7 @@ def steps(codes: Codes, other: Codes) -> list[tuple[str, int]]:
     return out
 
 
-def nearest(codes: Codes, normals: Sequence[Codes], weight: Floats, many: int = _TRIED) -> list[Nearest]:
+def nearest(codes: Codes, normals: Sequence[Codes], weight: Floats, many: int = 5) -> list[Nearest]:
     """Return the normal sequences with the fewest differences; of equals those that more units have first.
 
     Only the ``_COMPARED`` sequences whose template counts are nearest are compared event by event.
@@ -140,63 +120,6 @@ def occlude(codes: Codes, score: Score) -> Floats:
     scores = score([codes, *single, *whole])
     alone, together = scores[0] - scores[1 : len(codes) + 1], (scores[0] - scores[len(codes) + 1 :]) / times
     return np.asarray(np.maximum(alone, together[of]), dtype=np.float64)
-
-
-def fewest(codes: Codes, score: Score, threshold: float, near: Sequence[Nearest]) -> Counterfactual | None:
-    """Return the fewest edits found that bring the score below the threshold; None where none do.
-
-    Every single edit is tried (each event left out or swapped with the next, each template of a near normal sequence
-    added anywhere), then the differences to the near sequences, the most telling first, with those taken back that are
-    not needed. Every answer is scored.
-    """
-    best = _single(codes, score, threshold, near)
-    for normal in near:
-        if best is not None and len(best.edits) == 1:
-            break
-        found = _towards(codes, differences(codes, normal.codes), score, threshold)
-        if found is not None and (best is None or len(found.edits) < len(best.edits)):
-            best = found
-    return best
-
-
-def _single(codes: Codes, score: Score, threshold: float, near: Sequence[Nearest]) -> Counterfactual | None:
-    edits = [Edit("remove", i, c) for i, c in enumerate(codes)]
-    edits += [Edit("swap", i, codes[i]) for i in range(len(codes) - 1) if codes[i] != codes[i + 1]]
-    missing = dict.fromkeys(t for n in near for how, t in n.steps if how == "add")
-    edits += [Edit("add", i, t) for t in missing for i in range(len(codes) + 1)]
-    edits = edits[:_MOST_TRIES]
-    if not edits:
-        return None
-    scores = score([apply(codes, [e]) for e in edits])
-    i = int(np.argmin(scores))
-    return Counterfactual([edits[i]], apply(codes, [edits[i]]), float(scores[i])) if scores[i] < threshold else None
-
-
-def _towards(codes: Codes, edits: list[Edit], score: Score, threshold: float) -> Counterfactual | None:
-    """Make the edits one by one, each time the one that lowers the score most, then take back what is not needed."""
-    chosen: list[int] = []  # positions, for several edits may be alike
-
-    def scored(*sets: Sequence[int]) -> Floats:
-        return score([apply(codes, [edits[i] for i in sorted(some)]) for some in sets])
-
-    while len(chosen) < min(len(edits), _MOST_EDITS):
-        left = [i for i in range(len(edits)) if i not in chosen]
-        scores = scored(*([*chosen, i] for i in left))
-        chosen.append(left[int(np.argmin(scores))])
-        if scores.min() < threshold:
-            break
-    else:
-        chosen = list(range(len(edits)))
-    if not edits or scored(chosen)[0] >= threshold:
-        return None
-    for i in list(chosen):
-        fewer = [j for j in chosen if j != i]
-        if fewer and scored(fewer)[0] < threshold:
-            chosen = fewer
-    made = [edits[i] for i in sorted(chosen)]
-    made.sort(key=lambda e: e.place)
-    changed = apply(codes, made)
-    return Counterfactual(made, changed, float(score([changed])[0]))
 
 
 def shares(values: Sequence[float]) -> Floats:
