@@ -3,9 +3,9 @@
     python benchmarks/counterfactuals.py [FOLDER] [NAME …]
 
 Every finding of T1, T3 and simulated logs (``explained_runs.py``; FOLDER keeps the runs) that has a unit behind it is
-explained, and so is every flagged unit of a sequence of its own, up to 100 a run, as if it was a finding. Each
-counterfactual is scored again here, by the pipeline's own way to score, not by the search's. Prints how many have one,
-how many edits it takes, and the CPU time of an explanation.
+explained, and so is every flagged unit of a sequence of its own, up to 100 a run, as if it was a finding. The edits of
+each counterfactual are made and scored again here, one sequence at a time. Prints how many have one, how many edits it
+takes, and the CPU time of an explanation.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 from explained_runs import NAMES, run_of
 
-from offbeat.distinct import score_views
 from offbeat.proposal.past import Past
+from offbeat.rescoring import Rescoring, tagged
 from offbeat.schema import view_column
 from offbeat.why import Explanation, Findings
 
@@ -76,36 +75,33 @@ def row(label: str, opened: Findings, ids: list[str]) -> str:
             edits.append(len(one.counterfactual["edits"]))
             wrong += not below(opened, name, one)
         else:
-            print(f"  {label}: {name}: nothing turns it; views {one.views[:3]}", file=sys.stderr)
+            made = ", ".join(f"{v['view']} {v['share']:.2f}" for v in one.views[:3])
+            print(f"  {label}: {name}: nothing turns it; made by {made}", file=sys.stderr)
     few = f"{np.median(edits):g} | {max(edits)} | {np.mean(np.array(edits) <= 3):.0%}" if edits else "- | - | -"
     times = f"{np.median(seconds):.0f} | {np.quantile(seconds, 0.95):.0f} | {max(seconds):.0f}" if ids else "- | - | -"
     return f"| {label} | {len(ids)} | {len(edits)} | {few} | {wrong} | {times} |"
 
 
 def below(opened: Findings, name: str, one: Explanation) -> bool:
-    """Return whether a unit with the edits made, each by hand, scores below the threshold."""
+    """Return whether a unit with the edits made by hand is below the threshold, when scored alone and afresh."""
     assert one.counterfactual is not None  # noqa: S101 - callers ask
     unit = opened.units.filter(pl.col("id") == name)
-    codes: list[int] = unit["templates"][0].to_list()
+    events = tagged(unit["templates"][0].to_list())
     ids = {text: code for code, text in enumerate(opened.template_ids)}
-    for edit in sorted(one.counterfactual["edits"], key=lambda e: (e["place"], e["how"] != "add"), reverse=True):
+    edits = list(enumerate(one.counterfactual["edits"]))
+    for _, edit in sorted(edits, key=lambda e: (e[1]["place"], e[1]["how"] != "add", -e[0]), reverse=True):
         place = edit["place"]
         match edit["how"]:
             case "add":
-                codes.insert(place, ids[edit["template_id"]])
+                events.insert(place, ids[edit["template_id"]])
             case "remove":
-                del codes[place]
+                del events[place]
             case _:
-                codes[place : place + 2] = codes[place : place + 2][::-1]
-    raw: dict[str, Any] = {}
+                events[place : place + 2] = events[place : place + 2][::-1]
     scores = opened.scores[int(unit["unit"][0])]
-    frame = pl.DataFrame({"templates": [codes]}, schema={"templates": pl.List(pl.UInt32)})
-    for view, detector in opened.learned.views.items():
-        kept = detector.read_from(unit) or detector.memory or (detector.needs_ends and bool(unit["open_at_end"][0]))
-        alone = {} if kept else score_views({view: detector}, frame, opened.texts)
-        raw[view] = alone.get(view, np.array([scores[view_column(view)][0]]))
-    decision = opened.learned.decision
-    return bool(decision(raw)[0] < decision.threshold)
+    raw = {view: float(scores[view_column(view)][0]) for view in opened.learned.views}
+    fresh = Rescoring(opened.learned, opened.threshold, unit, raw, opened.texts, opened.habits, opened.own)
+    return bool(fresh.score([events])[0] < opened.threshold)
 
 
 if __name__ == "__main__":

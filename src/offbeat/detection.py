@@ -85,8 +85,7 @@ def write_run(run: Run, findings: Sequence[Finding], path: str | Path, pipeline:
     }
     if run.habits is not None:
         values["habits"] = run.habits.decision.values()
-        tables |= {f"{IN_HABITS}{name}": frame for name, frame in run.habits.decision.frames().items()}
-        tables["habits"] = run.habits.sequences
+        tables |= run.habits.tables()
     files = {f"{saving.IN_RUN}{name}": data for name, data in others.items()}
     bundle.write(path, values, tables, files | {"findings.jsonl": body} | answerable(run, findings), what=bundle.RUN)
 

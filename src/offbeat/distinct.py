@@ -19,7 +19,7 @@ Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
 #: Frequent sequences kept for explanations: so many, of at most so many events.
-_USUAL, _USUAL_LENGTH = 2_000, 300
+USUAL, USUAL_LENGTH = 2_000, 300
 #: Sequences whose scores are remembered, at most (about 100 bytes each); with more, all are forgotten.
 _REMEMBERED: Final = 100_000
 #: All units.
@@ -69,8 +69,8 @@ class Distinct:
         """Return the distinct sequences that most normal units have, not too long, with their ``weight``."""
         weight = np.bincount(self.index, weights=self.data.weight * ~self.anomalous, minlength=len(self.first))
         found = self.sequences.with_columns(weight=pl.Series(weight, dtype=pl.Float64), first=pl.Series(self.first))
-        short = found.filter((pl.col("weight") > 0) & (pl.col("templates").list.len() <= _USUAL_LENGTH))
-        return short.sort("weight", "first", descending=[True, False]).head(_USUAL).drop("first")
+        short = found.filter((pl.col("weight") > 0) & (pl.col("templates").list.len() <= USUAL_LENGTH))
+        return short.sort("weight", "first", descending=[True, False]).head(USUAL).drop("first")
 
     def _weighed(self, detector: Detector, rows: Bools) -> pl.DataFrame:
         if detector.read_from(self.units):

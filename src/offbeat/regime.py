@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, Self
 
 import numpy as np
 import polars as pl
@@ -24,6 +24,8 @@ Floats = NDArray[np.float64]
 
 #: Events of distinct sequences kept at most (4 bytes each); a log with more is not judged by itself.
 _MOST_EVENTS: Final = 20_000_000
+#: The name of the table of habits in the folder of a run, and what those of its decision begin with.
+IN_RUN: Final = "habits"
 #: Events of distinct sequences kept with a run, for explanations.
 _MOST_KEPT: Final = 1_000_000
 
@@ -93,6 +95,16 @@ class Habits:
 
     decision: Decision
     sequences: pl.DataFrame
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """Return the tables to save with a run; the decision's values go beside."""
+        return {IN_RUN: self.sequences} | {f"{IN_RUN}-{k}": v for k, v in self.decision.frames().items()}
+
+    @classmethod
+    def restore(cls, values: Mapping[str, Any], tables: Mapping[str, pl.DataFrame]) -> Self:
+        """Take up a decision's values, and the tables that ``tables`` returned among others."""
+        mine = {k.removeprefix(f"{IN_RUN}-"): v for k, v in tables.items() if k.startswith(f"{IN_RUN}-")}
+        return cls(Decision.restore(values, mine), tables[IN_RUN])
 
     def views(self, like: Mapping[str, Detector], texts: Sequence[str]) -> dict[str, Detector]:
         """Learn the quick ones among some views from the log, all of it; returns them fitted, by name."""

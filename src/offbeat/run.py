@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
@@ -28,6 +28,9 @@ from offbeat.ruling import Joiner, Ruling
 from offbeat.schema import SCORES, view_column
 from offbeat.tally import Lanes, Tally
 from offbeat.watch import Watch, burst_finding, failures, places_of, places_of_failures, volume_finding, without_bursts
+
+if TYPE_CHECKING:
+    from offbeat.regime import Habits
 
 #: Lines shown before and after a strange one.
 _AROUND: Final = 3

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from offbeat import bundle, saving
 from offbeat.detect import LSTM, Detector, Presence
+from offbeat.distinct import USUAL, USUAL_LENGTH
 from offbeat.errors import ModelError, OffbeatError, OptionError
 from offbeat.explain.counterfactual import fewest
 from offbeat.explain.decompose import Decomposition, counts_of, decompose, explain_series
@@ -25,6 +26,8 @@ from offbeat.group.sessions import POSITION_BITS
 from offbeat.inside import Inside, Method, check_method, look_inside
 from offbeat.learn import Learned
 from offbeat.pipeline import Pipeline
+from offbeat.regime import Habits
+from offbeat.rescoring import Rescoring, tagged
 from offbeat.run import Run
 from offbeat.schema import view_column
 
@@ -38,8 +41,6 @@ _EXPECTED: Final = 3
 _BUCKETS: Final = 400
 #: The LSTM is looked into where it makes at least this share of the score.
 _LSTM_SHARE: Final = 0.01
-#: What a nat below the threshold counts for in how far a sequence is from normal: it decides between equals.
-_LEFT: Final = 0.05
 #: A missing template is named when at least this share of the units learned from holds it.
 _USUAL: Final = 0.5
 
@@ -101,13 +102,14 @@ class Findings:
     trained_on: float
     summary: dict[str, Any] = field(default_factory=dict)
     threshold: float = 0.0
+    habits: Habits | None = None
 
     @classmethod
     def of(cls, run: Run, findings: Sequence[Finding], pipeline: Pipeline) -> Self:
         """Take up a run that was not written; the same as ``write_run`` and ``open``."""
         found = [one.as_dict() for one in findings]
         tables = (run.worst_units(findings), run.scores, run.series, list(run.texts), list(run.template_ids))
-        return cls(found, *tables, run.unit, pipeline.fitted, run.trained_on, run.summary, run.threshold)
+        return cls(found, *tables, run.unit, pipeline.fitted, run.trained_on, run.summary, run.threshold, run.habits)
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -126,11 +128,35 @@ class Findings:
             texts = frames["texts"]
             names = (texts["template"].to_list(), texts["template_id"].to_list())
             tables = (frames["units"], frames["scores"], frames["series"])
-            unit, trained_on = values["unit"], values["trained_on"]
-            return cls(findings, *tables, *names, unit, learned, trained_on, values["summary"], values["threshold"])
+            made = cls(findings, *tables, *names, values["unit"], learned, values["trained_on"], values["summary"])
+            made.threshold = values["threshold"]
+            made.habits = Habits.restore(values["habits"], frames) if "habits" in values else None
+            return made
         except (KeyError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError):
             hint = "offbeat detect FILES -o RUN writes it again"
             raise ModelError("holds too little to explain its findings", where=str(path), hint=hint) from None
+
+    @cached_property
+    def own(self) -> dict[str, Detector]:
+        """Views that learned the log itself, where it was judged by its own habits as well."""
+        return {} if self.habits is None else self.habits.views(self.learned.views, self.texts)
+
+    @cached_property
+    def usual(self) -> pl.DataFrame:
+        """The most frequent normal sequences, ``templates`` and ``weight``: learned from, and a changed log's own."""
+        parts = [] if self.learned.usual is None else [self.learned.usual]
+        if self.habits is not None:
+            short = self.habits.sequences.filter(pl.col("templates").list.len() <= USUAL_LENGTH)
+            parts.append(short.head(USUAL // 2))
+        if not parts:
+            return pl.DataFrame(schema={"templates": pl.List(pl.UInt32), "weight": pl.Float64})
+        both = pl.concat(parts)
+        if len(parts) > 1:
+            both = both.group_by("templates", maintain_order=True).agg(pl.col("weight").sum())
+        nothing = dict.fromkeys(self.learned.views, 0.0)
+        row = both.head(1).select("templates", open_at_end=pl.lit(True))
+        judge = Rescoring(self.learned, self.threshold, row, nothing, self.texts, self.habits, self.own)
+        return both.filter(judge.score(both["templates"].to_list()) < self.threshold)
 
     def finding(self, name: str) -> dict[str, Any]:
         """Return the finding whose id begins with ``name``; raises OptionError where none or several do."""
@@ -208,7 +234,6 @@ class _Unit:
     run: Findings
     row: pl.DataFrame
     method: Method = "auto"
-    known: dict[tuple[int, ...], Floats] = field(default_factory=dict)
 
     @cached_property
     def codes(self) -> Codes:
@@ -220,44 +245,11 @@ class _Unit:
         scores = self.run.scores[int(self.row["unit"][0])]
         return {view: float(scores[view_column(view)][0]) for view in self.run.learned.views}
 
-    def raw_of(self, sequences: Sequence[Codes]) -> dict[str, Floats]:
-        """Return each view's raw scores of sequences; a view that reads more than templates keeps what it was."""
-        frame = pl.DataFrame({"templates": list(sequences)}, schema={"templates": pl.List(pl.UInt32)})
-        out = {}
-        for name, detector in self.run.learned.views.items():
-            detector.texts = self.run.texts
-            same = np.full(len(sequences), self.raw[name])
-            out[name] = same if self._fixed(detector) else detector.anomaly_score(frame).to_numpy()
-        return out
-
-    def _fixed(self, detector: Detector) -> bool:
-        """Say whether a view's score stays as it is while events are edited: it reads more than templates."""
-        more = detector.read_from(self.row) or detector.memory
-        return bool(more or (detector.needs_ends and self.row["open_at_end"][0]))
-
-    def score(self, sequences: Sequence[Codes]) -> Floats:
-        """Return the fused scores of sequences, shape (n,)."""
-        return self._judged(sequences)[:, 0]
-
-    def left(self, sequences: Sequence[Codes]) -> Floats:
-        """Return how far sequences are from normal, shape (n,): what all views give beyond the threshold, together.
-
-        The fused score is a maximum, which does not tell whether a change was for the better while something else is
-        as strange.
-        """
-        return self._judged(sequences)[:, 1]
-
-    def _judged(self, sequences: Sequence[Codes]) -> Floats:
-        """Return score and what is left of sequences, shape (n, 2); each is looked at once."""
-        keys = [tuple(codes) for codes in sequences]
-        fresh = list(dict.fromkeys(key for key in keys if key not in self.known))
-        if fresh:
-            raw = self.raw_of([list(key) for key in fresh])
-            given = list(self.run.learned.decision.surprise(raw).values())
-            beyond = sum(np.maximum(s - self.run.learned.decision.threshold, 0.0) + _LEFT * s for s in given)
-            fused = self.run.learned.decision(raw)
-            self.known |= dict(zip(fresh, np.stack([fused, np.asarray(beyond)], axis=1), strict=True))
-        return np.stack([self.known[key] for key in keys]) if keys else np.zeros((0, 2))
+    @cached_property
+    def other(self) -> Rescoring:
+        """What scores other sequences in the unit's place."""
+        run = self.run
+        return Rescoring(run.learned, run.threshold, self.row, self.raw, run.texts, run.habits, run.own)
 
     def explain(self, finding: dict[str, Any]) -> Explanation:
         decision = self.run.learned.decision
@@ -272,11 +264,15 @@ class _Unit:
         told = any(v["view"] == "lstm" and v["share"] >= _LSTM_SHARE for v in views)
         inside = self._inside() if told else None
         near = self._nearest()
-        turned = fewest(self.codes, self.score, decision.threshold, near, self.left)
+        score = float(self.run.scores["score"][int(self.row["unit"][0])])
+        turned = None
+        if score >= self.run.threshold and not self.other.hopeless:
+            other = self.other
+            turned = fewest(self.codes, other.score, self.run.threshold, near, other.left, tagged(self.codes))
         return Explanation(
             finding,
-            score=round(float(decision({v: np.array([s]) for v, s in self.raw.items()})[0]), 6),
-            threshold=round(decision.threshold, 6),
+            score=round(score, 6),
+            threshold=round(self.run.threshold, 6),
             views=sorted(views, key=lambda v: -v["share"]),
             events=self._events(dict(zip(given, of_views, strict=True)), inside),
             missing=self._missing(),
@@ -312,16 +308,17 @@ class _Unit:
 
     def _nearest(self) -> list[Nearest]:
         """Return the nearest of the most frequent sequences that are normal by the decision itself."""
-        usual = self.run.learned.usual
-        if usual is None or not usual.height:
+        usual = self.run.usual
+        if not usual.height:
             return []
         found = nearest(self.codes, usual["templates"].to_list(), usual["weight"].to_numpy(), 10)
-        normal = self.score([n.codes for n in found]) < self.run.learned.decision.threshold
+        normal = self.other.score([n.codes for n in found]) < self.run.threshold
         return [n for n, ok in zip(found, normal, strict=True) if ok and n.edits]
 
     def _as_difference(self, near: Nearest) -> dict[str, Any]:
         return {
             "units": near.weight,
+            "of": self.run.trained_on + (0.0 if self.run.habits is None else self.run.scores.height),
             "edits": near.edits,
             "steps": [{"how": how, **self.run.named(code)} for how, code in near.steps],
         }
@@ -339,14 +336,14 @@ class _Unit:
         share = {view: value / whole for view, value in of_views.items() if value > 0}
 
         def shared(sequences: Sequence[Codes]) -> Floats:
-            given = self.run.learned.decision.surprise(self.raw_of(sequences))
+            given = self.run.learned.decision.surprise(self.other.raw_of(sequences))
             return np.asarray(sum(share[view] * given[view] for view in share), dtype=np.float64)
 
         adds = occlude(self.codes, shared) if share else np.zeros(len(self.codes))
         for view in share:
             # A view that keeps its score names the event that makes it; of what it gives all is that event's.
             detector = self.run.learned.views[view]
-            if self._fixed(detector):
+            if self.other.fixed(detector):
                 at = detector.evidence(self.row)["event"][0]
                 if at is not None and at < len(adds):
                     adds[at] += of_views[view]

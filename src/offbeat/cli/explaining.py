@@ -89,7 +89,7 @@ def explain(
         return 0
     from offbeat.printable import printable
 
-    for line in words(explanation, opened.unit, opened.trained_on):
+    for line in words(explanation, opened.unit):
         out(printable(line, 400))
     return 0
 
@@ -139,7 +139,7 @@ def _surrogate(run: str, json: bool, log: list[str] | None, mask: bool) -> int:
     return 0
 
 
-def words(one: Explanation, unit: str, trained_on: float) -> Iterator[str]:
+def words(one: Explanation, unit: str) -> Iterator[str]:
     """Yield an explanation as lines for people: the sentence first."""
     yield one.finding["reason"]
     yield f"expected: {one.finding['expected']}"
@@ -177,7 +177,7 @@ def words(one: Explanation, unit: str, trained_on: float) -> Iterator[str]:
     else:
         yield "otherwise no few changes to its events make it normal: what is strange is not in their order or number"
     if one.nearest:
-        held = f"{one.nearest['units']:,.0f} of {trained_on:,.0f} {unit}s"
+        held = f"{one.nearest['units']:,.0f} of {one.nearest['of']:,.0f} {unit}s"
         yield f"nearest   normal sequence ({held}), {one.nearest['edits']} differences:"
         yield from _difference(one.nearest["steps"])
 

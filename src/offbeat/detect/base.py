@@ -152,6 +152,10 @@ class Detector(ABC):
         first, index = self._distinct(data)
         return pl.Series(self.name, self._score(data.take(first))[index], dtype=pl.Float64)
 
+    def scores_of(self, data: Ragged) -> Floats:
+        """Return the same for sequences as flat arrays, with the columns it reads; for few, and none alike."""
+        return self._score(data) if len(data) else np.zeros(0)
+
     def read_from(self, X: pl.DataFrame) -> tuple[str, ...]:
         """Return the columns that it reads of a frame beside ``templates``: all it needs, and what else there is."""
         more = (name for name in self.reads if name in X.columns and X[name].list.drop_nulls().list.len().sum())

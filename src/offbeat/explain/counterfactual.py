@@ -23,8 +23,10 @@ _STATES: Final = 4
 _ROUNDS: Final = 5
 #: Near normal sequences whose differences are tried.
 _NEAR: Final = 5
-#: Of differences longer than this only whole templates are taken back, which costs fewer tries.
-_LONG: Final = 24
+#: Differences to so many near sequences are taken back until no more can be.
+_TAKEN_BACK: Final = 2
+#: Of more edits than this whole templates are taken back before single ones, which costs fewer tries.
+_LONG: Final = 6
 
 Edits = tuple[Edit, ...]
 
@@ -45,7 +47,12 @@ class Counterfactual:
 
 
 def fewest(
-    codes: Codes, score: Score, threshold: float, near: Sequence[Nearest], left: Score | None = None
+    codes: Codes,
+    score: Score,
+    threshold: float,
+    near: Sequence[Nearest],
+    left: Score | None = None,
+    events: Codes | None = None,
 ) -> Counterfactual | None:
     """Return the fewest edits found that bring the score below the threshold; None where none do.
 
@@ -56,15 +63,17 @@ def fewest(
         near: normal sequences, nearest first.
         left: how much of a sequence is still strange, lower is nearer to normal; the score unless given. It leads the
             search and decides nothing.
+        events: what is scored in place of the codes, one each; the codes themselves unless given.
     """
-    return _Search(codes, score, threshold, left or score).run(near[:_NEAR])
+    return _Search(codes, score, threshold, left or score, codes if events is None else events).run(near[:_NEAR])
 
 
 class _Search:
     """One search; holds the best that was found."""
 
-    def __init__(self, codes: Codes, score: Score, threshold: float, left: Score) -> None:
+    def __init__(self, codes: Codes, score: Score, threshold: float, left: Score, events: Codes) -> None:
         self.codes = codes
+        self.events = events
         self.score = score
         self.threshold = threshold
         self.left = left
@@ -77,7 +86,7 @@ class _Search:
         order = sorted(range(len(moves)), key=lambda i: (left[i], len(moves[i]), i))
         joined = [moves[i] for i in order[:_JOINED]]
         # What helps most for each edit is not always what helps most.
-        base = float(self.left([self.codes])[0])
+        base = float(self.left([self.events])[0])
         gain = sorted(range(len(moves)), key=lambda i: ((left[i] - base) / len(moves[i]), i))
         joined += [moves[i] for i in gain[: _JOINED // 2] if moves[i] not in joined]
         states = joined[:_STATES]
@@ -88,8 +97,8 @@ class _Search:
                 break
             found = self._tried(ready)
             states = [ready[i] for i in np.lexsort(([len(e) for e in ready], found))[:_STATES]]
-        for edits in each:
-            self._take_back(self._in_order(edits))
+        for whole in each[:_TAKEN_BACK]:
+            self._take_back(self._in_order(whole))
         if self.best is None:
             return None
         self._take_back(self.best[0])
@@ -104,9 +113,9 @@ class _Search:
         """Score sequences with each set of edits made, keep the best, and return what is left of each."""
         if not sets:
             return []
-        made = [apply(self.codes, edits) for edits in sets]
+        made = [apply(self.events, edits) for edits in sets]
         scores = self.score(made)
-        for i in np.flatnonzero(scores < self.threshold):
+        for i in np.flatnonzero(scores < self.threshold).tolist():
             if self.best is None or len(sets[i]) < len(self.best[0]):
                 self.best = sets[i], float(scores[i])
         return [float(x) for x in self.left(made)]
@@ -127,26 +136,33 @@ class _Search:
         out |= {(Edit("remove", i, c),): None for i, c in enumerate(codes)}
         swaps = (i for i in range(len(codes) - 1) if codes[i] != codes[i + 1])
         out |= {(Edit("swap", i, codes[i]),): None for i in swaps}
+        if self.events is not self.codes:  # one of the same in its place, with nothing odd about it but what it is
+            again = {i: (Edit("add", i, c), Edit("remove", i, c)) for i, c in enumerate(codes)}
+            out |= dict.fromkeys(again.values())
+            for template in dict.fromkeys(codes):
+                out[tuple(e for i, c in enumerate(codes) if c == template for e in again[i])] = None
         out |= {(Edit("add", i, t),): None for t in missing for i in range(len(codes))}
         return list(out)[:_TRIED]
 
     def _take_back(self, edits: Edits) -> None:
-        """Leave out, one after the other, what is not needed; of many edits those of a whole template at a time."""
+        """Leave out, one after the other, what is not needed; of many edits those of a whole template first."""
         self._tried([edits] if edits else [])
+        groups = len(edits) > _LONG
         while len(edits) > 1:
-            if len(edits) > _LONG:
-                templates = dict.fromkeys(e.template for e in edits)
-                fewer = [tuple(e for e in edits if e.template != t) for t in templates]
+            if groups:
+                fewer = [tuple(e for e in edits if e.template != t) for t in dict.fromkeys(e.template for e in edits)]
             else:
                 fewer = [(*edits[:i], *edits[i + 1 :]) for i in range(len(edits))]
             fewer = [some for some in fewer if some]
-            before = self.best
-            found = self._tried(fewer)
-            made = self.score([apply(self.codes, some) for some in fewer]) if fewer else np.zeros(0)
+            left = self._tried(fewer)
+            made = self.score([apply(self.events, some) for some in fewer])
             good = [i for i in range(len(fewer)) if made[i] < self.threshold]
-            if not good or (before is not None and len(edits) > 4 * len(before[0])):
+            if good:
+                edits = fewer[min(good, key=lambda i: (len(fewer[i]), left[i]))]
+            elif groups:
+                groups = False
+            else:
                 return
-            edits = fewer[min(good, key=lambda i: (len(fewer[i]), found[i]))]
 
 
 def _compatible(one: Edits, other: Edits) -> bool:

@@ -1,0 +1,99 @@
+"""Other sequences in the place of a unit are judged as the run judged the unit."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from samples import shop_log
+
+from offbeat.detection import write_run
+from offbeat.pipeline import Pipeline
+from offbeat.read import Lines
+from offbeat.rescoring import Rescoring, _in_time, plain, tagged
+from offbeat.schema import view_column
+from offbeat.why import Findings
+
+VIEWS = ["presence", "count", "ngram", "timing", "values", "length"]
+
+
+def test_tags_come_off():
+    """Places are carried above the codes, and leave them as they were."""
+    assert plain(tagged([7, 0, 7])) == [7, 0, 7]
+    assert len(set(tagged([7, 0, 7]))) == 3
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.one_of(st.none(), st.floats(0, 100))), max_size=12))
+def test_times_are_filled_within_sequences_and_in_order(rows):
+    """No sequence takes a time from another, and none goes back in time."""
+    rows = sorted(rows, key=lambda row: row[0])
+    owner = np.array([o for o, _ in rows], dtype=np.int64)
+    times = np.array([np.nan if t is None else t for _, t in rows], dtype=np.float64)
+    out = _in_time(times, owner)
+    for one in set(owner.tolist()):
+        given_, got = times[owner == one], out[owner == one]
+        if np.isnan(given_).all():
+            assert np.isnan(got).all()
+            continue
+        assert (np.diff(got) >= 0).all()
+        assert set(got) <= set(given_[~np.isnan(given_)])
+
+
+@pytest.fixture(scope="module")
+def slow():
+    """A run over a shop where one order was shipped much later than others are."""
+    made = Pipeline(detectors=VIEWS, session_by=r"order-\d+").fit(Lines(shop_log(200, odd=())))
+    log = shop_log(200, odd=(), seed=3)
+    at = next(i for i, line in enumerate(log) if "shipped order-1050" in line)
+    log[at] = log[at].replace(log[at][:19], "2026-03-01 08:35:00")
+    run = made.score(Lines(sorted(log)))
+    return Findings.of(run, run.find(), made)
+
+
+def unit_of(opened, name):
+    """Return what rescores the unit of a finding."""
+    unit = opened.units.filter(opened.units["id"] == name)
+    scores = opened.scores[int(unit["unit"][0])]
+    raw = {view: float(scores[view_column(view)][0]) for view in opened.learned.views}
+    return Rescoring(opened.learned, opened.threshold, unit, raw, opened.texts, opened.habits, opened.own)
+
+
+def test_a_unit_as_it_is_scores_what_it_scored(slow):
+    """Its own events with their times and numbers give the very score that the run gave."""
+    for one in slow.found:
+        if one["id"] not in set(slow.units["id"]):
+            continue
+        codes = slow.units.filter(slow.units["id"] == one["id"])["templates"][0].to_list()
+        assert unit_of(slow, one["id"]).score([tagged(codes)])[0] == pytest.approx(one["score"], abs=1e-5)
+
+
+def test_what_is_slow_is_turned_by_the_slow_event(slow):
+    """A pause that is too long is gone with the event that it is before, or with another in its place."""
+    (late,) = [one for one in slow.found if one["session"] == "order-1050"]
+    assert late["kind"] == "latency"
+    found = slow.explain(late["id"]).counterfactual
+    assert found is not None
+    assert {edit["how"] for edit in found["edits"]} <= {"add", "remove"}
+    assert any("shipped" in edit["template"] for edit in found["edits"])
+    assert found["score"] < slow.threshold
+
+
+def test_a_log_that_changed_is_judged_by_its_habits_as_well(tmp_path):
+    """The edits turn the verdict of the run itself, saved and opened again, which excuses what the log has become."""
+    usual = [["open", "read", "close"] if i % 10 < 7 else ["open", "write", "close"] for i in range(600)]
+    after = [[*one[:2], "audit", "close"] if i % 5 < 2 else list(one) for i, one in enumerate(usual[:300])]
+    after[200] = ["open", "read", "audit", "audit", "audit", "audit"]
+    made = Pipeline(detectors=["presence", "count", "ngram", "length"]).fit(usual)
+    run = made.score(after)
+    assert run.habits is not None
+    write_run(run, run.find(), tmp_path / "run", made)
+    opened = Findings.open(tmp_path / "run")
+    assert opened.threshold == run.threshold
+    (worst,) = [one for one in opened.found if one["kind"] != "drift"]
+    why = opened.explain(worst["id"])
+    assert why.counterfactual["score"] < why.threshold <= why.score
+    codes = {text: code for code, text in enumerate(opened.texts)}
+    other = unit_of(opened, worst["id"])
+    # To be normal it need not give up what the log does now.
+    assert other.score([[codes[name] for name in after[0]]])[0] < opened.threshold
+    (changed,) = [one for one in opened.found if one["kind"] == "drift"]
+    assert opened.explain(changed["id"]).counterfactual is None
