@@ -3,7 +3,8 @@
     python examples/demo.py [FOLDER]
 
 The commands are run as a user types them. A fault counts as found when one of the lines that it is labelled on lies in
-a session that was flagged, or fits a finding about the log as a whole: one of its templates, within its time.
+a session that was flagged, is marked in a finding, or fits a finding about the log as a whole: one of its templates,
+within its time.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def found(folder: Path) -> tuple[pl.DataFrame, int, int]:
     lines = lines.with_columns(hit=pl.col("trace").is_in(flagged).fill_null(False))
     wide = [json.loads(line) for line in (folder / "run" / "findings.jsonl").read_text("utf-8").splitlines()]
     within = pl.any_horizontal(pl.lit(False), *(about(one) for one in wide if one["session"] is None))
-    faults = lines.group_by("kind", "incident").agg(hit=(pl.col("hit") | within).any())
+    marked = pl.col("line").is_in([line["line"] for one in wide for line in one["lines"] if line["mark"]])
+    faults = lines.group_by("kind", "incident").agg(hit=(pl.col("hit") | within | marked).any())
     kinds = faults.group_by("kind").agg(injected=pl.len(), found=pl.col("hit").sum()).sort("kind")
     right = lines.filter("hit")["trace"].n_unique()
     return kinds, len(flagged[0]), right
