@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -18,11 +18,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from offbeat.decide.incidents import finding_id
 from offbeat.detect import Ragged
-from offbeat.explain.words import shortened
-from offbeat.finding import Finding, Line, iso
-from offbeat.group.sessions import POSITION_BITS
 from offbeat.lives import LIVES, merged, one_each
 from offbeat.memory import LINEAGE
 
@@ -42,8 +38,6 @@ _RELEASE: Final = 3
 _FASTER: Final = 3.0
 #: Of an old line's usual events, the share that may still come after the new one has begun (instances not yet renewed).
 _OVERLAP: Final = 0.1
-#: Lines shown of those that changed.
-SHOWN: Final = 20
 #: The most templates compared, the commonest.
 _MOST_NEW, _MOST_OLD = 600, 3_000
 _VARIABLE: Final = re.compile(r"<[^<>\s]*>")
@@ -107,13 +101,17 @@ class Places:
         """The neighbours of each template."""
         return _summed(pl.concat(self._parts)) if self._parts else pl.DataFrame(schema=_PAIRS)
 
+    def renamed(self, names: Mapping[int, int]) -> pl.DataFrame:
+        """Return the neighbours with some codes replaced."""
+        return _summed(self.pairs.with_columns(pl.col("template", "beside").replace(names))) if names else self.pairs
+
 
 _PAIRS: Final = {"template": pl.Int64(), "side": pl.Int32(), "beside": pl.Int64(), "count": pl.Float64()}
 
 
 def _summed(pairs: pl.DataFrame) -> pl.DataFrame:
     found = pairs.group_by("template", "side", "beside").agg(pl.col("count").sum())
-    return found.select(pl.col(name).cast(kind) for name, kind in _PAIRS.items())
+    return found.select(pl.col(name).cast(kind) for name, kind in _PAIRS.items()).sort("template", "side", "beside")
 
 
 def find_changed(
@@ -160,7 +158,26 @@ def find_changed(
         for code, source in fresh.select("template", "source").iter_rows()
         if any(_differ_by_a_value(texts[code], texts[one.code]) for one in by_source.get(source, ()))
     }
-    return _matched(pairs, _neighbours(places_before), _neighbours(places_now), variants)
+    found = _matched(pairs, _neighbours(places_before), _neighbours(places_now), variants)
+    return found + _variants(
+        found, fresh, {row["template"]: row["source"] for row in fresh.iter_rows(named=True)}, texts
+    )
+
+
+def _variants(
+    found: Sequence[Changed], fresh: pl.DataFrame, source: Mapping[int, int], texts: Sequence[str]
+) -> list[Changed]:
+    """Return further templates of lines that changed: like their new words but for one, which is another value."""
+    taken = {one.new for one in found}
+    out = []
+    for row in fresh.iter_rows(named=True):
+        code, now = row["template"], texts[row["template"]]
+        if code in taken:
+            continue
+        line = next((o for o in found if source[o.new] == row["source"] and _differ_by_a_value(now, o.now)), None)
+        if line is not None and row["first_order"] >= line.order:
+            out.append(replace(line, new=code, now=now, order=row["first_order"], place=row["place"]))
+    return out
 
 
 @dataclass(frozen=True)
@@ -323,50 +340,6 @@ def _differ_by_a_value(one: str, other: str) -> bool:
 def _alike(one: frozenset[str], other: frozenset[str]) -> float:
     """Return Dice's coefficient, 0 … 1."""
     return 2 * len(one & other) / (len(one) + len(other)) if one or other else 0.0
-
-
-def changed_finding(
-    changed: Sequence[Changed],
-    ids: Sequence[str],
-    quieted: int,
-    lines: Callable[[tuple[int, int, str | None]], Line],
-) -> Finding:
-    """Return the one finding that says that lines changed; the best known of them is told.
-
-    Args:
-        changed: in the order in which they were first seen.
-        ids: of the templates by code.
-        quieted: units that would be anomalies, were the lines not recognised.
-        lines: turns (file, line, mark) into a Line.
-    """
-    first = max(changed, key=lambda one: (one.similarity, -one.order))
-    was, now = shortened(first.was), shortened(first.now)
-    times = [one.since for one in changed if one.since is not None]
-    many = f"{len(changed):,} lines are" if len(changed) > 1 else "A line is"
-    since = f" since {iso(min(times))}" if times else ""
-    reason = f"{many} worded anew{since}: what was {was!r} is now {now!r}"
-    reason += f", and {len(changed) - 1:,} more." if len(changed) > 1 else "."
-    units = f"{quieted:,} alarms are spared" if quieted else "no alarm hangs on it"
-    shown = [lines((*divmod(one.place, 2**POSITION_BITS), "strange")) for one in changed[:SHOWN]]
-    return Finding(
-        id=finding_id("format changed", "", " ".join(sorted(ids[one.new] for one in changed)), ""),
-        kind="format changed",
-        severity="low",
-        severity_reason=f"what was learned of the old lines holds for the new; {units}",
-        score=0.0,
-        p_value=1.0,
-        start=min(times, default=None),
-        end=max(times, default=None),
-        session=None,
-        sources=[],
-        templates=[{"template_id": ids[one.new], "template": one.now} for one in changed],
-        rules=[],
-        reason=reason,
-        expected=f"{was!r} at this place",
-        lines=shown,
-        units=quieted,
-        views={},
-    )
 
 
 def to_frame(changed: Sequence[Changed], ids: Sequence[str]) -> pl.DataFrame:

@@ -59,7 +59,7 @@ class Lives:
     def frame(self) -> pl.DataFrame:
         """Return LIVES, sorted by template, source and level."""
         self._add_up()
-        return self._rows.sort(_KEY)
+        return self._rows
 
     def _add_up(self) -> None:
         if not self._waiting:
@@ -86,12 +86,13 @@ class Lives:
 
 
 def merged(rows: pl.DataFrame) -> pl.DataFrame:
-    """Add up rows of LIVES that are about the same template, source and level."""
-    return rows.group_by(_KEY).agg(
+    """Add up rows of LIVES that are about the same template, source and level; sorted by these."""
+    found = rows.group_by(_KEY).agg(
         pl.col("events").sum(),
         pl.col("first_seen", "first_order", "place").min(),
         pl.col("last_seen", "last_order").max(),
-    ).select(pl.col(name).cast(kind) for name, kind in LIVES.items())  # fmt: skip
+    )
+    return found.select(pl.col(name).cast(kind) for name, kind in LIVES.items()).sort(_KEY)
 
 
 def one_each(rows: pl.DataFrame) -> pl.DataFrame:

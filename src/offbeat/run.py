@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from offbeat.anew import changed_finding
 from offbeat.beside import with_volume
 from offbeat.budget import Budget
 from offbeat.decide import Decision, Drift, contributions
@@ -22,7 +23,7 @@ from offbeat.errors import OptionError
 from offbeat.explain import Facts, sentence
 from offbeat.finding import Finding, Line, Quiet, fetched, iso
 from offbeat.group.sessions import POSITION_BITS
-from offbeat.lineage import SHOWN, Changed, changed_finding
+from offbeat.lineage import Changed
 from offbeat.read import Logs
 from offbeat.ruling import Joiner, Ruling
 from offbeat.schema import SCORES, view_column
@@ -62,8 +63,7 @@ class Run:
         most: so many findings are allowed, None for any number.
         asked: the share of units that the threshold was asked to flag, None where it was asked for none.
         feedback: what people said of earlier findings, and what is quiet by it.
-        changed: lines that a release worded anew; they are scored, and named, as the lines they were.
-        quieted: units that would be anomalies, were these lines not recognised.
+        changed: lines that a release worded anew, scored as the lines they were; ``quieted`` units are so no anomalies.
         fit: how well the model fits the log, see ``stability``; None where the model keeps too little to say.
     """
 
@@ -175,8 +175,7 @@ class Run:
     @property
     def strange(self) -> int:
         """How many units are anomalies by what was learned alone."""
-        scores = self.scores["score"] if self.learned is None else self.learned
-        return int((scores >= self.decision.threshold).sum())
+        return int(((self.scores["score"] if self.learned is None else self.learned) >= self.decision.threshold).sum())
 
     def find(self, limit: int | None = None) -> list[Finding]:
         """Return the findings, most severe first, then by p-value.
@@ -192,7 +191,7 @@ class Run:
         limit = min((n for n in (limit, self.most) if n is not None), default=None)
         refs = {i: self._refs(g) for i, (_, _, g) in enumerate(groups[:limit])}
         places = {ref[:2] for marked in refs.values() for ref in marked}
-        places |= {divmod(one.place, 2**POSITION_BITS) for one in self.changed[:SHOWN]}
+        places |= {divmod(one.place, 2**POSITION_BITS) for one in self.changed}
         places.update(*map(places_of, bursts), *map(places_of_failures, failed))
         lines = fetched(self.logs, self.messages, places | (self.ruling.places() if self.ruling else set()))
         found = [
@@ -208,7 +207,7 @@ class Run:
             files = self.logs.files if self.logs else ("frame",)
             found = joiner.joined(found, self.ruling.findings(lines, self._inside), files)
         found += self._regime()
-        if self.changed and self._inside({"start": self.changed[0].since, "end": self.changed[-1].since}):
+        if self.changed and self._inside({"start": (at := self.changed[0].since), "end": at}):
             found.append(changed_finding(self.changed, self.template_ids, self.quieted, lines))
         if self.feedback is not None:
             found = self.feedback.told(found)
@@ -226,7 +225,8 @@ class Run:
 
     def _inside(self, row: Mapping[str, Any]) -> bool:
         since, until = self.stretch
-        return (since is None or row["end"] >= since) and (until is None or row["start"] <= until)
+        start, end = row["start"], row["end"]
+        return (since is None or end is None or end >= since) and (until is None or start is None or start <= until)
 
     def groups(self, alarms: pl.DataFrame) -> list[tuple[str, str, pl.DataFrame]]:
         """Join alarms into incidents: severity, its reason and the alarms, strangest first; most severe first."""

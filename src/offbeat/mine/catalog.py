@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -15,6 +15,7 @@ from offbeat.mine.limits import Counters, Limits, warnings
 from offbeat.mine.mask import CUT
 from offbeat.mine.seeds import Seeds
 from offbeat.mine.tokens import ANY, VALUE, WILD, Pieces, cut, is_word, skeleton
+from offbeat.mine.tree import partition
 
 EMPTY: Final = "<empty>"
 #: A batch this many times smaller than the catalog's shapes is looked up row by row: a join would hash every shape.
@@ -177,6 +178,25 @@ class Catalog:
             code = self._append(self._name(text), text, count)
         self._register(pattern, code)
         return code
+
+    def alike(self, counts: Mapping[int, int]) -> dict[int, int]:
+        """Return which templates met after learning are one, had they been there to learn from.
+
+        A shape that fits no template makes one by itself, so that each value of a new line's variable part does.
+
+        Args:
+            counts: lines by code.
+
+        Returns:
+            For each such template the commonest that it is one with, itself left out.
+        """
+        met = {pattern: code for pattern, code in self._by_pattern.items() if code >= self.known}
+        found = partition(Counter({pattern: counts.get(code, 1) for pattern, code in met.items()}))
+        groups: dict[Keys, list[int]] = defaultdict(list)
+        for pattern, code in met.items():
+            groups[found[pattern]].append(code)
+        first = {group: min(codes, key=lambda c: (-counts.get(c, 1), c)) for group, codes in groups.items()}
+        return {code: first[group] for group, codes in groups.items() for code in codes if code != first[group]}
 
     def link(self, shape: str, code: int) -> None:
         """Remember that a shape not seen before belongs to a template, while there is room."""
