@@ -1,7 +1,8 @@
-"""update: a model that goes on to learn."""
+"""update and templates: a model that goes on to learn, and what a person says of its templates."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,6 +72,7 @@ def update(
         return
     for line in _told(found):
         out(line)
+    sys.stdout.flush()
     say(f"model written to {output or model}; next: offbeat detect FILES -m {output or model}")
 
 
@@ -110,3 +112,48 @@ def _group(one: dict[str, Any]) -> str:
     since = f" since {one['first_seen']}" if one["first_seen"] else ""
     many = f"{one['units']:,} unit{'' if one['units'] == 1 else 's'}"
     return f"         {one['id']}  {many}{since}: {printable(one['reason'], 200)}"
+
+
+@app.command()
+def templates(
+    model: Annotated[str, typer.Argument(help="A model that fit wrote.")],
+    edits: Annotated[
+        str | None, typer.Option("--edits", help="A file of edits: merge ID ID, split ID, rename ID TEXT, seed TEXT.")
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", help="Write the model there, and leave the old one as it is.")
+    ] = None,
+    json: Json = False,
+    mask: Mask = False,
+) -> None:
+    """Show a model's templates, or edit them: offbeat templates model --edits edits.txt."""
+    import orjson
+
+    from offbeat import bundle
+    from offbeat.editing import edit, listed, read_edits
+    from offbeat.pipeline import Pipeline
+    from offbeat.printable import printable
+
+    if output and not edits:
+        raise OptionError("nothing to write", where="-o", hint="name a file of --edits")
+    if output:
+        bundle.refuse_foreign(Path(output))
+    pipeline = Pipeline.load(model, mask_key=mask_key(mask), progress=progress())
+    if edits:
+        try:
+            lines = Path(edits).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as problem:
+            raise InputError(f"cannot be read: {getattr(problem, 'strerror', 'it is no text')}", where=edits) from None
+        found = read_edits(lines, edits)
+        edit(pipeline, found)
+        done()
+        pipeline.save(output or model)
+        say(f"{_count(len(found), 'edit').removeprefix(', ') or 'no edit'} made; model written to {output or model}")
+        return
+    done()
+    for row in listed(pipeline):
+        if json:
+            out(orjson.dumps(row).decode())
+        else:
+            same = f"  (is {row['same_as']})" if row["same_as"] else ""
+            out(f"{row['template_id']}  {row['count']:>9,}  {printable(str(row['template']), 160)}{same}")

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from offbeat.errors import ModelError
+from offbeat.errors import ModelError, OptionError
 from offbeat.mine.limits import Counters, Limits, warnings
 from offbeat.mine.mask import CUT
 from offbeat.mine.seeds import Seeds
@@ -178,6 +178,30 @@ class Catalog:
             code = self._append(self._name(text), text, count)
         self._register(pattern, code)
         return code
+
+    def rename(self, code: int, text: str) -> None:
+        """Show a template in other words; its id and the lines it stands for stay.
+
+        Raises:
+            OptionError: the template was given by a person, and is known by its text.
+        """
+        if self.texts[code] in self._seeds.texts:
+            raise OptionError(f"{self.texts[code]!r} is a seed", where="templates", hint="give another seed")
+        self.texts[code] = text
+        self._by_text.setdefault(text, code)
+
+    def seed(self, texts: Iterable[str]) -> None:
+        """Add templates given by a person; lines that match one have it from now on, whatever they had.
+
+        Raises:
+            OptionError: one would match every line.
+        """
+        fresh = Seeds(texts)
+        self._add_seeds(fresh.texts)
+        self._shapes = {shape: code for shape, code in self._shapes.items() if fresh.find(shape) is None}
+        self._unsaved = dict(self._shapes)
+        self._frame = self._frame.clear()
+        self.known = len(self)
 
     def alike(self, counts: Mapping[int, int]) -> dict[int, int]:
         """Return which templates met after learning are one, had they been there to learn from.
