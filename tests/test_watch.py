@@ -103,7 +103,7 @@ def test_failures_at_once_are_told_with_who_wrote_them():
     ]
     found = Pipeline(detectors=["presence"], window=20).fit(Lines(log)).cross_score().find()
     (one,) = [f for f in found if f.kind == "volume"]
-    assert one.reason == "ERROR lines come 6 times in 2 minutes, mostly “lock <*> not released”; usually hardly ever."
+    assert one.reason == "ERROR lines come 6 times in 2 minutes, mostly “lock <*> not released”; otherwise hardly ever."
     assert one.severity == "medium"
     assert one.sources == ["db"]
     assert [json.loads(line.text)["message"] for line in one.lines] == [f"lock {i} not released" for i in range(6)]

@@ -180,15 +180,16 @@ def volume_sentence(
     things = "times" if what in ("template", "level") else "lines"
     usual = f"about {expected:,.0f} {things}" if expected >= 0.5 else "hardly ever" if things == "times" else "none"
     expectation = f"{usual} in {duration(seconds)}" if expected >= 0.5 else usual
+    usual = "otherwise hardly ever" if usual == "hardly ever" else f"usually {usual}"
     more = f" ({also:,} more {'count is' if also == 1 else 'counts are'} off with it)" if also else ""
     if kind == "silence":
         few = f"only {times(count)}" if things == "times" else f"only {count:,.0f} lines"
         how = {"come": "stop", "has": "falls silent"}.get(verb, "falls silent") if count == 0 else f"{verb} {few}"
         within = "for" if count == 0 else "in"
-        return f"{subject} {how} {within} {duration(seconds)}; usually {usual}{more}.", expectation
+        return f"{subject} {how} {within} {duration(seconds)}; {usual}{more}.", expectation
     many = times(count) if things == "times" else f"{count:,.0f} lines"
     of = f", mostly “{shortened(mostly)}”" if mostly else ""
-    return f"{subject} {verb} {many} in {duration(seconds)}{of}; usually {usual}{more}.", expectation
+    return f"{subject} {verb} {many} in {duration(seconds)}{of}; {usual}{more}.", expectation
 
 
 def rule_sentence(
