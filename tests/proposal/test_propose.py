@@ -185,3 +185,28 @@ def test_templates_as_selections():
 def test_spans_as_people_write_them():
     """A span is the next usual one, in the largest unit that divides it."""
     assert [written(span(seconds)) for seconds in (0, 31, 61, 4000, 90_000)] == ["1s", "1m", "5m", "2h", "2d"]
+
+
+def test_rules_read_numbers_pauses_and_addresses(tmp_path, offbeat):  # noqa: F811 - the fixture
+    """A rule may compare the number in a message, the pause before it in its session, and the address in it."""
+    lines = [
+        f"2026-03-01 08:{n:02}:{s:02} INFO {text} for order-{n}"
+        for n in range(40)
+        for s, text in ((1, "received from 192.0.2.7"), (2, "stored in 5 ms"), (3, "sent"))
+    ]
+    lines[31] = lines[31].replace("5 ms", "700 ms")  # order-10
+    lines[62] = lines[62].replace(":03 ", ":50 ")  # order-20
+    lines[90] = lines[90].replace("192.0.2.7", "198.51.100.9")  # order-30
+    _written(tmp_path / "app.log", lines)
+    for field, value, order in (("value|gte", 0.5, 10), ("gap|gt", 30, 20), ("address", "198.51.100.9", 30)):
+        rule = (
+            f"title: t\nlogsource:\n  category: any\ndetection:\n  s:\n    offbeat.{field}: {value}\n  condition: s\n"
+        )
+        _written(tmp_path / "rule.yml", rule.split("\n"))
+        said = offbeat(
+            "detect app.log --session-by order-[0-9]+ --detector presence,count --no-pack --rules rule.yml --json"
+        )
+        found = [one for one in map(json.loads, said.out.splitlines()) if one["rules"]]
+        assert [line["text"].split()[-1] for one in found for line in one["lines"] if line["mark"] == "worst"] == [
+            f"order-{order}"
+        ]
