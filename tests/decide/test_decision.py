@@ -5,7 +5,7 @@ import pytest
 
 from offbeat.bundle import read, write
 from offbeat.decide import Decision, Quantile, check_drift, contributions
-from offbeat.decide.decision import BUDGET_NATS, CONTENTS_DISCOUNT, DISCOUNT, ORDER
+from offbeat.decide.decision import BUDGET_NATS, CLEAN_DISCOUNT, DISCOUNT, ORDER
 
 N = 2000
 
@@ -163,7 +163,7 @@ def test_a_small_batch_is_no_drift(decision):
 
 
 def test_order_may_lead(scores, tmp_path):
-    """Where order leads it counts in full, what is in a unit little, other views as ever; and it is saved."""
+    """Where order leads it counts in full, and presence as any other view; and it is saved."""
     rng = np.random.default_rng(5)
     made = Decision.fit(scores | {ORDER: rng.exponential(size=N)}, np.ones(N), anchor=ORDER)
     asked = {view: np.linspace(0, 1.5, 9) for view in (*scores, ORDER)} | {"lstm": np.linspace(3, 10, 9)}
@@ -171,7 +171,7 @@ def test_order_may_lead(scores, tmp_path):
     full = {view: made.calibrations[view](asked[view]) for view in asked}
     assert made.anchor == ORDER
     assert np.array_equal(each[ORDER], full[ORDER])
-    assert np.allclose(each["presence"], CONTENTS_DISCOUNT * full["presence"])
+    assert np.allclose(each["presence"], DISCOUNT * full["presence"])
     assert np.allclose(each["lstm"], DISCOUNT * full["lstm"])
     write(tmp_path / "saved", made.values(), made.frames(), {})
     values, frames, _, _ = read(tmp_path / "saved")
@@ -192,3 +192,17 @@ def test_order_asked_to_lead_that_is_not_there_does_not(scores):
     made = Decision.fit(scores, np.ones(N), anchor=ORDER)
     assert made.anchor == "presence"
     assert not made.order_leads
+
+
+def test_unlike_all_that_was_learned_counts_more_where_that_is_clean(scores, tmp_path):
+    """Declared clean, count vectors are discounted less than other views; and that is saved."""
+    raw = scores | {"count-vector": scores["count"]}
+    made, dirty = (Decision.fit(raw, np.ones(N), clean=clean) for clean in (True, False))
+    asked = {view: np.quantile(raw[view], [0.1, 0.5, 0.9]) for view in raw}
+    full = made.calibrations["count-vector"](asked["count-vector"])
+    assert np.allclose(made.surprise(asked)["count-vector"], CLEAN_DISCOUNT["count-vector"] * full)
+    assert np.allclose(made.surprise(asked)["count"], DISCOUNT * full)
+    assert np.allclose(dirty.surprise(asked)["count-vector"], DISCOUNT * full)
+    write(tmp_path / "saved", made.values(), made.frames(), {})
+    values, frames, _, _ = read(tmp_path / "saved")
+    assert Decision.restore(values, frames)(asked).tobytes() == made(asked).tobytes()
