@@ -214,9 +214,10 @@ class Decision:
         """Take up a saved decision."""
         found = {view: Calibration.restore(frames[view], v) for view, v in values["calibrations"].items()}
         fused = found.pop("fused")
-        numbers = {name: float(values[name]) for name in ("line", "threshold", "alert_share")}
-        flags = {name: bool(values[name]) for name in ("order_leads", "clean")}
-        return cls(found, values["anchor"], fused=fused, **flags, **numbers)
+        line, threshold, share = (float(values[name]) for name in ("line", "threshold", "alert_share"))
+        made = cls(found, values["anchor"], line, fused, threshold, share)
+        made.order_leads, made.clean = bool(values["order_leads"]), bool(values["clean"])
+        return made
 
 
 @dataclass(frozen=True)
