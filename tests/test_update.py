@@ -4,11 +4,13 @@ import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import orjson
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
 from offbeat import Lines, Pipeline
+from offbeat.cli import main
 from offbeat.errors import ModelError, NotEnoughDataError, OptionError
 from offbeat.rules import RuleSet
 
@@ -246,3 +248,30 @@ def test_groups_say_since_when():
     assert group["last_seen"].startswith("2026-03-03")
     assert isinstance(pipeline.memory.quarantine, pl.DataFrame)
     assert replace(pipeline.memory).held == 2
+
+
+def test_the_command_updates_and_says_so(tmp_path, monkeypatch, capsys):
+    """From the shell: JSON on stdout, another folder with -o, and the user's mistakes in one sentence with exit 2."""
+    monkeypatch.chdir(tmp_path)
+    fitted().save("model")
+    (tmp_path / "day.log").write_text("\n".join(log(1, odd=(7,), extra=FRAUD)) + "\n")
+    said = []
+    for arguments, code in (
+        (["model", "day.log", "-o", "next", "--json"], 0),
+        (["next", "day.log"], 2),
+        (["next"], 2),
+        (["next", "--acknowledge", "nonsense"], 2),
+        (["next", "day.log", "--ttl", "5"], 2),
+        (["next", "--acknowledge", "all"], 0),
+    ):
+        monkeypatch.setattr("sys.argv", ["offbeat", "update", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert (end.value.code or 0) == code, arguments
+        said.append(capsys.readouterr())
+    assert orjson.loads(said[0].out)["quarantined"] == 1
+    for one, words in zip(said[1:5], ("later than", "nothing to learn", "not held back", "--ttl"), strict=True):
+        assert words in one.err
+        assert one.err.count("\n") == 1
+    assert "released 1 unit held back before" in said[5].out
+    assert Pipeline.load("model").memory.held == 0

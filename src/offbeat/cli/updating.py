@@ -89,7 +89,7 @@ def _told(found: Update) -> list[str]:
         f"changed  {printable(one['old'], 80)}  is now  {printable(one['new'], 80)}" for one in found.changed[:_SHOWN]
     ]
     if found.released:
-        lines.append(f"released {found.released:,} units that were held back, and are learned now")
+        lines.append(f"released{_count(found.released, 'unit')[1:]} held back before, learned now")
     if found.aged_out:
         lines.append(f"forgot   {found.aged_out:,} templates last seen too long ago")
     if found.fit:
