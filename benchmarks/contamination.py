@@ -133,7 +133,7 @@ def page(out: Path) -> None:
                 axis.plot(100 * mine["share"], mine[what], marker=".", label=view, **style)
             axis.set(title=name if not row else "", ylabel=label if not column else "", ylim=(-0.02, 1.02))
             axis.set_xlabel("anomalous among those learned from, %" if row else "")
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="lower center", ncols=6, frameon=False)
     figure.subplots_adjust(bottom=0.2, top=0.94, left=0.07, right=0.98)
     figure.savefig(DOCS / "contamination.png", dpi=80)
 
