@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from offbeat.bench.tasks import UNALTERED, Outcome, Task, label_problem
+from offbeat.bench.tasks import UNALTERED, WHOLE, Outcome, Task, label_problem
 from offbeat.codes import Ids
 from offbeat.decide import Decision, check_drift
 from offbeat.detect import Ragged
@@ -223,6 +223,20 @@ def _swapped(pipeline: Pipeline, split: Split, seed: int) -> float | None:
     view = "lstm" if "lstm" in views else next(iter(views))
     raw = score_views({view: views[view]}, normal.with_columns(templates=swapped), pipeline.texts)
     return recall_at(raw[view], altered)
+
+
+def run_views(split: Split, seed: int) -> tuple[dict[str, Outcome], list[dict[str, Any]]]:
+    """Fit the whole once; return the outcomes of it and of each of its views alone, and the rows of ``order_table``."""
+    task = Task(WHOLE, seed)
+    pipeline = Pipeline(detectors=task.views, clean=split.clean, seed=seed, rules=RuleSet())
+    known = split.train["label"] if split.labels == "known" else None
+    began = time.process_time()
+    pipeline.fit(_seen(split.train), known)
+    out = {WHOLE: _outcome(split, task, pipeline, time.process_time() - began)}
+    for name in pipeline.fitted.views:
+        one, seconds = _alone(pipeline, split, known, name)
+        out[name] = _outcome(split, replace(task, detector=name), one, seconds)
+    return out, order_table(pipeline, split, seed)
 
 
 def run_order(split: Split, seeds: Iterable[int], progress: Callable[[str], None] = lambda _: None) -> pl.DataFrame:
