@@ -79,6 +79,8 @@ class Numbers:
             return
         data = Ragged.of(units, ("values",))
         at = np.flatnonzero(np.isfinite(data.extra["values"]))
+        if not len(at):
+            return
         at = at[np.argsort(data.ids[at], kind="stable")]
         ids, values = data.ids[at], data.extra["values"][at]
         codes, begins = np.unique(ids, return_index=True)
