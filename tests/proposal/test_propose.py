@@ -7,10 +7,12 @@ import pytest
 from cli_cases import offbeat  # noqa: F401 - a fixture
 from samples import shop_log
 
+from offbeat.decide.incidents import finding_id
 from offbeat.detection import write_run
 from offbeat.errors import InputError, OptionError
 from offbeat.pipeline import Pipeline
 from offbeat.proposal import propose
+from offbeat.proposal.overall import _events
 from offbeat.proposal.past import Past
 from offbeat.proposal.write import STYLES, selection, span, written
 from offbeat.rules import load
@@ -210,3 +212,13 @@ def test_rules_read_numbers_pauses_and_addresses(tmp_path, offbeat):  # noqa: F8
         assert [line["text"].split()[-1] for one in found for line in one["lines"] if line["mark"] == "worst"] == [
             f"order-{order}"
         ]
+
+
+def test_what_was_counted_is_told_by_the_id():
+    """A rise of one level, or of all lines, is counted as that, whatever words the finding has for it."""
+    for what, name, field in (("level", "ERROR", "offbeat.level|gte"), ("all", "", "message")):
+        start = "2026-03-01T08:00:00Z"
+        finding = {"id": finding_id("volume", f"{what} {name}", "", start), "kind": "volume", "start": start}
+        finding |= {"templates": [{"template": "x <*>"}], "sources": ["a"], "reason": "WARN lines come 29 times"}
+        _, (chosen, *_) = _events(finding)
+        assert field in chosen

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from offbeat.decide.incidents import finding_id
 from offbeat.errors import OptionError
 from offbeat.explain.words import shortened
 from offbeat.proposal.check import compiled, tried
@@ -100,15 +101,22 @@ def _said(condition: dict[str, int]) -> str:
 
 def _events(finding: dict[str, Any]) -> tuple[str, list[dict[str, Any]]]:
     """Return what a finding counts: its name, and selections that say it, the most readable first."""
-    if finding["templates"]:
+
+    def counts(what: str, name: str) -> bool:
+        # What was counted makes a finding's id; in words it is put for people.
+        return bool(finding["id"] == finding_id(finding["kind"], f"{what} {name}", "", finding["start"]))
+
+    for level, least in LEVELS.items():
+        if counts("level", level):
+            above = next((n for n in LEVELS.values() if n > least), 25)
+            return f"lines at {level}", [{"offbeat.level|gte": least, "offbeat.level|lt": above}]
+    if counts("all", ""):
+        return "all lines", [{"message": "*"}]
+    if finding["templates"] and not any(counts("source", name) for name in finding["sources"]):
         text = finding["templates"][0]["template"]
         return text, [s for style in STYLES if (s := selection(text, style)) is not None]
     if finding["sources"]:
         return finding["sources"][0], [{"offbeat.source": escaped(finding["sources"][0])}]
-    for level, least in LEVELS.items():
-        if finding["reason"].startswith(f"“lines at {level}”"):
-            above = next((n for n in LEVELS.values() if n > least), 25)
-            return f"lines at {level}", [{"offbeat.level|gte": least, "offbeat.level|lt": above}]
     return "all lines", [{"message": "*"}]
 
 
