@@ -220,5 +220,6 @@ def test_what_was_counted_is_told_by_the_id():
         start = "2026-03-01T08:00:00Z"
         finding = {"id": finding_id("volume", f"{what} {name}", "", start), "kind": "volume", "start": start}
         finding |= {"templates": [{"template": "x <*>"}], "sources": ["a"], "reason": "WARN lines come 29 times"}
-        _, (chosen, *_) = _events(finding)
+        (_, chosen), *others = _events(finding)
         assert field in chosen
+        assert others[0][0] == "x <*>"

@@ -80,9 +80,8 @@ def _stretch(finding: dict[str, Any]) -> _Stretch:
 def _written(past: Past, finding: dict[str, Any]) -> list[tuple[list[dict[str, Any]], int]]:
     """Return documents to be tried, with their spans in seconds."""
     here = _stretch(finding)
-    name, chosen = _events(finding)
     out = []
-    for events in chosen:
+    for name, events in _events(finding):
         for group in dict.fromkeys((past.address, "offbeat.address")) if here.who else ("",):
             hits = _hits(past, events, group)
             for seconds, condition in _conditions(past, finding, hits, here):
@@ -99,25 +98,24 @@ def _said(condition: dict[str, int]) -> str:
     return f"{n:,} times or more" if op == "gte" else "falls silent" if n == 0 else f"only {n:,} times"
 
 
-def _events(finding: dict[str, Any]) -> tuple[str, list[dict[str, Any]]]:
-    """Return what a finding counts: its name, and selections that say it, the most readable first."""
+def _events(finding: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return what a finding counts, then what it mostly is: names and selections, of each the most readable first."""
 
     def counts(what: str, name: str) -> bool:
         # What was counted makes a finding's id; in words it is put for people.
         return bool(finding["id"] == finding_id(finding["kind"], f"{what} {name}", "", finding["start"]))
 
+    out: list[tuple[str, dict[str, Any]]] = []
     for level, least in LEVELS.items():
         if counts("level", level):
             above = next((n for n in LEVELS.values() if n > least), 25)
-            return f"lines at {level}", [{"offbeat.level|gte": least, "offbeat.level|lt": above}]
-    if counts("all", ""):
-        return "all lines", [{"message": "*"}]
-    if finding["templates"] and not any(counts("source", name) for name in finding["sources"]):
-        text = finding["templates"][0]["template"]
-        return text, [s for style in STYLES if (s := selection(text, style)) is not None]
-    if finding["sources"]:
-        return finding["sources"][0], [{"offbeat.source": escaped(finding["sources"][0])}]
-    return "all lines", [{"message": "*"}]
+            out.append((f"lines at {level}", {"offbeat.level|gte": least, "offbeat.level|lt": above}))
+    out += [("all lines", {"message": "*"})] if counts("all", "") else []
+    out += [(name, {"offbeat.source": escaped(name)}) for name in finding["sources"] if counts("source", name)]
+    for template in finding["templates"][:1]:
+        text = template["template"]
+        out += [(text, s) for style in STYLES if (s := selection(text, style)) is not None]
+    return out
 
 
 def _hits(past: Past, events: dict[str, Any], group: str) -> pl.DataFrame:
