@@ -212,7 +212,7 @@ def gain_words(feedback: Feedback) -> str | None:
     return f"{judged}: {'it is used from now on' if gain.is_real else 'too little to rely on, so it is not used yet'}"
 
 
-#: Fewer answers cannot show a gain: five right changes are the least that chance would hardly make.
+#: Fewer answers hardly show a gain.
 _FEW = 5
 
 

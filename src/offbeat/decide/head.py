@@ -87,7 +87,8 @@ class Gain:
         mended: answers on which the model was wrong, and the head is right.
         broken: answers on which the model was right, and the head is wrong.
         model_f1, head_f1: of alarms against answers.
-        chance: the probability that as many changes would be right by chance (sign test, one-sided).
+        chance: the probability that as many changes would be right had as many answers been turned at random (binomial,
+            one-sided).
     """
 
     answers: int
@@ -143,7 +144,9 @@ class Head:
         changed = after != self.known.flagged
         mended, broken = int((changed & (after == self.real)).sum()), int((changed & (after != self.real)).sum())
         n = mended + broken
-        chance = sum(comb(n, k) for k in range(mended, n + 1)) / 2**n
+        # Answers turned at random would be right as often as the model was wrong, and a coin at best.
+        luck = min(float((self.known.flagged != self.real).mean()) if len(self.real) else 0.5, 0.5)
+        chance = sum(comb(n, k) * luck**k * (1 - luck) ** (n - k) for k in range(mended, n + 1))
         return Gain(len(self.real), mended, broken, _f1(self.known.flagged, self.real), _f1(after, self.real), chance)
 
     def judge(self, units: Features) -> Ints:
