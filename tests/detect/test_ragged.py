@@ -109,6 +109,14 @@ def test_sessions_start_with_something_and_windows_with_anything():
     assert starts_tell(Ragged.from_lists(sessions))
 
 
+def test_units_of_any_length_are_no_windows():
+    """Visits that may start anywhere and end anywhere are not cut at a length: what they start with counts."""
+    rng = np.random.default_rng(0)
+    visits = [rng.integers(0, 5, rng.integers(2, 9)).tolist() for _ in range(300)]
+    assert starts_tell(Ragged.from_lists(visits))
+    assert not starts_tell(Ragged.from_lists([visit[:2] for visit in visits]))
+
+
 def test_single_events_have_nothing_else_to_tell():
     """Where units are single events, or nothing, their first event is all there is."""
     assert starts_tell(Ragged.from_lists([[0], [1], [0], []]))

@@ -185,7 +185,7 @@ def test_interrupt_leaves_the_old_files(tmp_path: Path, monkeypatch: pytest.Monk
     simulate(path, 50, 1)
     before = {found.name: found.read_bytes() for found in tmp_path.iterdir()}
 
-    def stop(rows: pl.DataFrame) -> bytes:
+    def stop(rows: pl.DataFrame, reworded: object) -> bytes:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("offbeat.simulate.simulator.render", stop)

@@ -20,7 +20,7 @@ _FIXED: Final = frozenset(
      "longest", "largest"}
 )  # fmt: skip
 #: Parameters that are shares.
-_SHARES: Final = frozenset({"dropout", "confidence", "percentage", "nu", "variance"})
+_SHARES: Final = frozenset({"dropout", "confidence", "percentage", "nu", "variance", "normal"})
 
 
 @dataclass(frozen=True)
