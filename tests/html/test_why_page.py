@@ -90,7 +90,7 @@ def big_explanation(finding, n=400):
     views = [{"view": f"view-{i}", "nats": 1.0, "share": 0.09} for i in range(11)]
     return Explanation(
         finding.as_dict(), 9.0, 3.0, views, events, [{"share": 0.9, **named}] * 30,
-        {"units": 3, "edits": 99, "steps": steps}, {"edits": edits, "score": 2.0}, None, network,
+        {"units": 3, "of": 10.0, "edits": 99, "steps": steps}, {"edits": edits, "score": 2.0}, None, network,
     )  # fmt: skip
 
 

@@ -28,8 +28,7 @@ def explanations(opened: Findings, explained: Mapping[str, Explanation], title: 
         "unit": opened.unit,
         "threshold": charts.short(opened.threshold),
         "incidents": [
-            page.incident(one, i, opened.unit, opened.threshold, explained[one.id], opened.trained_on)
-            for i, one in enumerate(shown)
+            page.incident(one, i, opened.unit, opened.threshold, explained[one.id]) for i, one in enumerate(shown)
         ],
         "left_out": total - n,
     }

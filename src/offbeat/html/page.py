@@ -94,9 +94,7 @@ def context(
         "timed": timeline.axis.timed,
         "outside": _outside(run, timeline.outside),
         "timeline": charts.timeline(run, shown),
-        "incidents": [
-            incident(one, i, run.unit, run.threshold, told.get(one.id), run.trained_on) for i, one in enumerate(shown)
-        ],
+        "incidents": [incident(one, i, run.unit, run.threshold, told.get(one.id)) for i, one in enumerate(shown)],
         "left_out": len(findings) - len(shown),
         "lanes": lanes and {"rows": lanes[0], "axis": lanes[1], "left_out": lanes[2]},
         "volume": {"chart": charts.volume(run), "events": run.tally.events, "peak": _peak(run)},
@@ -180,9 +178,7 @@ def _drift(run: Run) -> dict[str, str] | None:
     }
 
 
-def incident(
-    one: Finding, i: int, unit: str, threshold: float, explained: Explanation | None = None, trained_on: float = 0.0
-) -> dict[str, Any]:
+def incident(one: Finding, i: int, unit: str, threshold: float, explained: Explanation | None = None) -> dict[str, Any]:
     """Return what is shown of the finding at place ``i``, with an explanation where there is one."""
     return {
         "n": i + 1,
@@ -197,7 +193,7 @@ def incident(
         "more_templates": max(0, len(one.templates) - _TEMPLATES),
         "lines": _lines(one.lines),
         "views": charts.shares(one.views, threshold),
-        "why": explained and why(explained, unit, trained_on),
+        "why": explained and why(explained, unit),
     }
 
 

@@ -20,13 +20,12 @@ _SIGNS: Final = {"add": "+", "remove": "−", "keep": "", "swap": "⇅"}
 _DONE: Final = {"add": "added", "remove": "removed", "keep": "as it is", "swap": "swapped with the next"}
 
 
-def why(one: Explanation, unit: str, trained_on: float) -> dict[str, Any]:
+def why(one: Explanation, unit: str) -> dict[str, Any]:
     """Return what the page says of an explanation.
 
     Args:
         one: the explanation.
         unit: the word for a unit.
-        trained_on: units that were learned from.
     """
     events = _events(one)
     return {
@@ -44,7 +43,7 @@ def why(one: Explanation, unit: str, trained_on: float) -> dict[str, Any]:
         "events": events,
         "network": _network(one),
         "otherwise": _otherwise(one),
-        "nearest": _nearest(one, unit, trained_on),
+        "nearest": _nearest(one, unit),
         "course": one.course and {"sentence": one.course["sentence"], "parts": why_charts.parts(one.course)},
     }
 
@@ -147,7 +146,7 @@ def _done(edit: dict[str, Any]) -> str:
     return f"{_DONE[edit['how']]}{before} event {edit['place'] + 1:,}"
 
 
-def _nearest(one: Explanation, unit: str, trained_on: float) -> dict[str, Any] | None:
+def _nearest(one: Explanation, unit: str) -> dict[str, Any] | None:
     """Return the nearest normal sequence as a difference; what is alike and far from any is counted."""
     if one.nearest is None:
         return None
@@ -163,5 +162,5 @@ def _nearest(one: Explanation, unit: str, trained_on: float) -> dict[str, Any] |
         else:
             rows.append({"how": "keep", "sign": "", "template": "", "alike": 1})
     n = one.nearest["units"]
-    held = f"{n:,.0f} of the {trained_on:,.0f} {unit}s learned from {'is' if n == 1 else 'are'} so"
+    held = f"{n:,.0f} of the {one.nearest['of']:,.0f} {unit}s learned from {'is' if n == 1 else 'are'} so"
     return {"rows": rows[:_STEPS], "more": max(0, len(rows) - _STEPS), "held": held, "edits": one.nearest["edits"]}
