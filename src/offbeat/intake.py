@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Self
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,7 +16,7 @@ from offbeat.detect.bursts import address_field, addresses
 from offbeat.detect.features import number_fields
 from offbeat.detect.values import main_values, value_field
 from offbeat.errors import InputError, NotEnoughDataError, OptionError
-from offbeat.group import Key, Sessions, Windows, find_key, parse_key, parse_window
+from offbeat.group import IDLE_SECONDS, Grouping, find_key, parse_key, parse_window
 from offbeat.group.keys import no_key, worth_trying
 from offbeat.lives import Lives
 from offbeat.mine import Catalog, Miner
@@ -27,16 +27,12 @@ from offbeat.schema import SEQUENCES, TIME
 from offbeat.tally import Tally
 from offbeat.watch import Watch
 
-#: Event columns that units carry as lists, beside templates and rows.
-EXTRA = ["timestamp", "level", "source", "value"]
 #: Windows of this many events where no key is found, and fewer where the log is so short that there would be few: by
 #: the number of events below which each size is taken.
 WINDOW = 100
 _SMALLER = ((2_000, 10), (10_000, 20), (40_000, 50))
 #: Events looked at to find a key.
 _SAMPLED = 20_000
-#: Sessions by a key whose values come back (a client, a process) end after this pause.
-_IDLE_SECONDS = 1800
 
 
 @dataclass(frozen=True)
@@ -59,57 +55,6 @@ class Options:
                 said = f"was learned with {flag} {mine}" if mine else f"was learned without {flag}"
                 raise OptionError(f"{value!r} contradicts the model, which {said}", where=flag, hint="leave it out")
         return self
-
-
-@dataclass(frozen=True)
-class Grouping:
-    """How events become units: by a key, by windows, or windows within each key."""
-
-    key: Key | None
-    window: int | str | None
-    idle: int | None
-    reason: str
-
-    def new(self, more: Iterable[str] = ()) -> Sessions | Windows:
-        """Return an empty grouper; ``more`` are event columns to keep as lists beside the usual ones."""
-        extra = [*EXTRA, *more]
-        if self.window is not None:
-            return Windows(self.window, by_key=self.key is not None, extra=extra)
-        return Sessions(self.idle, extra=extra)
-
-    def with_idle(self, units: pl.DataFrame) -> Self:
-        """Return the grouping with a learned limit: twice the longest pause within a session learned from.
-
-        Without a limit no session could be closed before the input ends, and memory would grow with it.
-        """
-        if self.idle is not None or self.window is not None or "timestamps" not in units.columns:
-            return self
-        pauses = units.select(pl.col("timestamps").list.diff().list.max().max().dt.total_microseconds())
-        longest = int(pauses.item() or 0)
-        return replace(self, idle=max(2 * longest, _IDLE_SECONDS * 1_000_000))
-
-    def reopened(self, units: pl.DataFrame) -> pl.DataFrame:
-        """Return units that were gathered without a limit, open at the end only if they were not idle beyond it."""
-        if self.idle is None or self.window is not None or not units["open_at_end"].all():
-            return units
-        waited = pl.col("end").max() - pl.col("end")
-        limit = pl.duration(microseconds=self.idle)
-        return units.with_columns(open_at_end=(waited <= limit).fill_null(True))
-
-    @property
-    def unit(self) -> str:
-        """The word for one unit."""
-        return "session" if self.window is None else "window"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the grouping that ``as_dict`` described."""
-        key = Key.from_dict(values["key"]) if values["key"] else None
-        return cls(key, values["window"], values["idle"], values["reason"])
 
 
 Data = Any
@@ -225,7 +170,7 @@ class Intake:
         if o.session_by:
             key = parse_key(o.session_by, self.fields)
             if window is None and idle is None and key.entity:
-                idle = _IDLE_SECONDS * 1_000_000
+                idle = IDLE_SECONDS * 1_000_000
             return Grouping(key, window, idle, f"by {o.session_by}, as asked")
         if window is not None:
             return Grouping(None, window, None, f"windows of {o.window}, as asked")
@@ -236,7 +181,7 @@ class Intake:
             size = next((size for most, size in _SMALLER if count < most), WINDOW)
             return Grouping(None, size, None, f"windows of {size} lines, for {reason}")
         if idle is None and found.entity:
-            idle = _IDLE_SECONDS * 1_000_000
+            idle = IDLE_SECONDS * 1_000_000
         return Grouping(found, None, idle, reason)
 
     def _batches(self, grouping: Grouping) -> Iterator[pl.DataFrame]:
@@ -309,6 +254,18 @@ class Intake:
                 "windows by time need times, and no line has one", where="--window", hint="a number of lines, as in 100"
             )
         yield grouper.flush()
+
+    def as_summary(self, units: int, catalog: Catalog | Ids) -> dict[str, Any]:
+        """Return what was read and how it was grouped, for a report: counts, after ``units`` ran to its end."""
+        return {
+            "files": list(self.logs.files) if self.logs else [],
+            "read": self.logs.summary.as_dict() if self.logs else {"events": self.events},
+            "events": self.events,
+            "units": units,
+            "templates": len(catalog.texts),
+            "new_templates": len(catalog.texts) - catalog.known,
+            "without_key": self.without_key,
+        }
 
     def sequences(self, ids: Ids, sources: Sources | None = None) -> pl.DataFrame:
         """Return sequences of ids as SEQUENCES with the lists that came with them, growing ``ids`` and ``sources``.

@@ -18,7 +18,8 @@ from offbeat.detect import Detector, Ragged
 from offbeat.detect.bursts import Bursts
 from offbeat.distinct import Scorer
 from offbeat.errors import ModelError, OffbeatError
-from offbeat.intake import Data, Grouping, Intake, Options, learn_units
+from offbeat.group import Grouping
+from offbeat.intake import Data, Intake, Options, learn_units
 from offbeat.learn import DEFAULT, Learned, learn, make_views
 from offbeat.lineage import Places, named_anew
 from offbeat.memory import Memory
@@ -252,7 +253,7 @@ class Pipeline:
         """Yield units, scored as they are read, by the names that lines had; ``places`` is shown them."""
         catalog, grouping = self.catalog, self.grouping
         assert isinstance(catalog, Catalog)  # noqa: S101 - callers looked
-        assert grouping is not None  # noqa: S101
+        assert grouping is not None  # noqa: S101 - learned with the catalog
         match = catalog.match
         code = (lambda shapes: match(shapes).replace(names)) if names else match
         for part in intake.units(grouping, code, self.sources):
@@ -322,7 +323,7 @@ class Pipeline:
         flags = verdicts(self.rule, scores["score"].to_numpy(), scores["p_value"].to_numpy(), threshold)
         scores = scores.with_columns(is_anomaly=pl.Series(flags))
         assert self.catalog is not None  # noqa: S101 - units come from it
-        assert self.grouping is not None  # noqa: S101
+        assert self.grouping is not None  # noqa: S101 - learned with the catalog
         if placed is not None and intake.ruling is not None and isinstance(self.catalog, Catalog):
             judge(intake.ruling, intake, placed.known(scores), self.catalog)
         ids = self.catalog.texts if isinstance(self.catalog, Ids) else self.catalog.frame["template_id"].to_list()
@@ -344,7 +345,7 @@ class Pipeline:
             logs=intake.logs,
             messages=intake.messages,
             trained_on=self.summary.get("weight", 0.0),
-            summary=self._run_summary(intake, scores),
+            summary=intake.as_summary(scores.height, self.catalog),
             tally=intake.tally,
             lanes=lanes,
             watch=intake.watch,
@@ -362,18 +363,6 @@ class Pipeline:
             return make_views(self.detectors, self.params, self.seed)
 
         return recalibrate(units, raw, self.fitted.decision, drift, fresh, self.seed)
-
-    def _run_summary(self, intake: Intake, scores: pl.DataFrame) -> dict[str, Any]:
-        assert self.catalog is not None  # noqa: S101 - set before any run
-        return {
-            "files": list(intake.logs.files) if intake.logs else [],
-            "read": intake.logs.summary.as_dict() if intake.logs else {"events": intake.events},
-            "events": intake.events,
-            "units": scores.height,
-            "templates": len(self.catalog.texts),
-            "new_templates": len(self.catalog.texts) - self.catalog.known,
-            "without_key": intake.without_key,
-        }
 
     def save(self, path: str | Path) -> None:
         """Write the model to a folder, in one step; see ``bundle.write``."""

@@ -28,19 +28,16 @@ from offbeat.read import Logs
 from offbeat.ruling import Joiner, Ruling
 from offbeat.schema import SCORES, view_column
 from offbeat.tally import Lanes, Tally
+from offbeat.units import marked_lines
 from offbeat.watch import Watch, burst_finding, failures, places_of, places_of_failures, volume_finding, without_bursts
 
 if TYPE_CHECKING:
     from offbeat.regime import Habits
 
-#: Lines shown before and after a strange one.
-_AROUND: Final = 3
 #: Sources are ranked by what changed for so many of the first incidents.
 _RANKED: Final = 20
 #: From so many units on an incident's sources are ranked by what changed in its time.
 _MANY: Final = 10
-#: Further strange units of an incident shown by a line each.
-_MORE: Final = 5
 
 
 @dataclass
@@ -189,7 +186,7 @@ class Run:
         failed = [failures(row, self.kept) for row in volumes]
         groups = self.groups(alarms)
         limit = min((n for n in (limit, self.most) if n is not None), default=None)
-        refs = {i: self._refs(g) for i, (_, _, g) in enumerate(groups[:limit])}
+        refs = {i: marked_lines(g) for i, (_, _, g) in enumerate(groups[:limit])}
         places = {ref[:2] for marked in refs.values() for ref in marked}
         places |= {divmod(one.place, 2**POSITION_BITS) for one in self.changed}
         places.update(*map(places_of, bursts), *map(places_of_failures, failed))
@@ -284,7 +281,7 @@ class Run:
         reasons = changed.group_by("kind", "template", maintain_order=True).len().sort("len", descending=True)
         kind, template, many = reasons.row(0)
         same = changed.filter((pl.col("kind") == kind) & pl.col("template").eq_missing(template)).sort("unit")
-        lines = self._refs(same)
+        lines = marked_lines(same)
         fetch = fetched(self.logs, self.messages, {ref[:2] for ref in lines})
         why = f"{self.drift.share:.0%} of the {self.unit}s are improbable, {self.drift.expected:.1%} were expected"
         made = self._finding("medium", why, same, [fetch(ref) for ref in lines], self._blamed(same, True))
@@ -384,18 +381,3 @@ class Run:
             instead=instead,
             trained_on=self.trained_on,
         )
-
-    def _refs(self, group: pl.DataFrame) -> list[tuple[int, int, str | None]]:
-        """Return (file, line, mark) of what to show: around the worst event, and the strange lines of more units."""
-        if "rows" not in group.columns:
-            return []
-        out: dict[tuple[int, int], str | None] = {}
-        for n, unit in enumerate(group.head(1 + _MORE).iter_rows(named=True)):
-            rows, event = unit["rows"], unit["event"]
-            at = len(rows) - 1 if event is None else event
-            around = range(max(0, at - _AROUND), min(len(rows), at + _AROUND + 1)) if n == 0 else [at]
-            for i in around:
-                mark = None if event is None or i != event else "worst" if n == 0 else "strange"
-                place = (rows[i] >> POSITION_BITS, rows[i] & (2**POSITION_BITS - 1))
-                out[place] = out.get(place) or mark
-        return [(file, line, mark) for (file, line), mark in sorted(out.items())]

@@ -14,7 +14,7 @@ from offbeat.decide import Decision
 from offbeat.detect import DETECTORS, Detector, State
 from offbeat.detect.bursts import Bursts
 from offbeat.errors import ModelError
-from offbeat.intake import Grouping
+from offbeat.group import Grouping
 from offbeat.learn import Learned
 from offbeat.memory import Memory
 from offbeat.mine import Catalog

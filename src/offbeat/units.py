@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 #: Events and rows are kept for the flagged units and for this many of the strangest, for budgets that reach lower.
 KEPT: Final = 5_000
+#: Lines shown before and after a strange one.
+_AROUND: Final = 3
+#: Further strange units of an incident shown by a line each.
+_MORE: Final = 5
 #: So many units of the same sequence count as unlike one another.
 _ALIKE: Final = 2
 #: Parts that kept units may lie in.
@@ -76,3 +80,19 @@ def unit_columns(units: pl.DataFrame, files: Sequence[str]) -> pl.DataFrame:
     names = pl.Series("file", list(files) or [""], dtype=pl.String)
     out = units.select([c for c in (*SEQUENCES, "weight") if c != "templates" and c in units.columns])
     return out.with_columns(names.gather(out["file"]).alias("file"))
+
+
+def marked_lines(group: pl.DataFrame) -> list[tuple[int, int, str | None]]:
+    """Return (file, line, mark) of what to show: around the worst event, and the strange lines of more units."""
+    if "rows" not in group.columns:
+        return []
+    out: dict[tuple[int, int], str | None] = {}
+    for n, unit in enumerate(group.head(1 + _MORE).iter_rows(named=True)):
+        rows, event = unit["rows"], unit["event"]
+        at = len(rows) - 1 if event is None else event
+        around = range(max(0, at - _AROUND), min(len(rows), at + _AROUND + 1)) if n == 0 else [at]
+        for i in around:
+            mark = None if event is None or i != event else "worst" if n == 0 else "strange"
+            place = (rows[i] >> POSITION_BITS, rows[i] & (2**POSITION_BITS - 1))
+            out[place] = out.get(place) or mark
+    return [(file, line, mark) for (file, line), mark in sorted(out.items())]

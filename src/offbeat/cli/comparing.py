@@ -76,8 +76,7 @@ def _stretch(text: str | None, where: str) -> tuple[datetime, datetime]:
         what = f"{text!r} is no stretch of time" if text else "is needed, too"
         raise OptionError(what, where=where, hint="as in 2026-11-22T14:00/2026-11-22T15:00")
     low, high = (parse_time(part, where) for part in parts)
-    assert low is not None and high is not None  # noqa: S101, PT018 - both were given
-    if low >= high:
+    if low is None or high is None or low >= high:
         raise OptionError(f"{text!r} ends before it begins", where=where, hint="FROM/TO")
     return low, high
 

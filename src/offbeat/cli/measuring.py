@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -125,8 +125,9 @@ def _show(summary: pl.DataFrame) -> None:
         if sum(widths) + 2 * len(widths) <= console.width:
             break
         at = heads.index(least)
-        for line in (heads, widths, *cells):
-            del line[at]  # type: ignore[attr-defined]  # all are lists
+        lines: list[list[Any]] = [heads, widths, *cells]
+        for line in lines:
+            del line[at]
     for line, style in [(heads, "dim"), *((c, "" if c[1] == "all" else "dim") for c in cells)]:
         texts = [t.ljust(w) if i < 2 else t.rjust(w) for i, (t, w) in enumerate(zip(line, widths, strict=True))]
         console.print(Text("  ".join(texts).rstrip(), style), soft_wrap=True)

@@ -14,7 +14,7 @@ from offbeat.detect.features import EventTable
 from offbeat.detect.histories import distinct_rows
 from offbeat.detect.ragged import Floats, Ints, Ragged, segment_argmax
 from offbeat.detect.reconstruction import LEAST_ERROR, ByReconstruction
-from offbeat.detect.vectors import BLOCK, Columns, some
+from offbeat.detect.vectors import BLOCK, Columns, some, worst_column
 
 #: Groups of the feature table that counts stand for already, or that are of single events alone.
 _COUNTED: Final = ("template", "end", "count")
@@ -115,18 +115,7 @@ class Autoencoder(ByReconstruction):
         vectors = self._standardised(self._raw(data))
         usual = self.mean_of_.copy()
         usual[: self.counted_.width] = np.log1p(self.counted_.usual_counts)
-        as_usual = self._standardised(usual)
-        rows, columns = np.nonzero(np.abs(vectors - as_usual) > _ALIKE)
-        drop = np.zeros(len(rows))
-        score = self._of_vectors(vectors)
-        for at in range(0, len(rows), BLOCK):
-            part = slice(at, at + BLOCK)
-            changed = vectors[rows[part]]
-            changed[np.arange(len(changed)), columns[part]] = as_usual[columns[part]]
-            drop[part] = score[rows[part]] - self._of_vectors(changed)
-        # Rounded, so that equals stay equal however the product was summed.
-        worst = segment_argmax(drop.round(4), rows, len(data))
-        return np.where(worst >= 0, np.append(columns, -1)[worst], -1)
+        return worst_column(vectors, self._standardised(usual), self._of_vectors, alike=_ALIKE, decimals=4)
 
     def _evidence(self, data: Ragged) -> dict[str, Any]:
         worst = np.concatenate([self._to_blame(data.take(part)) for part in _parts(len(data))])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from offbeat.detect.base import Detector
 from offbeat.detect.ragged import Floats, Ints, Ragged, segment_argmax
@@ -295,21 +296,42 @@ class ByVector(Detector):
 
     def _to_blame(self, counts: Floats) -> Ints:
         """Return the column that made the score of each row; shape (n, width) to (n,); -1 where none did."""
-        usual = self.columns_.usual_counts
-        score = self._of_counts(counts)
-        rows, columns = np.nonzero(counts != usual)
-        drop = np.zeros(len(rows))
-        for at in range(0, len(rows), BLOCK):
-            part = slice(at, at + BLOCK)
-            changed = counts[rows[part]]
-            changed[np.arange(len(changed)), columns[part]] = usual[columns[part]]
-            drop[part] = score[rows[part]] - self._of_counts(changed)
-        # Rounded, so that equals stay equal however the product was summed.
-        worst = segment_argmax(drop.round(9), rows, len(counts))
-        return np.where(worst >= 0, np.append(columns, -1)[worst], -1)
+        return worst_column(counts, self.columns_.usual_counts, self._of_counts)
 
     def _evidence(self, data: Ragged) -> dict[str, Any]:
         column = np.full(len(data), -1, dtype=np.int64)
         for part, counts in self.columns_.blocks(data):
             column[part] = self._to_blame(counts)
         return self.columns_.evidence(data, column)
+
+
+def worst_column(
+    vectors: NDArray[Any],
+    usual: NDArray[Any],
+    score_of: Callable[[NDArray[Any]], Floats],
+    *,
+    alike: float = 0.0,
+    decimals: int = 9,
+) -> Ints:
+    """Return the column of each row that would lower its score most if it were as usual; -1 where none differs.
+
+    Args:
+        vectors: of shape (n, width).
+        usual: of shape (width,).
+        score_of: takes vectors of shape (m, width) to scores of shape (m,).
+        alike: a column differs from the usual where it does by more than this.
+        decimals: drops are rounded to so many, so that equals stay equal however a product was summed.
+
+    Returns:
+        Shape (n,).
+    """
+    score = score_of(vectors)
+    rows, columns = np.nonzero(np.abs(vectors - usual) > alike)
+    drop = np.zeros(len(rows))
+    for at in range(0, len(rows), BLOCK):
+        part = slice(at, at + BLOCK)
+        changed = vectors[rows[part]]
+        changed[np.arange(len(changed)), columns[part]] = usual[columns[part]]
+        drop[part] = score[rows[part]] - score_of(changed)
+    worst = segment_argmax(drop.round(decimals), rows, len(vectors))
+    return np.where(worst >= 0, np.append(columns, -1)[worst], -1)

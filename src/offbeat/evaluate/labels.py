@@ -74,7 +74,7 @@ class Labels:
     @property
     def _frame(self) -> pl.DataFrame:
         frame = self.by_key if self.by_key is not None else self.by_line
-        assert frame is not None  # noqa: S101 - read_labels gives one of them
+        assert frame is not None  # noqa: S101 - made with one of the two - read_labels gives one of them
         return frame
 
     def of_units(
@@ -94,7 +94,7 @@ class Labels:
         """
         if self.by_key is not None:
             return _by_key(units, self.by_key)
-        assert self.by_line is not None  # noqa: S101
+        assert self.by_line is not None  # noqa: S101 - made with one of the two
         names = [os.fspath(name) for name in files] or [""]
         labels = _numbered(self.by_line, names, self.path)
         return _by_line(len(units), _ranges(units) if events is None else _event_ranges(events), labels)

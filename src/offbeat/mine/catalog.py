@@ -249,7 +249,7 @@ class Catalog:
         return {"templates": self.frame.with_columns(*extra), "patterns": patterns, "shapes": self._lookup()}
 
     @classmethod
-    def from_frames(cls, frames: Mapping[str, pl.DataFrame], limits: Limits = Limits()) -> Catalog:  # noqa: B008
+    def from_frames(cls, frames: Mapping[str, pl.DataFrame], limits: Limits = Limits()) -> Catalog:  # noqa: B008 - frozen
         """Restore what ``to_frames`` gave: same codes, ids, texts, counts and shapes.
 
         Raises:

@@ -52,7 +52,7 @@ class Miner:
         self._templates: NDArray[np.uint32] | None = None
 
     @staticmethod
-    def shapes(messages: pl.Series, limits: Limits = Limits()) -> pl.Series:  # noqa: B008
+    def shapes(messages: pl.Series, limits: Limits = Limits()) -> pl.Series:  # noqa: B008 - frozen
         """Return the shape of each message; stateless and safe in any thread. See ``mask.shapes``."""
         return mask.shapes(messages, limits.line)
 

@@ -17,8 +17,9 @@ from offbeat.codes import Sources
 from offbeat.detect.bursts import address_field
 from offbeat.detect.values import value_field
 from offbeat.errors import InputError, ModelError
+from offbeat.group import Grouping
 from offbeat.group.sessions import POSITION_BITS
-from offbeat.intake import Data, Grouping, Intake, Options
+from offbeat.intake import Data, Intake, Options
 from offbeat.mine import Catalog
 from offbeat.proposal.literals import Corpus
 from offbeat.rules.match import Matcher
@@ -224,7 +225,7 @@ class Past:
             yield from self._events
             return
         assert self._intake is not None  # noqa: S101 - either is there
-        assert self._catalog is not None  # noqa: S101
+        assert self._catalog is not None  # noqa: S101 - opened with the run
         asked_for = self._asked(matchers)
         if asked_for == self._of:
             yield from self._kept

@@ -135,11 +135,11 @@ def _assign(sample: pl.Series) -> Counter[str]:
     left = sample
     if sample[0].lstrip()[:1] in ("{", "[") and not LAYOUTS["json"].fits(sample.head(1))[0]:
         fits = LAYOUTS["json-documents"].fits(sample)
-        if fits.mean() > 0.5:  # type: ignore[operator]
+        if fits.mean() > 0.5:  # type: ignore[operator]  # a Boolean's mean is a float
             return Counter({"json-documents": int(fits.sum())})
     for name in ("csv", "journal-export"):
         fits = LAYOUTS[name].fits(sample)
-        if fits.mean() > 0.9 and len(sample) > 1:  # type: ignore[operator]
+        if fits.mean() > 0.9 and len(sample) > 1:  # type: ignore[operator]  # as above
             return Counter({name: int(fits.sum())})
     for layout in sorted(BY_LINE, key=lambda layout: -layout.rank):
         if left.is_empty():

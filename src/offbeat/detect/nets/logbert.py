@@ -13,7 +13,7 @@ from torch import nn
 
 from offbeat.detect.nets.graph import Graph
 from offbeat.detect.nets.sampling import draw
-from offbeat.detect.nets.trainer import Batch, Limits, Progress, hold_back, seeded, train
+from offbeat.detect.nets.trainer import Batch, Limits, Progress, hold_back_tempered, seeded, train
 from offbeat.detect.nets.transformer import encode, encoder, places
 from offbeat.detect.padded import groups, pad
 from offbeat.detect.ragged import Floats, Ints, Ragged
@@ -95,11 +95,7 @@ def fit(
     rng = np.random.Generator(np.random.PCG64(limits.seed))
     with seeded(limits.seed):
         net = MaskedEncoder(vocabulary, longest, plan)
-    # The square root keeps a sequence that comes a thousand times from drowning hundreds that come once.
-    learn, check = hold_back(data.weight, limits.validation, rng)
-    tempered = np.sqrt(data.weight) / data.weight
-    learn, check = (part * tempered * (data.lengths > 0) for part in (learn, check))
-    learn, check = (one if one.sum() > 0 else other for one, other in ((learn, check), (check, learn)))
+    learn, check = hold_back_tempered(data.weight, limits.validation, rng, data.lengths > 0)
     if not learn.sum() > 0:
         return net.eval(), []
 

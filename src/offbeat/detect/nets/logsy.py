@@ -13,7 +13,7 @@ from torch import nn
 from offbeat.detect.auxiliary import Auxiliary
 from offbeat.detect.nets.graph import Graph
 from offbeat.detect.nets.sampling import draw
-from offbeat.detect.nets.trainer import Batch, Limits, Progress, hold_back, seeded, train
+from offbeat.detect.nets.trainer import Batch, Limits, Progress, hold_back_tempered, seeded, train
 from offbeat.detect.nets.transformer import encode, encoder, places
 from offbeat.detect.ragged import Floats, Ints, Ragged
 
@@ -95,10 +95,7 @@ def fit(
     rng = np.random.Generator(np.random.PCG64(limits.seed))
     with seeded(limits.seed):
         net = SphereEncoder(table, longest, plan)
-    # The square root keeps a sequence that comes a thousand times from drowning hundreds that come once.
-    tempered = np.sqrt(data.weight) / data.weight
-    learn, check = (part * tempered for part in hold_back(data.weight, limits.validation, rng))
-    learn, check = (one if one.sum() > 0 else other for one, other in ((learn, check), (check, learn)))
+    learn, check = hold_back_tempered(data.weight, limits.validation, rng)
 
     def drawn(weight: Floats, rng: np.random.Generator) -> Iterator[Batch]:
         for which, count in draw(data.lengths, weight[None], plan.batch, rng):
