@@ -67,6 +67,18 @@ def test_the_faulty_source_comes_first(fault, kind):
     assert first["score"] > blamed["score"][1]
 
 
+def test_an_early_return_is_blamed_on_who_returned():
+    """Of sources that all write half as much the one that goes on otherwise than usual comes first."""
+    usual = log(seed=1)
+    inside = pl.col("timestamp").is_between(*RANGE) & (pl.col("trace").str.slice(1).cast(pl.Int64) % 2 == 1)
+    # Cart does not ask stock and ends; so there is nothing to pay.
+    blamed = rank(usual.filter(~(inside & pl.col("template").is_in([2, 3, 5]))), *RANGE, lambda code: f"line {code}")
+    first = blamed.row(0, named=True)
+    assert (first["source"], first["kind"]) == ("cart", "sequence")
+    assert first["reason"].startswith(("nothing follows “line 1” ", "“line 3” follows “line 1” 2"))
+    assert first["score"] > 1.2 * blamed["score"][1]
+
+
 def test_reasons_say_what_and_how_much():
     """Counts are shown beside the expected ones, gaps beside the usual, and templates by the names given."""
     often = rank(log(replaced), *RANGE, name=lambda code: f"line {code}")["reason"][0]
@@ -182,13 +194,13 @@ def test_a_ledger_without_events_says_so():
 
 @pytest.mark.slow
 def test_faulty_services_of_the_train_ticket_set_are_named():
-    """T4: right first for half of the first day's faults and 5 of 8 of the second's, within three for 22 and 7."""
+    """T4: right first for 18 of the first day's 28 faults and 6 of the second's 8, within three for 25 and 8."""
     if not DATA.exists():
         pytest.skip("the TrainTicket set is not at ../shared/data")
     found = places(DATA)
     first, second = (found.filter(pl.col("day") == day)["place"].sort() for day in found["day"].unique().sort())
     assert (len(first), len(second)) == (28, 8)
-    assert (first == 1).sum() >= 14
-    assert (first <= 3).sum() >= 22
-    assert (second == 1).sum() >= 5
-    assert (second <= 3).sum() >= 7
+    assert (first == 1).sum() >= 18
+    assert (first <= 3).sum() >= 25
+    assert (second == 1).sum() >= 6
+    assert (second <= 3).sum() >= 8
