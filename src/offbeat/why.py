@@ -265,10 +265,7 @@ class _Unit:
         inside = self._inside() if told else None
         near = self._nearest()
         score = float(self.run.scores["score"][int(self.row["unit"][0])])
-        turned = None
-        if score >= self.run.threshold and not self.other.hopeless:
-            other = self.other
-            turned = fewest(self.codes, other.score, self.run.threshold, near, other.left, tagged(self.codes))
+        turned = self._turned(score, near)
         return Explanation(
             finding,
             score=round(score, 6),
@@ -277,12 +274,7 @@ class _Unit:
             events=self._events(dict(zip(given, of_views, strict=True)), inside),
             missing=self._missing(),
             nearest=self._as_difference(near[0]) if near else None,
-            counterfactual=None
-            if turned is None
-            else {
-                "edits": [self._edit(e) for e in turned.edits],
-                "score": round(turned.score, 6),
-            },
+            counterfactual=turned,
             network=None if inside is None else self._network(inside),
         )
 
@@ -315,6 +307,22 @@ class _Unit:
         normal = self.other.score([n.codes for n in found]) < self.run.threshold
         return [n for n, ok in zip(found, normal, strict=True) if ok and n.edits]
 
+    def _turned(self, score: float, near: Sequence[Nearest]) -> dict[str, Any] | None:
+        """Return the fewest changes found that turn the verdict; None where none do, or edits cannot.
+
+        A run that learned from its own log scored each unit by what had not seen it. What it keeps has, and may be less
+        surprised at it; by as much more the score has to fall.
+        """
+        other, events = self.other, tagged(self.codes)
+        if score < self.run.threshold or other.hopeless:
+            return None
+        known = max(0.0, score - float(other.score([events])[0]))
+        turned = fewest(self.codes, other.score, self.run.threshold - known, near, other.left, events)
+        if turned is None:
+            return None
+        edits = [self._edit(edit) | {"change": i} for i, run in enumerate(turned.changes) for edit in run]
+        return {"edits": edits, "changes": len(turned.changes), "score": round(turned.score + known, 6)}
+
     def _as_difference(self, near: Nearest) -> dict[str, Any]:
         return {
             "units": near.weight,
@@ -324,7 +332,8 @@ class _Unit:
         }
 
     def _edit(self, edit: Edit) -> dict[str, Any]:
-        return {"how": edit.how, "place": edit.place, **self.run.named(edit.template)}
+        to = {"to": edit.to} if edit.how == "move" else {}
+        return {"how": edit.how, "place": edit.place, **to, **self.run.named(edit.template)}
 
     def _events(self, of_views: dict[str, float], inside: Inside | None) -> list[dict[str, Any]]:
         """Return the events in order, with what each adds to the score, and for the strangest what was expected.

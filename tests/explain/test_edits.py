@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offbeat.explain.counterfactual import fewest
-from offbeat.explain.edits import Edit, apply, differences, nearest, occlude, shares, steps
+from offbeat.explain.edits import Edit, apply, changes, differences, nearest, occlude, shares, steps
 
 CODES = st.lists(st.integers(0, 4), max_size=12)
 
@@ -42,6 +42,48 @@ def test_the_fewest_edits_turn_the_verdict(codes, edits):
     assert {(e.how, e.template) for e in found.edits} == {(e.how, e.template) for e in edits}
     assert apply(codes, found.edits) == found.codes
     assert missing_two([found.codes])[0] == found.score < 0.5
+
+
+def test_what_is_out_of_place_is_moved():
+    """Two events in the wrong order are one move, not one event less and one more."""
+    target = [1, 2, 3, 4, 5]
+    score = lambda many: np.array([float(s != target) for s in many])  # noqa: E731 - one line
+    found = fewest([1, 3, 4, 2, 5], score, 0.5, nearest([1, 3, 4, 2, 5], [target], np.ones(1)))
+    assert found.edits == [Edit("move", 3, 2, 1)]
+    assert found.codes == target
+
+
+def test_no_edit_is_made_that_is_not_needed():
+    """Leaving out any one of the edits leaves the sequence strange, though fewer changes could be had with more."""
+    codes = [9, 1, 9, 1, 9]
+    found = fewest(codes, missing_two, 0.5, nearest(codes, [[2, 3]], np.ones(1)))
+    for i in range(len(found.edits)):
+        fewer = found.edits[:i] + found.edits[i + 1 :]
+        assert missing_two([apply(codes, fewer)])[0] >= 0.5
+    assert found.codes.count(1) == 2
+
+
+@pytest.mark.parametrize(
+    ("gone", "runs"),
+    [
+        ([4, 5, 6], [[4, 5, 6]]),
+        ([4, 5, 7, 8], [[4, 5, 7, 8]]),
+        ([4, 6, 7, 8], [[4, 6, 7, 8]]),
+        ([4, 6], [[4], [6]]),
+        ([1, 2, 4, 5, 9], [[1, 2, 4, 5], [9]]),
+    ],
+)
+def test_a_run_removed_is_one_change(gone, runs):
+    """Consecutive events are one change, and so they are if at most a quarter of them stays."""
+    found = changes([Edit("remove", i, 0) for i in gone])
+    assert [[edit.place for edit in run] for run in found] == runs
+
+
+def test_what_is_added_at_one_place_is_one_change():
+    """Events added at one place are one change, at two places two; a move is another."""
+    edits = [Edit("add", 2, 7), Edit("add", 2, 8), Edit("add", 5, 7), Edit("move", 0, 1, 3), Edit("move", 1, 1, 3)]
+    assert [len(run) for run in changes(edits)] == [2, 2, 1]
+    assert apply([0, 1, 2, 3, 4], edits) == [7, 8, 2, 0, 1, 3, 4, 7]
 
 
 def test_many_edits_are_found_where_all_are_needed():

@@ -3,7 +3,7 @@
 import pytest
 
 from offbeat.explain import Facts, sentence
-from offbeat.explain.words import burst_sentence, duration, rate, shortened, times, volume_sentence
+from offbeat.explain.words import burst_sentence, change_words, duration, rate, shortened, times, volume_sentence
 
 
 @pytest.mark.parametrize(
@@ -141,3 +141,20 @@ def test_volume_is_told_as_a_person_would(what, name, kind, count, reason):
     assert "usually none" in volume_sentence("source", "cron", "volume", 417, 0.1, 3600, 0)[0]
     told = volume_sentence(what, name, kind, count, 198.2, 2400, 1)[0]
     assert told.endswith(" (1 more count is off with it).")
+
+
+@pytest.mark.parametrize(
+    ("how", "places", "to", "said"),
+    [
+        ("add", [4], -1, "add an event before event 5"),
+        ("add", [9, 9], -1, "add 2 events at the end"),
+        ("remove", [0], -1, "remove event 1"),
+        ("remove", [3, 4, 5], -1, "remove events 4 to 6"),
+        ("remove", [3, 4, 6, 7], -1, "remove 4 of events 4 to 8"),
+        ("move", [3], 1, "move event 4 before event 2"),
+        ("move", [3, 4], 9, "move events 4 to 5 to the end"),
+    ],
+)
+def test_a_change_is_said_in_a_few_words(how, places, to, said):
+    """What is added, removed or moved, and where, of a sequence of nine events."""
+    assert change_words([{"how": how, "place": place, "to": to} for place in places], 9) == said

@@ -86,11 +86,12 @@ def big_explanation(finding, n=400):
     units = [{"unit": i, "reacts_to": named | {"mean": 0.5, "usual": 0.1}} for i in range(24)]
     network = {"method": "occlusion", "score": 9.0, "delta": None, "first": 0, "last": 2, "begin": 0, "units": units,
                "hidden": rng.uniform(-1, 1, (40, 24)).tolist()}  # fmt: skip
-    edits = [{"how": "add", "place": i, **named} for i in range(12)]
+    edits = [{"how": "add", "place": i, "change": i, **named} for i in range(12)]
     views = [{"view": f"view-{i}", "nats": 1.0, "share": 0.09} for i in range(11)]
     return Explanation(
         finding.as_dict(), 9.0, 3.0, views, events, [{"share": 0.9, **named}] * 30,
-        {"units": 3, "of": 10.0, "edits": 99, "steps": steps}, {"edits": edits, "score": 2.0}, None, network,
+        {"units": 3, "of": 10.0, "edits": 99, "steps": steps}, {"edits": edits, "changes": 12, "score": 2.0}, None,
+        network,
     )  # fmt: skip
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from offbeat.cli.options import Html, Json, Mask, mask_key, out, say
 from offbeat.errors import OptionError
-from offbeat.explain.words import rate, shortened
+from offbeat.explain.words import change_words, rate, shortened
 
 if TYPE_CHECKING:
     from offbeat.why import Explanation
@@ -19,8 +20,8 @@ app = typer.Typer()
 
 #: Steps of the nearest normal sequence shown around each difference, and edits shown.
 _AROUND = 1
-_EDITS = 12
-_SIGNS = {"add": "+", "remove": "-", "keep": " ", "swap": "~"}
+_EDITS = 20
+_SIGNS = {"add": "+", "remove": "-", "keep": " ", "move": "~"}
 
 
 @app.command()
@@ -166,20 +167,34 @@ def words(one: Explanation, unit: str) -> Iterator[str]:
         share = rate(gone["share"], unit)
         yield f"{'missing' if i == 0 else '':9} {shortened(gone['template'])} (in {share})"
     if one.counterfactual:
-        edits = one.counterfactual["edits"]
-        many = f"{len(edits)} edit{'' if len(edits) == 1 else 's'}"
-        yield f"otherwise with {many} it would be normal (score {one.counterfactual['score']:.2f}, scored to check):"
-        for edit in edits[:_EDITS]:
-            what = {"add": "add before", "remove": "remove", "swap": "swap with the next"}[edit["how"]]
-            yield f"          {_SIGNS[edit['how']]} {what} event {edit['place'] + 1}: {shortened(edit['template'])}"
-        if len(edits) > _EDITS:
-            yield f"          … and {len(edits) - _EDITS} more"
+        yield from _otherwise(one)
     else:
         yield "otherwise no few changes to its events make it normal: what is strange is not in their order or number"
     if one.nearest:
         held = f"{one.nearest['units']:,.0f} of {one.nearest['of']:,.0f} {unit}s"
         yield f"nearest   normal sequence ({held}), {one.nearest['edits']} differences:"
         yield from _difference(one.nearest["steps"])
+
+
+def _otherwise(one: Explanation) -> Iterator[str]:
+    """Yield the changes that make it normal, and their events."""
+    found = one.counterfactual or {}
+    edits, many = found["edits"], found["changes"]
+    what = f"{many} change{'' if many == 1 else 's'}" + (f" ({len(edits)} events)" if len(edits) > many else "")
+    yield f"otherwise with {what} it would be normal (score {found['score']:.2f}, scored to check):"
+    shown = edits[:_EDITS]
+    for _, run in groupby(shown, key=lambda e: e["change"]):
+        same = list(run)
+        whole = [e for e in edits if e["change"] == same[0]["change"]]
+        head = change_words(whole, len(one.events))
+        if len(whole) == 1:
+            yield f"          {_SIGNS[same[0]['how']]} {head}: {shortened(same[0]['template'])}"
+            continue
+        yield f"          {head}:"
+        for edit in same:
+            yield f"          {_SIGNS[edit['how']]} {shortened(edit['template'])}"
+    if len(edits) > len(shown):
+        yield f"          … and {len(edits) - len(shown)} more"
 
 
 def _inside(one: Explanation) -> Iterator[str]:

@@ -1,8 +1,10 @@
-"""The fewest edits that turn a verdict: a beam search over edits and groups of edits, every answer scored.
+"""The fewest changes that turn a verdict: a search over edits and groups of edits, every answer scored.
 
-What is least is hard to find (edits interact, and the score is a maximum, which does not move until all that is strange
-is gone), so the search is led by how much is left above the threshold over all views, tries what belongs together at
-once (all events of a template; what a near normal sequence has otherwise of one), and takes back what is not needed.
+A change is a run of events that are added, removed or moved (``edits.changes``); it costs 1, and each of its events a
+little. What is least is hard to find (edits interact, and the score is a maximum, which does not move until all that is
+strange is gone). So the search is led by how much is left above the threshold over all views, tries what belongs
+together at once (what a near normal sequence has otherwise, all events of a template), starts from whole differences to
+near normal sequences as well, and takes back of what turns the verdict whatever is not needed.
 """
 
 from __future__ import annotations
@@ -13,37 +15,45 @@ from typing import Final
 
 import numpy as np
 
-from offbeat.explain.edits import Codes, Edit, Nearest, Score, apply, differences
+from offbeat.explain.edits import Codes, Edit, Nearest, Score, apply, changes, differences
 
-#: Edits and groups tried by themselves, those kept to be joined with others, and states kept, each round.
+#: What an event of a change costs beside it, so that to remove all of a sequence and add another is never the least.
+EVENT_COST: Final = 0.25
+#: Groups of edits tried by themselves, those kept to be joined with others, and states kept, each round.
 _TRIED: Final = 320
 _JOINED: Final = 24
 _STATES: Final = 4
-#: Rounds, each of which adds one edit or group.
-_ROUNDS: Final = 5
-#: Near normal sequences whose differences are tried.
+#: Rounds, each of which adds one group.
+_ROUNDS: Final = 4
+#: Near normal sequences whose differences are tried, and of them those whose whole differences are taken back.
 _NEAR: Final = 5
-#: Differences to so many near sequences are taken back until no more can be.
-_TAKEN_BACK: Final = 2
-#: Of more edits than this whole templates are taken back before single ones, which costs fewer tries.
-_LONG: Final = 6
+_TAKEN_BACK: Final = 3
+#: Of all that turn the verdict the cheapest are stripped of what they do not need.
+_STRIPPED: Final = 3
 
 Edits = tuple[Edit, ...]
 
 
 @dataclass(frozen=True)
 class Counterfactual:
-    """The fewest edits found that turn the verdict, checked by scoring again.
+    """The fewest changes found that turn the verdict, checked by scoring again.
+
+    Each edit is needed: without any one of them the sequence is not below the threshold.
 
     Attributes:
-        edits: in the order of their places.
+        changes: runs of edits, in the order of their places.
         codes: the sequence with them.
         score: of that sequence, below the threshold.
     """
 
-    edits: list[Edit]
+    changes: list[list[Edit]]
     codes: Codes
     score: float
+
+    @property
+    def edits(self) -> list[Edit]:
+        """All edits, one an event."""
+        return [edit for change in self.changes for edit in change]
 
 
 def fewest(
@@ -54,7 +64,7 @@ def fewest(
     left: Score | None = None,
     events: Codes | None = None,
 ) -> Counterfactual | None:
-    """Return the fewest edits found that bring the score below the threshold; None where none do.
+    """Return the fewest changes found that bring the score below the threshold; None where none do.
 
     Args:
         codes: the sequence.
@@ -68,6 +78,11 @@ def fewest(
     return _Search(codes, score, threshold, left or score, codes if events is None else events).run(near[:_NEAR])
 
 
+def cost(edits: Sequence[Edit]) -> float:
+    """Return what edits cost: 1 a change, and ``EVENT_COST`` an event."""
+    return len(changes(edits)) + EVENT_COST * len(edits)
+
+
 class _Search:
     """One search; holds the best that was found."""
 
@@ -77,7 +92,8 @@ class _Search:
         self.score = score
         self.threshold = threshold
         self.left = left
-        self.best: tuple[Edits, float] | None = None
+        self.found: dict[Edits, float] = {}
+        self.least = np.inf
 
     def run(self, near: Sequence[Nearest]) -> Counterfactual | None:
         each = [differences(self.codes, n.codes) for n in near]
@@ -85,97 +101,120 @@ class _Search:
         left = self._tried(moves)
         order = sorted(range(len(moves)), key=lambda i: (left[i], len(moves[i]), i))
         joined = [moves[i] for i in order[:_JOINED]]
-        # What helps most for each edit is not always what helps most.
+        # What helps most for what it costs is not always what helps most.
         base = float(self.left([self.events])[0])
-        gain = sorted(range(len(moves)), key=lambda i: ((left[i] - base) / len(moves[i]), i))
+        gain = sorted(range(len(moves)), key=lambda i: ((left[i] - base) / cost(moves[i]), i))
         joined += [moves[i] for i in gain[: _JOINED // 2] if moves[i] not in joined]
-        states = joined[:_STATES]
+        for whole in each[:_TAKEN_BACK]:
+            self._cheapest(tuple(whole))
+        self._join(joined)
+        stripped = [self._stripped(some) for some in sorted(self.found, key=cost)[:_STRIPPED]]
+        if not stripped:
+            return None
+        best = min(stripped, key=cost)
+        return Counterfactual(changes(best), apply(self.codes, best), self.found[best])
+
+    def _join(self, moves: Sequence[Edits]) -> None:
+        """Join what helps most with what else helps, while that can still cost less than the best."""
+        states = list(moves[:_STATES])
         for _ in range(_ROUNDS):
-            grown = dict.fromkeys(self._in_order((*s, *m)) for s in states for m in joined if _compatible(s, m))
-            ready = [e for e in grown if self.best is None or len(e) < len(self.best[0])]
+            grown = dict.fromkeys(_joined(s, m) for s in states for m in moves if _compatible(s, m))
+            ready = [e for e in grown if cost(e) < self.least]
             if not ready:
-                break
+                return
             found = self._tried(ready)
             states = [ready[i] for i in np.lexsort(([len(e) for e in ready], found))[:_STATES]]
-        for whole in each[:_TAKEN_BACK]:
-            self._take_back(self._in_order(whole))
-        if self.best is None:
-            return None
-        self._take_back(self.best[0])
-        edits, value = self.best
-        return Counterfactual(list(edits), apply(self.codes, edits), value)
-
-    def _in_order(self, edits: Iterable[Edit]) -> Edits:
-        """Return edits by place; those of one place keep their order."""
-        return tuple(sorted(edits, key=lambda e: e.place))
 
     def _tried(self, sets: Sequence[Edits]) -> list[float]:
-        """Score sequences with each set of edits made, keep the best, and return what is left of each."""
+        """Score sequences with each set of edits made, keep what turns the verdict, and return what is left of each."""
         if not sets:
             return []
         made = [apply(self.events, edits) for edits in sets]
-        scores = self.score(made)
-        for i in np.flatnonzero(scores < self.threshold).tolist():
-            if self.best is None or len(sets[i]) < len(self.best[0]):
-                self.best = sets[i], float(scores[i])
+        for edits, score in zip(sets, self.score(made).tolist(), strict=True):
+            if edits and score < self.threshold:
+                self.found[edits] = score
+                self.least = min(self.least, cost(edits))
         return [float(x) for x in self.left(made)]
 
     def _moves(self, each: Sequence[list[Edit]]) -> list[Edits]:
-        """Return single edits and groups of edits that belong together."""
-        codes = self.codes
+        """Return single edits and groups of edits that belong together, the likeliest first."""
+        codes, n = self.codes, len(self.codes)
         out: dict[Edits, None] = {}
-        for edits in each:  # what a near normal sequence has otherwise of one template
+        for edits in each:  # what a near normal sequence has otherwise in one place, or of one template
+            out |= dict.fromkeys(tuple(run) for run in changes(edits))
             for template in dict.fromkeys(e.template for e in edits):
                 out[tuple(e for e in edits if e.template == template)] = None
         for template in dict.fromkeys(codes):
             out[tuple(Edit("remove", i, c) for i, c in enumerate(codes) if c == template)] = None
         for edits in each:
+            out |= dict.fromkeys((Edit("move", e.place, e.template, to),) for e, to in _elsewhere(edits))
             out |= dict.fromkeys((e,) for e in edits)
         missing = dict.fromkeys(e.template for edits in each for e in edits if e.how == "add")
-        out |= {(Edit("add", len(codes), t),): None for t in missing}
+        out |= {(Edit("add", n, t),): None for t in missing}
         out |= {(Edit("remove", i, c),): None for i, c in enumerate(codes)}
-        swaps = (i for i in range(len(codes) - 1) if codes[i] != codes[i + 1])
-        out |= {(Edit("swap", i, codes[i]),): None for i in swaps}
-        if self.events is not self.codes:  # one of the same in its place, with nothing odd about it but what it is
+        later = (i for i in range(n - 1) if codes[i] != codes[i + 1])
+        out |= {(Edit("move", i, codes[i], i + 2),): None for i in later}
+        if self.events is not codes:  # one of the same in its place, with nothing odd about it but what it is
             again = {i: (Edit("add", i, c), Edit("remove", i, c)) for i, c in enumerate(codes)}
             out |= dict.fromkeys(again.values())
             for template in dict.fromkeys(codes):
                 out[tuple(e for i, c in enumerate(codes) if c == template for e in again[i])] = None
-        out |= {(Edit("add", i, t),): None for t in missing for i in range(len(codes))}
+        out |= {(Edit("add", i, t),): None for t in missing for i in range(n)}
         return list(out)[:_TRIED]
 
-    def _take_back(self, edits: Edits) -> None:
-        """Leave out, one after the other, what is not needed; of many edits those of a whole template first."""
-        self._tried([edits] if edits else [])
-        groups = len(edits) > _LONG
-        while len(edits) > 1:
-            if groups:
-                fewer = [tuple(e for e in edits if e.template != t) for t in dict.fromkeys(e.template for e in edits)]
-            else:
-                fewer = [(*edits[:i], *edits[i + 1 :]) for i in range(len(edits))]
-            fewer = [some for some in fewer if some]
+    def _cheapest(self, edits: Edits) -> Edits:
+        """Make edits that turn the verdict cheaper, step by step, while they do."""
+        self._tried([edits])
+        while edits in self.found:
+            fewer = [some for some in dict.fromkeys(self._cheaper(edits)) if cost(some) < cost(edits)]
             left = self._tried(fewer)
-            made = self.score([apply(self.events, some) for some in fewer])
-            good = [i for i in range(len(fewer)) if made[i] < self.threshold]
-            if good:
-                edits = fewer[min(good, key=lambda i: (len(fewer[i]), left[i]))]
-            elif groups:
-                groups = False
-            else:
-                return
+            good = [i for i, some in enumerate(fewer) if some in self.found]
+            if not good:
+                break
+            edits = fewer[min(good, key=lambda i: (cost(fewer[i]), left[i]))]
+        return edits
+
+    def _stripped(self, edits: Edits) -> Edits:
+        """Return edits that turn the verdict without what they do not need, though more changes be left."""
+        edits = self._cheapest(edits)
+        while True:
+            fewer = [(*edits[:i], *edits[i + 1 :]) for i in range(len(edits))]
+            self._tried(fewer)
+            good = [some for some in fewer if some in self.found]
+            if not good:
+                return edits
+            edits = self._cheapest(min(good, key=cost))
+
+    def _cheaper(self, edits: Edits) -> Iterable[Edits]:
+        """Yield edits without a change, a half of it, an event, or a template."""
+        runs = changes(edits)
+        for run in runs:
+            half = len(run) // 2
+            for gone in (run, run[:half], run[half:], run[1:-1]) if half > 1 else (run,):
+                yield tuple(e for e in edits if e not in gone)
+        for template in dict.fromkeys(e.template for e in edits):
+            yield tuple(e for e in edits if e.template != template)
+        for i in range(len(edits)):
+            yield (*edits[:i], *edits[i + 1 :])
+
+
+def _joined(one: Edits, other: Edits) -> Edits:
+    """Return both sets of edits by place; those of one place keep their order."""
+    return tuple(sorted((*one, *other), key=lambda e: e.place))
+
+
+def _elsewhere(edits: Sequence[Edit]) -> Iterable[tuple[Edit, int]]:
+    """Yield what is removed in one place and added in another, with that."""
+    for edit in edits:
+        if edit.how == "remove":
+            to = {e.place for e in edits if e.how == "add" and e.template == edit.template}
+            yield from ((edit, place) for place in sorted(to - {edit.place, edit.place + 1}))
 
 
 def _compatible(one: Edits, other: Edits) -> bool:
-    """Return whether two sets of edits can both be made: none touches an event that the other removes or swaps."""
-    mine, theirs = _touched(one), _touched(other)
-    return not mine & theirs and not set(one) & set(other)
+    """Return whether two sets of edits can both be made: none touches an event that the other does."""
+    return not _touched(one) & _touched(other) and not set(one) & set(other)
 
 
 def _touched(edits: Edits) -> set[int]:
-    out = set()
-    for e in edits:
-        if e.how != "add":
-            out.add(e.place)
-        if e.how == "swap":
-            out.add(e.place + 1)
-    return out
+    return {e.place for e in edits if e.how != "add"}

@@ -21,18 +21,28 @@ Score = Callable[[Sequence[Codes]], Floats]
 
 #: Sequences compared in full, out of those whose counts are nearest.
 _COMPARED: Final = 40
+#: Of the events from the first to the last of a run that is removed at most this share may stay.
+_STAYS: Final = 0.25
 
 
 @dataclass(frozen=True)
 class Edit:
-    """One change: ``add`` a template before the event at ``place``, ``remove`` that event, or ``swap`` it and the next.
+    """What is done to one event: ``add`` a template, ``remove`` an event, or ``move`` it to another place.
 
-    ``place`` is 0-based in the sequence as it was.
+    Places are 0-based in the sequence as it was; what is added or moved comes before the event at that place, and if
+    several are, in the order of the edits.
+
+    Attributes:
+        how: what is done.
+        place: of the event, or before which a template is added.
+        template: code of the event.
+        to: before which event it is moved; -1 for all else.
     """
 
-    how: Literal["add", "remove", "swap"]
+    how: Literal["add", "remove", "move"]
     place: int
     template: int
+    to: int = -1
 
 
 @dataclass(frozen=True)
@@ -58,15 +68,53 @@ class Nearest:
 
 def apply(codes: Codes, edits: Sequence[Edit]) -> Codes:
     """Return the sequence with the edits made."""
-    out = list(codes)
-    for edit in sorted(edits, key=lambda e: (e.place, e.how != "add"), reverse=True):
+    gone = {edit.place for edit in edits if edit.how != "add"}
+    before: dict[int, Codes] = {}
+    for edit in edits:
         if edit.how == "add":
-            out.insert(edit.place, edit.template)
-        elif edit.how == "remove":
-            del out[edit.place]
+            before.setdefault(edit.place, []).append(edit.template)
+        elif edit.how == "move":
+            before.setdefault(edit.to, []).append(codes[edit.place])
+    out: Codes = []
+    for place, code in enumerate(codes):
+        out += before.get(place, ())
+        if place not in gone:
+            out.append(code)
+    return out + before.get(len(codes), [])
+
+
+def changes(edits: Sequence[Edit]) -> list[list[Edit]]:
+    """Return edits as what a person calls one change each: a run of events that are added, removed or moved.
+
+    These are the block edits of Tichy (ACM TOCS 1984) and of Lopresti and Tomkins (TCS 1997): events added at one
+    place, consecutive events removed, or consecutive events moved to one place. Of a run that is removed single events
+    may stay (``_STAYS``): what does not belong there often comes among what does.
+    """
+    out: list[list[Edit]] = []
+    for edit in sorted(edits, key=lambda e: (e.how, e.to, e.place)):
+        last = out[-1][-1] if out else None
+        step = 0 if edit.how == "add" else 1
+        if last and (last.how, last.to, last.place + step) == (edit.how, edit.to, edit.place):
+            out[-1].append(edit)
         else:
-            out[edit.place], out[edit.place + 1] = out[edit.place + 1], out[edit.place]
-    return out
+            out.append([edit])
+    gone = [run for run in out if run[0].how == "remove"]
+    others = [run for run in out if run[0].how != "remove"]
+    return sorted(others + _with_holes(gone), key=lambda run: run[0].place)
+
+
+def _with_holes(runs: list[list[Edit]]) -> list[list[Edit]]:
+    """Join runs of removed events, in order, where few enough stay between them; the nearest first."""
+    while True:
+        near = sorted(range(len(runs) - 1), key=lambda i: runs[i + 1][0].place - runs[i][-1].place)
+        for i in near:
+            both = runs[i] + runs[i + 1]
+            span = both[-1].place + 1 - both[0].place
+            if span - len(both) <= _STAYS * span:
+                runs = [*runs[:i], both, *runs[i + 2 :]]
+                break
+        else:
+            return runs
 
 
 def differences(codes: Codes, other: Codes) -> list[Edit]:
@@ -76,7 +124,7 @@ def differences(codes: Codes, other: Codes) -> list[Edit]:
         if tag in ("replace", "delete"):
             edits += [Edit("remove", i, codes[i]) for i in range(i1, i2)]
         if tag in ("replace", "insert"):
-            edits += [Edit("add", i2 if tag == "replace" else i1, t) for t in reversed(other[j1:j2])]
+            edits += [Edit("add", i2, t) for t in other[j1:j2]]
     return edits
 
 

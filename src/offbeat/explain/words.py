@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 _LONGEST = 90
 
@@ -140,6 +141,27 @@ def sentence(facts: Facts) -> tuple[str, str]:
             usual = f"about {_number(facts.usual)}"
             return f"{t} says {_number(facts.seen)}; usually {usual}.", usual
     raise ValueError(f"no words for the kind {facts.kind!r}")
+
+
+def change_words(edits: Sequence[Mapping[str, Any]], events: int) -> str:
+    """Say in a few words what one change does: ``remove events 14 to 17``, ``add 8 events at the end``.
+
+    Args:
+        edits: of one change (``edits.changes``), each with ``how`` and ``place``, and ``to`` where it is moved.
+        events: how many the sequence has.
+    """
+    first, last = edits[0]["place"] + 1, edits[-1]["place"] + 1
+    many = "an event" if len(edits) == 1 else f"{len(edits)} events"
+    if edits[0]["how"] == "add":
+        return f"add {many} {_where(edits[0]['place'], events)}"
+    some = f"event {first:,}" if len(edits) == 1 else f"events {first:,} to {last:,}"
+    if edits[0]["how"] == "move":
+        return f"move {some} {_where(edits[0]['to'], events, 'to')}"
+    return f"remove {some}" if last - first + 1 == len(edits) else f"remove {len(edits)} of {some}"
+
+
+def _where(place: int, events: int, how: str = "at") -> str:
+    return f"{how} the end" if place >= events else f"before event {place + 1:,}"
 
 
 def burst_sentence(template: str, value: str, events: int, usual: int, seconds: float) -> tuple[str, str]:

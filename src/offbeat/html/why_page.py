@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any, Final
 
-from offbeat.explain.words import percent
+from offbeat.explain.words import change_words, percent
 from offbeat.html import why_charts
 from offbeat.why import Explanation
 
@@ -16,8 +17,7 @@ _MISSING: Final = 5
 _INSTEAD: Final = 3
 #: The least share of the score for a view to be named.
 _TOLD: Final = 0.005
-_SIGNS: Final = {"add": "+", "remove": "−", "keep": "", "swap": "⇅"}
-_DONE: Final = {"add": "added", "remove": "removed", "keep": "as it is", "swap": "swapped with the next"}
+_SIGNS: Final = {"add": "+", "remove": "−", "keep": "", "move": "⇅"}
 
 
 def why(one: Explanation, unit: str) -> dict[str, Any]:
@@ -136,14 +136,18 @@ def _otherwise(one: Explanation) -> dict[str, Any] | None:
     if one.counterfactual is None:
         return None
     edits = one.counterfactual["edits"]
-    rows = [(e["how"], _SIGNS[e["how"]], e["template"], _done(e)) for e in edits[:_EDITS]]
-    many = f"{len(edits)} change{'' if len(edits) == 1 else 's'}"
-    return {"rows": rows, "many": many, "more": len(edits) - len(rows), "score": one.counterfactual["score"]}
-
-
-def _done(edit: dict[str, Any]) -> str:
-    before = " before" if edit["how"] == "add" else ","
-    return f"{_DONE[edit['how']]}{before} event {edit['place'] + 1:,}"
+    shown, changes = edits[:_EDITS], one.counterfactual["changes"]
+    rows: list[tuple[str, str, str, str]] = []
+    for number, run in groupby(shown, key=lambda e: e["change"]):
+        whole = [e for e in edits if e["change"] == number]
+        told = change_words(whole, len(one.events))
+        if len(whole) > 1:
+            rows.append(("alike", "", "", told))
+        rows += [(e["how"], _SIGNS[e["how"]], e["template"], told if len(whole) == 1 else "") for e in run]
+    many = f"{changes} change{'' if changes == 1 else 's'}"
+    if len(edits) > changes:
+        many += f" of {len(edits)} events"
+    return {"rows": rows, "many": many, "more": len(edits) - len(shown), "score": one.counterfactual["score"]}
 
 
 def _nearest(one: Explanation, unit: str) -> dict[str, Any] | None:
