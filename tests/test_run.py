@@ -172,6 +172,26 @@ def test_findings_are_made_of_the_strangest(pipeline, monkeypatch):
     assert 3 <= sum(one.units for one in run.find()) <= 4
 
 
+def test_a_new_statement_with_a_free_word_is_one_finding():
+    """Each name in a statement never seen before makes a template of its own; they are told as one, and counted so."""
+    names = ["alice", "bob", "carol", "dave", "erin", "frank", "grace"]
+    log = shop_log(90, odd=())
+    for number, name in enumerate(names):
+        key = f"order-{1020 + 6 * number}"
+        at = next(i for i, line in enumerate(log) if f"shipped {key} " in line)
+        time = log[at][:23]
+        log.insert(at + 1, f"{time} INFO parcel of {key} given to neighbour {name} at the door")
+    quick = Pipeline(detectors=FAST).fit(Lines(shop_log(90, odd=())))
+    run = quick.score(Lines(log))
+    (one,) = run.find()
+    assert (one.kind, one.units) == ("new pattern", len(names))
+    assert "given to neighbour <*> at the door" in one.reason
+    assert [t["template"] for t in one.templates] == ["parcel of <*> given to neighbour <*> at the door"]
+    assert run.summary["new_templates"] == 1
+    assert run.patterns.filter("is_new").select("count", "text").rows() == [(7, one.templates[0]["template"])]
+    assert quick.score(Lines(log)).find() == [one]
+
+
 def test_a_log_that_changed_is_said_once(pipeline):
     """Where most sessions are improbable, the run says drift instead of flagging them all."""
     both = [[line, line.replace("received", "screened buyer of")] for line in shop_log(300, odd=())]

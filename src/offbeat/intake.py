@@ -19,7 +19,7 @@ from offbeat.errors import InputError, NotEnoughDataError, OptionError
 from offbeat.group import IDLE_SECONDS, Grouping, find_key, parse_key, parse_window
 from offbeat.group.keys import no_key, worth_trying
 from offbeat.lives import Lives
-from offbeat.mine import Catalog, Miner
+from offbeat.mine import Catalog, Miner, generalise
 from offbeat.read import Lines, Logs, events_from_frame, open_logs
 from offbeat.read.mask import masker
 from offbeat.ruling import Ruling
@@ -255,15 +255,31 @@ class Intake:
             )
         yield grouper.flush()
 
+    def generalise(self, catalog: Catalog) -> dict[int, int]:
+        """Make one of the templates met after learning that are one statement, in all that was counted by template.
+
+        Returns:
+            The codes that stand for nothing from now on, and those they became; after ``units`` ran to its end.
+        """
+        if len(catalog) - len(catalog.merged) - catalog.known < 2:
+            return {}
+        counts = self.lives.frame().group_by("template").agg(pl.col("events").sum())
+        merged = generalise(catalog, dict(counts.iter_rows()))
+        if merged:
+            for counted in (self.tally, self.watch, self.lives):
+                counted.rename(lambda codes: codes.replace(merged))
+        return merged
+
     def as_summary(self, units: int, catalog: Catalog | Ids) -> dict[str, Any]:
         """Return what was read and how it was grouped, for a report: counts, after ``units`` ran to its end."""
+        merged = catalog.merged if isinstance(catalog, Catalog) else {}
         return {
             "files": list(self.logs.files) if self.logs else [],
             "read": self.logs.summary.as_dict() if self.logs else {"events": self.events},
             "events": self.events,
             "units": units,
-            "templates": len(catalog.texts),
-            "new_templates": len(catalog.texts) - catalog.known,
+            "templates": len(catalog.texts) - len(merged),
+            "new_templates": len(catalog.texts) - len(merged) - catalog.known,
             "without_key": self.without_key,
         }
 

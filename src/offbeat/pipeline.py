@@ -21,7 +21,7 @@ from offbeat.errors import ModelError, OffbeatError
 from offbeat.group import Grouping
 from offbeat.intake import Data, Intake, Options, learn_units
 from offbeat.learn import DEFAULT, Learned, learn, make_views
-from offbeat.lineage import Places, named_anew
+from offbeat.lineage import Places, named_anew, renamed
 from offbeat.memory import Memory
 from offbeat.mine import Catalog
 from offbeat.regime import Recalibrated, Seen, recalibrate
@@ -307,6 +307,9 @@ class Pipeline:
             kept = strangest([*kept, rank])
             seen += units.height
         scores = pl.concat(tables)
+        if isinstance(self.catalog, Catalog) and (merged := intake.generalise(self.catalog)):
+            kept = [renamed(part, merged) for part in kept]
+            sequences.rename(merged)
         if labels is not None:
             known_keys(labels, scores)
         fused = scores["score"].to_numpy()

@@ -19,6 +19,7 @@ from offbeat.decide import Decision, Drift
 from offbeat.decide.threshold import Share
 from offbeat.detect import Detector, Ragged
 from offbeat.learn import score_each_other
+from offbeat.lineage import renamed
 
 Floats = NDArray[np.float64]
 
@@ -56,6 +57,10 @@ class Seen:
         known = one in self._hashes
         self._hashes.add(one)
         return not known
+
+    def rename(self, names: Mapping[int, int]) -> None:
+        """Replace template codes."""
+        self._sequences = [renamed(part, names) for part in self._sequences]
 
     def units(self) -> pl.DataFrame | None:
         """Return all units with their ``templates``, in order; None where there were too many to keep."""

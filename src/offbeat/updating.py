@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -104,15 +104,8 @@ def changed_lines(pipeline: Pipeline, intake: Intake, places: Places) -> list[Ch
         return []
     before = Places()
     before.add(Ragged.of(memory.rehearsal))
-    alike = catalog.alike(dict(now.group_by("template").agg(pl.col("events").sum()).iter_rows()))
-    here, now = places.renamed(alike), rename_lives(now, alike)
-    found = find_changed(memory.lives, now, before.pairs, here, named_anew(catalog.texts, names))
-    return found + [
-        replace(one, new=code, now=catalog.texts[code])
-        for one in found
-        for code, first in alike.items()
-        if first == one.new
-    ]
+    here = places.renamed(catalog.merged)
+    return find_changed(memory.lives, now, before.pairs, here, named_anew(catalog.texts, names))
 
 
 def update(

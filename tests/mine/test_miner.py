@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offbeat.errors import ModelError, OptionError, UserError
-from offbeat.mine import Catalog, Limits, Miner, template_id
+from offbeat.mine import Catalog, Limits, Miner, generalise, template_id
 
 WORDS = [
     "user",
@@ -235,3 +235,45 @@ def test_damaged_frames_are_refused():
     beyond = {**frames, "shapes": frames["shapes"].with_columns(code=pl.lit(9, dtype=pl.UInt32))}
     with pytest.raises(ModelError, match="names no template"):
         Catalog.from_frames(beyond)
+
+
+NAMES = ["alice", "bob", "carol", "dave", "erin", "frank", "grace"]
+
+
+def test_new_templates_of_one_statement_become_one():
+    """What was met after learning and varies in a word is one template, with the id that learning would give it."""
+    known = ["disk 1 is full", "disk 2 is full", "link up"]
+    fresh = [f"account {name} was closed today" for name in NAMES]
+    catalog, _ = mine(known)
+    before = catalog.match(shapes(*fresh, "link lost")).to_list()
+    assert len(set(before)) == 8
+    names = generalise(catalog, dict.fromkeys(before, 1))
+    assert set(names) == set(before[1:7])
+    assert set(names.values()) == {before[0]}
+    assert catalog.merged == names
+    assert catalog.texts[before[0]] == "account <*> was closed today"
+    learned, codes = mine([*known, *fresh])
+    assert catalog.ids[before[0]] == learned.ids[codes[-1]]
+    assert catalog.code(catalog.ids[before[0]]) == before[0]
+    after = catalog.match(shapes(*fresh, "account heidi was closed today", "link lost", "disk 7 is full")).to_list()
+    assert after[:8] == [before[0]] * 8
+    assert after[8:] == [before[7], catalog.match(shapes("disk 1 is full"))[0]]
+
+
+def test_what_is_known_is_not_merged():
+    """Templates that were learned stay apart, and one new template alone has nothing to be merged with."""
+    catalog, _ = mine([f"account {name} was closed today" for name in NAMES[:2]])
+    codes = catalog.match(shapes("account carol was closed today", *(f"account {n} was closed today" for n in NAMES)))
+    assert generalise(catalog, dict.fromkeys(codes[1:3].to_list(), 5)) == {}
+    assert generalise(catalog, {codes[0]: 5}) == {}
+    assert catalog.merged == {}
+
+
+def test_merged_templates_survive_being_saved():
+    """Shapes that became one template still are after the catalog was written and read."""
+    catalog, _ = mine(["link up", "disk 1 is full"])
+    fresh = shapes(*(f"account {name} was closed today" for name in NAMES))
+    generalise(catalog, dict.fromkeys(catalog.match(fresh).to_list(), 1))
+    again = Catalog.from_frames(catalog.to_frames())
+    assert again.match(fresh).n_unique() == 1
+    assert again.texts[again.match(fresh)[0]] == "account <*> was closed today"

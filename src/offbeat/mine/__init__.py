@@ -2,7 +2,7 @@
 
 from offbeat.mine.catalog import Catalog, template_id
 from offbeat.mine.limits import Limits
-from offbeat.mine.miner import Miner
+from offbeat.mine.miner import Miner, generalise
 from offbeat.mine.values import Values, values
 
-__all__ = ["Catalog", "Limits", "Miner", "Values", "template_id", "values"]
+__all__ = ["Catalog", "Limits", "Miner", "Values", "generalise", "template_id", "values"]

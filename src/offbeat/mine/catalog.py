@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -15,7 +15,6 @@ from offbeat.mine.limits import Counters, Limits, warnings
 from offbeat.mine.mask import CUT
 from offbeat.mine.seeds import Seeds
 from offbeat.mine.tokens import ANY, VALUE, WILD, Pieces, cut, is_word, skeleton
-from offbeat.mine.tree import partition
 
 EMPTY: Final = "<empty>"
 #: A batch this many times smaller than the catalog's shapes is looked up row by row: a join would hash every shape.
@@ -69,6 +68,7 @@ class Catalog:
         ids: template ids by code; each is derived from the text the template was made with, and kept for ever.
         counts: lines seen while learning, by code.
         counters: how often each limit was met.
+        merged: codes met after learning that stand for nothing any more, and those they became; see ``merge``.
     """
 
     def __init__(self, limits: Limits = Limits(), seeds: Iterable[str] = ()) -> None:  # noqa: B008 - frozen
@@ -78,6 +78,7 @@ class Catalog:
         self.texts: list[str] = []
         self.ids: list[str] = []
         self.counts: list[int] = []
+        self.merged: dict[int, int] = {}
         self._by_id: dict[str, int] = {}
         self._by_text: dict[str, int] = {}
         self._by_pattern: dict[Keys, int] = {}
@@ -157,7 +158,7 @@ class Catalog:
             return self._by_text[seed]
         for code in (self._by_pattern.get(keys), self._wild.find(keys), self._loose.find(keys)):
             if code is not None:
-                return code
+                return self.merged.get(code, code)
         return None
 
     def cut(self, shape: str) -> Pieces:
@@ -176,6 +177,7 @@ class Catalog:
             return self.add(ANY, (ANY,))
         if code is None:
             code = self._append(self._name(text), text, count)
+        code = self.merged.get(code, code)
         self._register(pattern, code)
         return code
 
@@ -203,24 +205,31 @@ class Catalog:
         self._frame = self._frame.clear()
         self.known = len(self)
 
-    def alike(self, counts: Mapping[int, int]) -> dict[int, int]:
-        """Return which templates met after learning are one, had they been there to learn from.
+    def shapes_of(self, codes: Collection[int]) -> list[tuple[str, int]]:
+        """Return the shapes that have one of some templates, each with its code, in the order in which they came."""
+        return [(shape, code) for shape, code in self._shapes.items() if code in codes]
 
-        A shape that fits no template makes one by itself, so that each value of a new line's variable part does.
+    def merge(self, groups: Iterable[tuple[Sequence[int], Keys, str]]) -> dict[int, int]:
+        """Make each group of templates one: its first, with the text and id it had if it had been learned.
 
         Args:
-            counts: lines by code.
+            groups: codes, all met after learning; the pattern that covers theirs; the text of the one template.
 
         Returns:
-            For each such template the commonest that it is one with, itself left out.
+            The codes that stand for nothing from now on, and those they became; ``merged`` has them, too.
         """
-        met = {pattern: code for pattern, code in self._by_pattern.items() if code >= self.known}
-        found = partition(Counter({pattern: counts.get(code, 1) for pattern, code in met.items()}))
-        groups: dict[Keys, list[int]] = defaultdict(list)
-        for pattern, code in met.items():
-            groups[found[pattern]].append(code)
-        first = {group: min(codes, key=lambda c: (-counts.get(c, 1), c)) for group, codes in groups.items()}
-        return {code: first[group] for group, codes in groups.items() for code in codes if code != first[group]}
+        names: dict[int, int] = {}
+        for (first, *others), pattern, text in groups:
+            names |= dict.fromkeys(others, first)
+            self.ids[first], self.texts[first] = self._name(text), text
+            self._by_id[self.ids[first]] = first
+            self._by_text.setdefault(text, first)
+            self._register(pattern, first)
+        if names:
+            self.merged = {old: names.get(code, code) for old, code in self.merged.items()} | names
+            self._shapes = {shape: names.get(code, code) for shape, code in self._shapes.items()}
+            self._unsaved, self._frame = dict(self._shapes), self._frame.clear()
+        return names
 
     def link(self, shape: str, code: int) -> None:
         """Remember that a shape not seen before belongs to a template, while there is room."""

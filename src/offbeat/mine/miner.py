@@ -128,6 +128,37 @@ class Miner:
         return codes
 
 
+def generalise(catalog: Catalog, counts: Mapping[int, int]) -> dict[int, int]:
+    """Make one of the templates met after learning that would be one, had they been there to learn from.
+
+    What fits no template makes one by itself, so each word in the variable part of a new statement does.
+
+    Args:
+        catalog: is changed; of each group the commonest stands for all.
+        counts: lines by code, of the templates to look at.
+
+    Returns:
+        The codes that stand for nothing from now on, and those they became.
+    """
+    met = {code for code in counts if code >= catalog.known}
+    if len(met) < 2:
+        return {}
+    entries = [(shape, catalog.cut(shape), code) for shape, code in catalog.shapes_of(met)]
+    lines: Counter[Keys] = Counter()
+    for _, pieces, code in entries:
+        lines[pieces.keys] = counts[code]
+    patterns = partition(lines)
+    groups: Mapping[Keys, list[tuple[Pieces, int]]] = defaultdict(list)
+    for _, pieces, code in entries:
+        groups[patterns[pieces.keys]].append((pieces, code))
+    merged = []
+    for pattern in sorted(groups):
+        codes = sorted({code for _, code in groups[pattern]}, key=lambda code: (-counts[code], code))
+        if len(codes) > 1:
+            merged.append((codes, pattern, _text(pattern, [pieces for pieces, _ in groups[pattern]])))
+    return catalog.merge(merged)
+
+
 def _grow(catalog: Catalog, entries: Sequence[tuple[str, Pieces, int]]) -> None:
     """Append the templates of shapes that fit none: commonest first, so that codes do not depend on arrival."""
     lines: Counter[Keys] = Counter()
@@ -142,12 +173,16 @@ def _grow(catalog: Catalog, entries: Sequence[tuple[str, Pieces, int]]) -> None:
         total[pattern] += count
     for pattern in sorted(groups, key=lambda p: (-total[p], p)):
         members = groups[pattern]
-        columns = zip(*(pieces.shown for _, pieces in members), strict=True)
-        text = "".join(_shown(words, key == WILD) for key, words in zip(pattern, columns, strict=True))
-        code = catalog.add(text or EMPTY, pattern)
+        code = catalog.add(_text(pattern, [pieces for _, pieces in members]), pattern)
         catalog.counts[code] += total[pattern]
         for shape, _ in members:
             catalog.link(shape, code)
+
+
+def _text(pattern: Keys, members: Sequence[Pieces]) -> str:
+    """Return the text of a template from all that it stands for."""
+    columns = zip(*(pieces.shown for pieces in members), strict=True)
+    return "".join(_shown(words, key == WILD) for key, words in zip(pattern, columns, strict=True)) or EMPTY
 
 
 def _shown(words: Sequence[str], wild: bool) -> str:

@@ -20,6 +20,7 @@ from offbeat.errors import InputError, ModelError
 from offbeat.group import Grouping
 from offbeat.group.sessions import POSITION_BITS
 from offbeat.intake import Data, Intake, Options
+from offbeat.lineage import renamed
 from offbeat.mine import Catalog
 from offbeat.proposal.literals import Corpus
 from offbeat.rules.match import Matcher
@@ -120,7 +121,7 @@ class Past:
             placed.add(part)
             lists = [name for name in ("templates", "timestamps", "values") if name in part.columns]
             parts.append(part.select(owned(part["key"]), "start", "end", "file", "first_line", *lists))
-        units = pl.concat(parts)
+        units = renamed(pl.concat(parts), intake.generalise(catalog))
         same = ["key", "file", "first_line"]
         # They may lie elsewhere now, but come in the same order.
         names = {name: i for i, name in enumerate(values["summary"].get("files", ()))}
