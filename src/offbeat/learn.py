@@ -198,6 +198,11 @@ def learn(
         boundary={name: b for name, d in refitted.items() if name in taught and (b := d.boundary) is not None},
         in_nats={name for name, detector in fresh().items() if detector.in_nats},
         growth=_FOLDS / (_FOLDS - 1),
+        reach={
+            name: float(seen.score(detector, normal).max())
+            for name, detector in refitted.items()
+            if not (detector.in_nats or name in taught)
+        },
         anchor=ORDER if not clean and _cut(refitted.get(ORDER)) else ANCHOR,
     )
     return Learned(refitted, decision, out, check, absent, seen.most_frequent(), dict(seen.seconds))

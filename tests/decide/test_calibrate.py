@@ -102,3 +102,14 @@ def test_what_only_the_larger_model_adds_is_no_news():
     assert (np.diff(grown(at)) > 0).all()
     assert (Calibration.fit(scores, growth=1.5)(at) == Calibration.fit(scores)(at)).all()
     assert (Calibration.restore(grown.to_frame(), grown.values())(at) == grown(at)).all()
+
+
+def test_what_the_kept_model_says_of_its_own_training_is_no_news():
+    """Scores a hair beyond all that was seen out of fold are as usual as those, up to where the kept model goes."""
+    scores = np.repeat([0.4914, 0.5479, 0.5484, 0.5488], [700, 100, 100, 100])
+    plain, reaching = Calibration.fit(scores), Calibration.fit(scores, reach=0.5494)
+    at = np.array([0.5494])
+    assert plain(at)[0] > np.log(1000)
+    assert reaching(at)[0] == pytest.approx(reaching(np.array([0.5488]))[0], abs=0.01)
+    assert reaching(np.array([0.56]))[0] > np.log(1000)
+    assert (Calibration.fit(scores, reach=0.5)(scores) == plain(scores)).all()

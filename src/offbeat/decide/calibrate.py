@@ -41,13 +41,22 @@ class Calibration:
     slack: float = 0.0
 
     @classmethod
-    def fit(cls, scores: Floats, weight: Floats | None = None, in_nats: bool = False, growth: float = 1.0) -> Self:
+    def fit(
+        cls,
+        scores: Floats,
+        weight: Floats | None = None,
+        in_nats: bool = False,
+        growth: float = 1.0,
+        reach: float = -np.inf,
+    ) -> Self:
         """Learn from out-of-fold scores of shape (n,), each standing for ``weight`` units.
 
         Scores ``in_nats`` say themselves how improbable something is: beyond the largest seen, a nat of them is at most
         a nat. (Where all training is alike, the tail would otherwise be as steep as its last digits.) To a model that
         learned from ``growth`` times as many units as those that made the scores, what it never saw is more improbable
-        by ``ln(growth)`` for that reason alone; so much beyond the largest score seen is no news.
+        by ``ln(growth)`` for that reason alone; so much beyond the largest score seen is no news. Nor is any score up
+        to ``reach``, the largest that the model which is kept gives to what it learned from: where training is much
+        alike, that may lie a hair beyond all that was seen out of fold.
         """
         weight = np.ones(len(scores)) if weight is None else weight
         knots, index = np.unique(scores, return_inverse=True)
@@ -60,7 +69,7 @@ class Calibration:
         spread = float(knots[-1] - knots[0])
         # Without a tail to learn from, the whole range stands for one nat.
         slope = 1.0 / excess if excess > 1e-9 else 1.0 / spread if spread > 1e-9 else 1.0
-        slack = float(np.log(growth)) if in_nats else 0.0
+        slack = max(float(np.log(growth)) if in_nats else 0.0, float(reach - knots[-1]))
         return cls(knots, surprise, float(min(slope, 1.0) if in_nats else slope), total, slack)
 
     def __call__(self, scores: Floats) -> Floats:

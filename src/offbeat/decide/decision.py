@@ -85,6 +85,7 @@ class Decision:
         boundary: Mapping[str, float] | None = None,
         in_nats: Collection[str] = (),
         growth: float = 1.0,
+        reach: Mapping[str, float] | None = None,
         anchor: str = ANCHOR,
     ) -> Self:
         """Learn from out-of-fold raw scores by view, each array of shape (n,).
@@ -100,6 +101,7 @@ class Decision:
                 does nearly as well, for labels seldom come in the proportion in which anomalies do.
             in_nats: the views whose raw scores are in nats.
             growth: how many times as many units the views that are kept learned from, as those that made the scores.
+            reach: by view, the largest score that the views that are kept give to what they learned from.
             anchor: the view that leads, where it is there and no view learned from labels.
         """
         taught = taught or {}
@@ -109,7 +111,9 @@ class Decision:
         for view, raw in scores.items():
             # What is new to all of training is news to the anchor; a channel's budget is for what is one in thousands.
             grown = 1.0 if view == made.anchor else growth
-            made.calibrations[view] = Calibration.fit(raw, weight, view in in_nats, grown)
+            made.calibrations[view] = Calibration.fit(
+                raw, weight, view in in_nats, grown, (reach or {}).get(view, -np.inf)
+            )
         knee = Knee(0.0005, CLEAN_SHARE) if clean else Knee()
         surprise = made.calibrations[made.anchor](scores[made.anchor])
         if made.anchor in taught:
@@ -227,7 +231,7 @@ class Drift:
     Attributes:
         share: share of the batch at the stored threshold or above.
         expected: the share on training data.
-        threshold: the threshold after recalibration.
+        threshold: on what was learned, raised for the batch; a run judged by its own habits as well has its own.
     """
 
     share: float
