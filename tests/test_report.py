@@ -56,6 +56,27 @@ def text_of(pieces_of_lines) -> str:
     return "\n".join("".join(text for text, _ in pieces) for pieces in pieces_of_lines)
 
 
+@pytest.mark.parametrize(
+    ("session", "sources", "said"),
+    [
+        (None, ["gateway"], "gateway"),
+        ("10.0.0.1", ["10.0.0.1"], "10.0.0.1"),
+        ("order-7", ["cart", "order-7", "mail"], "order-7 · cart, mail"),
+        ("order-7", [], "order-7"),
+        (None, [], ""),
+    ],
+)
+def test_the_header_names_what_there_is(session, sources, said):
+    """A finding's header has no gap where there is no session, and says nothing twice."""
+    one = Finding.of(
+        dict.fromkeys(("id", "kind", "severity_reason", "reason", "expected"), "x")
+        | {"severity": "low", "score": 1.0, "p_value": 0.1, "start": None, "end": None, "session": session,
+           "sources": sources, "templates": [], "rules": [], "lines": [], "units": 1, "views": {}}
+    )  # fmt: skip
+    head = text_of(list(report.finding(one))[1:2])
+    assert head == f"LOW      x  {said}"
+
+
 def test_a_finding_made_of_hostile_text_is_safe():
     """Every part of a finding that comes from a log is made printable."""
     bad = "\x1b[2J\u202e[red]\n"

@@ -47,8 +47,7 @@ def head(run: Run, trained: Mapping[str, Any], shown: int, total: int) -> Iterat
     if run.drift:
         text = (
             f"{run.drift.share:.0%} of the {run.unit}s are improbable, {run.drift.expected:.1%} were expected: the log "
-            f"no longer fits what was learned. The threshold was raised from {run.decision.threshold:.2f} to "
-            f"{run.drift.threshold:.2f}; learn again on recent logs"
+            f"no longer fits what was learned. {judged_anew(run)}; learn again on recent logs"
         )
         yield [("drift    ", "bold yellow"), (text, "")]
     if run.fit:
@@ -97,14 +96,26 @@ def views_line(run: Run, trained: Mapping[str, Any]) -> str:
     return text
 
 
+def judged_anew(run: Run) -> str:
+    """Say what is done where the log no longer fits, with the threshold on the scale of the scores that are shown."""
+    what = "judged by its own habits, too, and " if run.habits is not None else ""
+    line = f"from a score of {run.threshold:.1f} on ({run.decision.threshold:.1f} as learned)"
+    return f"Its {run.unit}s are {what}flagged {line if math.isfinite(run.threshold) else 'never'}"
+
+
+def about(one: Finding) -> str:
+    """Return which session a finding is about, and which sources, each named once."""
+    sources = [name for name in one.sources[:3] if name != one.session]
+    return " · ".join(part for part in (one.session, ", ".join(sources)) if part)
+
+
 def finding(one: Finding) -> Iterator[list[Piece]]:
     """Yield the lines of one finding."""
     when = iso(one.start) or ""
     style = _STYLES[one.severity]
-    where = printable(one.session or "", 60)
-    by = f" · {printable(', '.join(one.sources[:3]), 60)}" if one.sources else ""
+    where = "  ".join(part for part in (when, printable(about(one), 120)) if part)
     yield []
-    yield [(f"{one.severity.upper():8} ", style), (f"{one.kind}", "bold"), (f"  {when}  {where}{by}", "dim")]
+    yield [(f"{one.severity.upper():8} ", style), (f"{one.kind}", "bold"), (f"  {where}", "dim")]
     yield [(f"         {printable(one.reason, 400)}", "")]
     if one.related:
         yield [(f"         {printable(in_words(one), 400)}", "")]

@@ -168,17 +168,19 @@ def timeline(run: Run) -> Timeline:
 
 
 def incident_places(run: Run, findings: Sequence[Finding], axis: Axis) -> list[tuple[float, float] | None]:
-    """Return (position, score) of each finding's worst unit; None where it lies off the axis."""
-    keys = pl.Series([f.session for f in findings], dtype=pl.String).drop_nulls().unique()
-    rows = run.scores.select("key", "score").with_columns(_positions(run, axis).alias("at"))
-    places: dict[tuple[str, float], int] = {}
-    for key, score, at in rows.filter(pl.col("key").is_in(keys.implode())).iter_rows():
-        if at is not None and axis.low <= at <= axis.high:
-            places.setdefault((key, round(score, 6)), at)
+    """Return (position, score) of each finding: where its worst unit starts, or it does itself if it is about none.
+
+    None where that lies off the axis, or has no time on an axis of time.
+    """
+    units = _positions(run, axis)
     out: list[tuple[float, float] | None] = []
     for one in findings:
-        found = places.get((one.session or "", one.score))
-        out.append(None if found is None else (float(axis.place(np.array(found))), one.score))
+        if one.unit is not None:
+            at = units[one.unit]
+        else:
+            at = round(one.start.timestamp() * 1e6) if axis.timed and one.start is not None else None
+        inside = at is not None and axis.low <= at <= axis.high
+        out.append((float(axis.place(np.array(at))), one.score) if inside else None)
     return out
 
 

@@ -213,12 +213,41 @@ def test_without_times_the_axis_is_order():
 
 
 def test_drift_has_a_notice():
-    """A raised threshold is said at the top, with both thresholds and shares."""
+    """A raised threshold is said at the top, on the scale of the scores that are shown."""
     pipeline, run, findings = scored(Lines(shop_log()), session_by=r"order-\d+")
-    run = dataclasses.replace(run, drift=Drift(0.31, 0.012, 8.25))
+    run = dataclasses.replace(run, drift=Drift(0.31, 0.012, 11.5), threshold=8.25)
     words = check_safe(render(run, findings, trained=pipeline.summary)).words
     assert "The log no longer fits what was learned. 31% of the sessions are improbable where 1.2% were" in words
-    assert "to 8.25" in words
+    assert f"flagged from a score of 8.2 on ({run.decision.threshold:.1f} as learned)" in words
+    assert "11.5" not in words
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        ("still fits", "What was learned still fits this log."),
+        ("getting old", "What was learned is getting old. “stock checked” is gone."),
+        ("no longer fits", "What was learned no longer fits. “stock checked” is gone."),
+    ],
+)
+def test_the_page_says_whether_the_model_fits(verdict, said):
+    """Whether what was learned still fits stands at the top, with what changed."""
+    pipeline, run, findings = scored(Lines(shop_log()), session_by=r"order-\d+")
+    fit = {"verdict": verdict, "changed": ["“stock checked” is gone"], "words": verdict}
+    words = check_safe(render(dataclasses.replace(run, fit=fit), findings, trained=pipeline.summary)).words
+    assert said in " ".join(words.split())
+
+
+def test_a_finding_about_the_log_as_a_whole_has_a_mark_and_no_threshold():
+    """A rule's finding is marked on the timeline where it begins, and is not compared with the threshold of units."""
+    pipeline, run, findings = scored(Lines(shop_log()), session_by=r"order-\d+")
+    rule = dataclasses.replace(
+        findings[0], id="0123456789ab", kind="rule", session=None, sources=["gateway"], views={}, unit=None, members=()
+    )
+    page = check_safe(render(run, [rule], trained=pipeline.summary))
+    assert any(tag == "a" and a.get("href") == "#i-0123456789ab" for tag, a in page.tags)
+    assert "Score by view" not in page.words
+    assert f"Score {rule.score:.1f}, p" in " ".join(page.words.split())
 
 
 def test_labels_bring_curves_and_the_confusion_matrix():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -89,6 +90,7 @@ def context(
         "severities": _severities(findings),
         "facts": _facts(run, trained, len(shown), len(findings)),
         "drift": _drift(run),
+        "fit": run.fit,
         "unit": run.unit,
         "threshold": charts.short(run.threshold),
         "timed": timeline.axis.timed,
@@ -173,13 +175,14 @@ def _drift(run: Run) -> dict[str, str] | None:
     return {
         "share": f"{run.drift.share:.0%}",
         "expected": f"{run.drift.expected:.1%}",
-        "before": charts.short(run.decision.threshold),
-        "after": charts.short(run.drift.threshold),
+        "judged": report.judged_anew(run),
     }
 
 
 def incident(one: Finding, i: int, unit: str, threshold: float, explained: Explanation | None = None) -> dict[str, Any]:
     """Return what is shown of the finding at place ``i``, with an explanation where there is one."""
+    # What is about the log as a whole has no threshold in common with units; one that was read again has no ``unit``.
+    of_unit = one.unit is not None or (explained is not None and explained.score is not None)
     return {
         "n": i + 1,
         "open": i < OPEN,
@@ -187,12 +190,14 @@ def incident(one: Finding, i: int, unit: str, threshold: float, explained: Expla
         "when": span(one.start, one.end),
         "beside": in_words(one),
         "units": f"{one.units:,} {unit}s" if one.units > 1 else "",
+        "about": report.about(one),
         "sources": one.sources[:_SOURCES],
         "more_sources": max(0, len(one.sources) - _SOURCES),
         "templates": one.templates[:_TEMPLATES],
         "more_templates": max(0, len(one.templates) - _TEMPLATES),
         "lines": _lines(one.lines),
-        "views": charts.shares(one.views, threshold),
+        "of_unit": of_unit,
+        "views": charts.shares(one.views, threshold if of_unit else math.inf),
         "why": explained and why(explained, unit),
     }
 
