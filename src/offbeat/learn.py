@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from offbeat.decide import Decision, Threshold
+from offbeat.decide import GROUP, Decision, Groups, Threshold
 from offbeat.decide.decision import ANCHOR, ORDER
 from offbeat.detect import DETECTORS, Detector, NGram
 from offbeat.distinct import Distinct
@@ -122,6 +122,7 @@ def learn(
     anomalous: Bools | None = None,
     texts: Sequence[str] = (),
     folds: int = _FOLDS,
+    by_group: bool = True,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Learned:
     """Learn from units: fit each view without a third of them and score that third; decide; refit on everything.
@@ -140,6 +141,7 @@ def learn(
         texts: of the templates by code, where there are texts.
         folds: thirds that are held out in turn; with fewer than three, calibration has only these to go by, and units
             of the others have no raw score out of fold.
+        by_group: calibrate by source and hour of the day, where there are units enough.
         progress: called with a few words.
 
     Raises:
@@ -189,9 +191,13 @@ def learn(
     everything = np.ones(units.height, dtype=bool)
     refitted = {name: seen.fit(detector, everything) for name, detector in fresh().items()}
     normal, known = ~seen.anomalous & (fold < folds), seen.anomalous & (fold < folds)
+    raw, weight = {name: scores[normal] for name, scores in out.items()}, seen.data.weight[normal]
+    groups = Groups.find(units.filter(normal), weight) if by_group else None
+    if groups is not None:
+        raw[GROUP] = groups.of(units)[normal].astype(np.float64)
     decision = Decision.fit(
-        {name: scores[normal] for name, scores in out.items()},
-        seen.data.weight[normal],
+        raw,
+        weight,
         clean=clean,
         rule=rule,
         taught={name: out[name][known] for name in taught},
@@ -204,6 +210,7 @@ def learn(
             if not (detector.in_nats or name in taught)
         },
         anchor=ORDER if not clean and _cut(refitted.get(ORDER)) else ANCHOR,
+        groups=groups,
     )
     return Learned(refitted, decision, out, check, absent, seen.most_frequent(), dict(seen.seconds))
 

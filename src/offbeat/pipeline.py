@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from offbeat import bundle, saving
 from offbeat.codes import Ids, Sources
-from offbeat.decide import Drift, Threshold, asked_share, check_drift, parse_threshold, verdicts
+from offbeat.decide import GROUP, Drift, Threshold, asked_share, check_drift, parse_calibrate, parse_threshold, verdicts
 from offbeat.detect import Detector, Ragged
 from offbeat.detect.bursts import Bursts
 from offbeat.distinct import Scorer
@@ -27,12 +27,12 @@ from offbeat.mine import Catalog
 from offbeat.regime import Recalibrated, Seen, recalibrate
 from offbeat.rules import RuleSet, load_pack
 from offbeat.ruling import Ruling
-from offbeat.run import Run
+from offbeat.run import Run, raw_of
 from offbeat.schema import view_column
 from offbeat.scored import Placed, judge
 from offbeat.stability import Numbers, fit_of
 from offbeat.tally import Lanes
-from offbeat.units import known_keys, strangest, truth, unit_columns
+from offbeat.units import group_column, known_keys, strangest, truth, unit_columns
 from offbeat.updating import Update, changed_lines, names_of, remember, update
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class Pipeline:
         clean: the training data is declared free of anomalies.
         threshold: ``knee``, ``sigma:3``, ``quantile:0.999``, ``pot:0.001``, ``rate:5/1000`` or ``follow:5/1000``; None
             chooses by ``clean``.
+        calibrate: ``groups`` compares a unit with those of its source and hour of the day, where there are enough, and
+            ``pooled`` with all others.
         seed: of everything random.
         mask_key: replace personal data by a hash with this key before anything is mined, stored or shown.
         rules: Sigma rules to look for beside; None means those that ship, an empty ``RuleSet`` none.
@@ -75,6 +77,7 @@ class Pipeline:
         params: Mapping[str, Any] | None = None,
         clean: bool = False,
         threshold: str | None = None,
+        calibrate: str = "groups",
         seed: int = 0,
         mask_key: bytes | None = None,
         rules: RuleSet | None = None,
@@ -86,6 +89,7 @@ class Pipeline:
         self.clean = clean
         self.rule: Threshold | None = parse_threshold(threshold) if threshold else None
         self.threshold = threshold
+        self.calibrate = parse_calibrate(calibrate)
         self.seed = seed
         self.mask_key = mask_key
         self.rules = rules
@@ -139,6 +143,7 @@ class Pipeline:
             anomalous=anomalous,
             texts=self.texts,
             folds=self.folds,
+            by_group=self.calibrate == "groups",
             progress=self.progress,
         )
         normal = units if anomalous is None else units.filter(~anomalous)
@@ -285,11 +290,14 @@ class Pipeline:
         placed = Placed() if intake.ruling is not None and intake.ruling.scored else None
         seen = 0
         for units, raw, data in parts:
-            fused = decision(raw)
-            columns = {"score": fused, "p_value": decision.p_value(fused), "is_anomaly": fused >= decision.threshold}
-            table = unit_columns(units, files).with_columns(
-                **columns, **{view_column(view): score for view, score in raw.items()}
-            )
+            given = decision.with_group(raw, units)
+            fused = decision(given)
+            p_value = decision.p_value(fused, given.get(GROUP))
+            columns: dict[str, Any] = {"score": fused, "p_value": p_value, "is_anomaly": fused >= decision.threshold}
+            columns |= {view_column(view): score for view, score in raw.items()}
+            if decision.groups is not None:
+                columns[GROUP] = group_column(given[GROUP], decision.groups.names(self.sources.names))
+            table = unit_columns(units, files).with_columns(**columns)
             sequence = sequences.add(units, data)
             if placed is not None:
                 placed.add(units)
@@ -318,7 +326,7 @@ class Pipeline:
         threshold, learned, habits = decision.threshold, None, None
         if drift:
             threshold, learned = drift.threshold, scores["score"]
-            raw = {view: scores[view_column(view)].to_numpy() for view in self.fitted.views}
+            raw = raw_of(scores, self.fitted.views)
             again = self._recalibrated(sequences, raw, drift)
             if again:
                 scores, threshold = scores.with_columns(score=again.score, p_value=again.p_value), again.threshold
@@ -382,7 +390,8 @@ class Pipeline:
         o, views = values.get("options", {}), values.get("views", {})
         try:
             saving.check_key(values["masked"], mask_key, str(path))
-            made = cls(**o, detectors=values["order"], clean=values["clean"], threshold=values["threshold"])
+            rule, calibrate = values["threshold"], values.get("calibrate", "pooled")
+            made = cls(**o, detectors=values["order"], clean=values["clean"], threshold=rule, calibrate=calibrate)
             made.params = {f"{name}.{k}": v for name in values["order"] for k, v in views[name]["params"].items()}
             saving.restore(made, values, frames, others)
         except (KeyError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError):

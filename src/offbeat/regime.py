@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from offbeat.decide import Decision, Drift
+from offbeat.decide import GROUP, Decision, Drift
 from offbeat.decide.threshold import Share
 from offbeat.detect import Detector, Ragged
 from offbeat.learn import score_each_other
@@ -143,7 +143,7 @@ def recalibrate(
 
     Args:
         units: all units of the log, with ``templates``, in order.
-        raw: the learned views' raw scores, each of shape (n,).
+        raw: the learned views' raw scores, each of shape (n,), and the units' groups where there are any.
         decision: what was learned of them.
         drift: by how much the log departs.
         views: makes unfitted detectors by name.
@@ -166,7 +166,7 @@ def recalibrate(
     learned, own = decision(raw), itself(usual_here)
     score = joined(learned, decision, own, itself)
     share = float(np.average(learned >= drift.threshold, weights=weight))
-    p_value = np.maximum(decision.p_value(learned), itself.p_value(own))
+    p_value = np.maximum(decision.p_value(learned, raw.get(GROUP)), itself.p_value(own))
     return Recalibrated(score, p_value, Share(share).fit(score, weight), _habits(itself, units))
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from offbeat.decide import GROUP
 from offbeat.detect import Detector, Ragged
 from offbeat.learn import Learned
 from offbeat.regime import Habits, joined
@@ -51,7 +52,7 @@ class Rescoring:
         learned: what the run was scored with.
         threshold: the run's own, from which on a unit is an anomaly.
         row: SEQUENCES of the unit, one row.
-        raw: its raw scores by view, as they were.
+        raw: its raw scores by view, as they were, and its group where there are groups.
         texts: of the templates by code.
         habits: what a log that changed was judged by as well.
         own: views that learned it (``Habits.views``).
@@ -90,6 +91,8 @@ class Rescoring:
             detector.texts = self.texts
             same = np.full(len(data), self.raw[name])
             out[name] = same if self.fixed(detector, edited=edited) else detector.scores_of(data)
+        if GROUP in self.raw:
+            out[GROUP] = np.full(len(data), self.raw[GROUP])
         return out
 
     @cached_property
@@ -161,6 +164,7 @@ class Rescoring:
             for name, view in self.learned.views.items()
             if self.fixed(view, edited=True)
         }
+        stays |= {GROUP: np.array([self.raw[GROUP]])} if GROUP in self.raw else {}
         given = [float(s[0]) for s in decision.surprise(stays).values()]
         if self.habits is None:
             return max(given, default=0.0) >= self.threshold

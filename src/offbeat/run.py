@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from offbeat.anew import changed_finding
 from offbeat.beside import with_volume
 from offbeat.budget import Budget
-from offbeat.decide import Decision, Drift, contributions
+from offbeat.decide import GROUP, Decision, Drift, contributions
 from offbeat.decide.incidents import SEVERITIES, finding_id, join_alarms, join_strays, severity
 from offbeat.detect import LSTM, Detector
 from offbeat.errors import OptionError
@@ -131,8 +131,8 @@ class Run:
         return contributions(self.decision, self.raw(self.scores), self.scores["is_anomaly"].to_numpy())
 
     def raw(self, rows: pl.DataFrame) -> dict[str, NDArray[np.float64]]:
-        """Return the raw scores by view of some rows of ``scores``."""
-        return {view: rows[view_column(view)].to_numpy() for view in self.views}
+        """Return the raw scores by view of some rows of ``scores``, and their groups where there are any."""
+        return raw_of(rows, self.views)
 
     def with_budget(self, budget: Budget, without: NDArray[np.bool_] | None = None) -> Run:
         """Return the run with the strangest units flagged, as many as allowed; never ``without``, shape (units,)."""
@@ -381,3 +381,11 @@ class Run:
             instead=instead,
             trained_on=self.trained_on,
         )
+
+
+def raw_of(rows: pl.DataFrame, views: Iterable[str]) -> dict[str, NDArray[np.float64]]:
+    """Return the raw scores by view of some rows of SCORES, and their groups where there are any."""
+    out = {view: rows[view_column(view)].to_numpy() for view in views}
+    if GROUP in rows.columns:
+        out[GROUP] = rows[GROUP].to_physical().to_numpy().astype(np.float64)
+    return out

@@ -56,6 +56,7 @@ def contents(pipeline: Pipeline, memory: bool = True) -> Contents:
         "options": asdict(pipeline.options),
         "clean": pipeline.clean,
         "threshold": pipeline.threshold,
+        "calibrate": pipeline.calibrate,
         "seed": pipeline.seed,
         "views": views,
         "order": list(learned.views),

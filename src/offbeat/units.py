@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from offbeat.decide import GROUP
 from offbeat.errors import InputError
 from offbeat.group.sessions import POSITION_BITS
 from offbeat.schema import SEQUENCES
@@ -80,6 +82,11 @@ def unit_columns(units: pl.DataFrame, files: Sequence[str]) -> pl.DataFrame:
     names = pl.Series("file", list(files) or [""], dtype=pl.String)
     out = units.select([c for c in (*SEQUENCES, "weight") if c != "templates" and c in units.columns])
     return out.with_columns(names.gather(out["file"]).alias("file"))
+
+
+def group_column(groups: NDArray[np.float64], names: Sequence[str]) -> pl.Series:
+    """Return the column of SCORES that says among which units each was judged; its physical values are the groups."""
+    return pl.Series(GROUP, names, dtype=pl.Enum(names)).gather(pl.Series(groups.astype(np.uint32)))
 
 
 def marked_lines(group: pl.DataFrame) -> list[tuple[int, int, str | None]]:

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from offbeat.codes import Ids
-from offbeat.decide.calibrate import Calibration
+from offbeat.decide import GROUP
 from offbeat.decide.incidents import finding_id
 from offbeat.detect import Ragged
 from offbeat.distinct import Scorer
@@ -284,6 +284,7 @@ def _learned(made: Pipeline, mixture: pl.DataFrame) -> Learned:
         seed=made.seed,
         texts=made.texts,
         folds=made.folds,
+        by_group=made.calibrate == "groups",
         progress=made.progress,
     )
     decision = found.decision
@@ -292,10 +293,10 @@ def _learned(made: Pipeline, mixture: pl.DataFrame) -> Learned:
     # A threshold found anew on what was sifted by the old one would creep down with each update.
     weight = mixture["weight"].to_numpy()
     decision.line = before.decision.line
-    fused = decision(found.out_of_fold)
+    raw = decision.with_group(found.out_of_fold, mixture)
+    fused = decision(raw)
     decision.threshold = decision.line if made.rule is None else made.rule.fit(fused, weight)
-    decision.fused = Calibration.fit(fused, weight, in_nats=True)
-    decision.alert_share = decision.share(fused, weight)
+    decision.settle(fused, weight, raw.get(GROUP))
     return found
 
 
@@ -303,7 +304,8 @@ def _reach(made: Pipeline, memory: Memory) -> pl.DataFrame:
     """Return how far the scores of what was learned reach, by what was learned of it."""
     units = sample(memory.rehearsal, MOST_SCORED, seed=made.seed)
     raw, data = Scorer(made.fitted.views)(units, made.texts)
-    return reach_of(made.fitted.decision(raw), data.weight)
+    decision = made.fitted.decision
+    return reach_of(decision(decision.with_group(raw, units)), data.weight)
 
 
 def _latest(units: pl.DataFrame) -> datetime | None:

@@ -28,8 +28,7 @@ from offbeat.learn import Learned
 from offbeat.pipeline import Pipeline
 from offbeat.regime import Habits
 from offbeat.rescoring import Rescoring, tagged
-from offbeat.run import Run
-from offbeat.schema import view_column
+from offbeat.run import Run, raw_of
 
 Floats = NDArray[np.float64]
 
@@ -241,9 +240,9 @@ class _Unit:
 
     @cached_property
     def raw(self) -> dict[str, float]:
-        """The unit's raw scores, as they were."""
+        """The unit's raw scores by view, as they were, and its group where there are groups."""
         scores = self.run.scores[int(self.row["unit"][0])]
-        return {view: float(scores[view_column(view)][0]) for view in self.run.learned.views}
+        return {view: float(raw[0]) for view, raw in raw_of(scores, self.run.learned.views).items()}
 
     @cached_property
     def other(self) -> Rescoring:

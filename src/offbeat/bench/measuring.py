@@ -116,7 +116,7 @@ def _judged(split: Split, task: Task, pipeline: Pipeline) -> _Verdicts:
         score, flagged = run.scores["score"].to_numpy(), run.scores["is_anomaly"].to_numpy()
         return _Verdicts(score, flagged, run.threshold, run.drift is not None)
     units, decision = _codes(pipeline, split.test), pipeline.fitted.decision
-    fused = decision(score_views(pipeline.fitted.views, units, pipeline.texts))
+    fused = decision(decision.with_group(score_views(pipeline.fitted.views, units, pipeline.texts), units))
     drift = check_drift(decision, fused, Ragged.of(units).weight)
     threshold = drift.threshold if drift else decision.threshold
     return _Verdicts(fused, fused >= threshold, threshold, drift is not None)
@@ -180,7 +180,7 @@ def _perturbed(split: Split, pipeline: Pipeline, seed: int) -> list[dict[str, An
     for how, share in [(UNALTERED, 0.0), *((how, share) for how in PERTURBATIONS for share in SHARES)]:
         altered = split.test if how == UNALTERED else perturb(split.test, how, share, seed)
         units = _codes(pipeline, altered)
-        fused = decision(score_views(pipeline.fitted.views, units, pipeline.texts))
+        fused = decision(decision.with_group(score_views(pipeline.fitted.views, units, pipeline.texts), units))
         y, weight = altered["label"].to_numpy(), Ragged.of(units).weight
         row: dict[str, Any] = {"counted": "all", "perturbed": how, "share": share}
         rows.append(row | measure(y, fused, fused >= decision.threshold, weight).as_dict())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from offbeat.cli.options import (
+    Calibrate,
     Clean,
     Dedupe,
     Detectors,
@@ -64,6 +65,7 @@ def fit(
     param: Params = None,
     clean: Clean = False,
     threshold: Rule = None,
+    calibrate: Calibrate = None,
     seed: Seed = 0,
 ) -> None:
     """Learn what is normal and write a model: offbeat fit app.log -o model."""
@@ -74,6 +76,7 @@ def fit(
     pipeline = make_pipeline(
         detector, param, format=format_, session_by=session_by, window=window, idle=idle, tz=tz,
         dedupe=dedupe, mask_key=mask_key(mask), clean=clean, threshold=threshold, seed=seed, rules=RuleSet(),
+        calibrate=calibrate or "groups",
     )  # fmt: skip
     pipeline.fit(stdin_check(files), read_labels(labels))
     done()
@@ -131,6 +134,7 @@ def detect(
     param: Params = None,
     clean: Clean = False,
     threshold: Rule = None,
+    calibrate: Calibrate = None,
     seed: Seed = 0,
 ) -> int:
     """Find what is off the beat: offbeat detect app.log. Without -m it learns from the files themselves."""
@@ -153,15 +157,16 @@ def detect(
     if model is None:
         pipeline = make_pipeline(
             detector, param, mask_key=mask_key(mask), clean=clean, threshold=threshold, seed=seed, rules=looked_for,
-            **grouping,
+            calibrate=calibrate or "groups", **grouping,
         )  # fmt: skip
         run = pipeline.fit(stdin_check(files)).cross_score()
     else:
         from offbeat.intake import Options
         from offbeat.pipeline import Pipeline
 
-        if detector or param or clean or threshold:
-            raise OptionError("belongs to learning", where="--detector, --param, --clean, --threshold", hint="with fit")
+        if detector or param or clean or threshold or calibrate:
+            flags = "--detector, --param, --clean, --threshold, --calibrate"
+            raise OptionError("belongs to learning", where=flags, hint="with fit")
         pipeline = Pipeline.load(model, mask_key=mask_key(mask), progress=progress())
         pipeline.options.joined(Options(**grouping))
         pipeline.rules = looked_for

@@ -39,6 +39,10 @@ Rule = Annotated[
     str | None,
     typer.Option("--threshold", help="knee, sigma:3, quantile:0.999, pot:0.001, rate:5/1000 or follow:5/1000."),
 ]
+Calibrate = Annotated[
+    str | None,
+    typer.Option("--calibrate", help="groups (by source and hour of day, where there is data; the default) or pooled."),
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON lines on stdout, complete.")]
 Html = Annotated[str | None, typer.Option("--html", help="Write a report to look at: one file, no network.")]
 Expand = Annotated[

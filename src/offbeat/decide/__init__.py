@@ -2,14 +2,17 @@
 
 from offbeat.decide.calibrate import Calibration
 from offbeat.decide.decision import Decision, Drift, check_drift, contributions
+from offbeat.decide.groups import GROUP, Groups, parse_calibrate
 from offbeat.decide.tail import Follow, Pot, Rate, asked_share, parse_threshold, verdicts
 from offbeat.decide.threshold import Knee, Quantile, Share, Sigma, Threshold
 
 __all__ = [
+    "GROUP",
     "Calibration",
     "Decision",
     "Drift",
     "Follow",
+    "Groups",
     "Knee",
     "Pot",
     "Quantile",
@@ -20,6 +23,7 @@ __all__ = [
     "asked_share",
     "check_drift",
     "contributions",
+    "parse_calibrate",
     "parse_threshold",
     "verdicts",
 ]

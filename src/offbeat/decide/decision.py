@@ -5,6 +5,10 @@ clearly worse). Each view is calibrated on out-of-fold scores. A view beside the
 a small budget: what is surprising enough for that is an alarm, whatever presence says, and ranks behind the anchor's.
 Presence knows few levels, so units tie; the unusual length of a unit decides between equals and nothing else.
 
+Where there is data enough, what a view is surprised at is compared within a unit's source and hour of the day; see
+``groups``. Wherever raw scores by view are asked for, the units' groups may go with them under the name ``GROUP``;
+without it a unit is compared with all others.
+
 Windows are another matter. They are cut from a stream wherever it happens to be, and which templates are in one says
 first of all what the system was busy with. Unless training is declared clean, order leads there.
 """
@@ -20,6 +24,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from offbeat.decide.calibrate import Calibration
+from offbeat.decide.groups import GROUP, ByGroup, Groups
 from offbeat.decide.tail import raising
 from offbeat.decide.threshold import Knee, Threshold, best_line, f1_at
 
@@ -47,6 +52,10 @@ CHANNELS: Final[Mapping[str, float]] = {"lstm": 0.65, "count-vector": 0.35}
 NEARLY: Final = 0.01
 #: Where training is declared clean, at most this share of it may be flagged.
 CLEAN_SHARE: Final = 0.005
+#: The names of the fused score among calibrations, and of the tables of groups among those of views.
+_FUSED: Final = "fused"
+_GROUPS: Final = "groups"
+_BY_GROUP: Final = "by-group"
 
 
 @dataclass
@@ -62,6 +71,8 @@ class Decision:
         fused: calibration of the fused score, for p-values.
         threshold: fused score from which on a unit is an anomaly.
         alert_share: share of training units at the threshold or above.
+        groups: which groups of units are calibrated by themselves; None where there are none.
+        by_group: by view, and for the fused score, from surprise in the whole log to surprise in a unit's group.
     """
 
     calibrations: dict[str, Calibration] = field(default_factory=dict)
@@ -72,6 +83,8 @@ class Decision:
     alert_share: float = 0.0
     order_leads: bool = False
     clean: bool = False
+    groups: Groups | None = None
+    by_group: dict[str, ByGroup] = field(default_factory=dict)
 
     @classmethod
     def fit(
@@ -87,6 +100,7 @@ class Decision:
         growth: float = 1.0,
         reach: Mapping[str, float] | None = None,
         anchor: str = ANCHOR,
+        groups: Groups | None = None,
     ) -> Self:
         """Learn from out-of-fold raw scores by view, each array of shape (n,).
 
@@ -103,8 +117,11 @@ class Decision:
             growth: how many times as many units the views that are kept learned from, as those that made the scores.
             reach: by view, the largest score that the views that are kept give to what they learned from.
             anchor: the view that leads, where it is there and no view learned from labels.
+            groups: calibrate by these, which then go with the scores; a view that learned from labels is left out, for
+                nothing is known of the groups of anomalies.
         """
-        taught = taught or {}
+        taught, group = taught or {}, scores.get(GROUP)
+        scores = views_of(scores)
         order = (*taught, anchor, ANCHOR, *scores)
         made = cls(anchor=next((v for v in order if v in scores and v != TIE_BREAKER), TIE_BREAKER))
         made.order_leads, made.clean = anchor == made.anchor == ORDER, clean
@@ -114,8 +131,13 @@ class Decision:
             made.calibrations[view] = Calibration.fit(
                 raw, weight, view in in_nats, grown, (reach or {}).get(view, -np.inf)
             )
+            if groups is not None and group is not None and view not in taught:
+                nats = made.calibrations[view](raw)
+                made.by_group[view] = ByGroup.fit(groups, nats, weight, group.astype(np.int64))
         knee = Knee(0.0005, CLEAN_SHARE) if clean else Knee()
-        surprise = made.calibrations[made.anchor](scores[made.anchor])
+        if made.by_group and group is not None:
+            made.groups, scores = groups, {**scores, GROUP: group}
+        surprise = made.nats(made.anchor, scores)
         if made.anchor in taught:
             made.line = made._taught_line(surprise, weight, taught[made.anchor], (boundary or {}).get(made.anchor))
         else:
@@ -125,9 +147,27 @@ class Decision:
             made.line = float(np.log(weight.sum() + 1))
         fused = made(scores)
         made.threshold = made.line if rule is None else rule.fit(fused, weight)
-        made.fused = Calibration.fit(fused, weight, in_nats=True)
-        made.alert_share = made.share(fused, weight)
+        made.settle(fused, weight, scores.get(GROUP))
         return made
+
+    def settle(self, fused: Floats, weight: Floats, group: Floats | None = None) -> None:
+        """Learn p-values and the share of alarms from the out-of-fold fused scores of training, shape (n,)."""
+        self.fused = Calibration.fit(fused, weight, in_nats=True)
+        if self.groups is not None and group is not None:
+            self.by_group[_FUSED] = ByGroup.fit(self.groups, self.fused(fused), weight, group.astype(np.int64))
+        self.alert_share = self.share(fused, weight)
+
+    def with_group(self, scores: Mapping[str, Floats], units: pl.DataFrame) -> dict[str, Floats]:
+        """Return raw scores by view with the groups of their units beside, where there are groups."""
+        return dict(scores) if self.groups is None else {**scores, GROUP: self.groups.of(units).astype(np.float64)}
+
+    def nats(self, view: str, scores: Mapping[str, Floats]) -> Floats:
+        """Return a view's calibrated surprise, shape (n,), within the units' groups where these go with the scores."""
+        return self._in_group(view, self.calibrations[view](scores[view]), scores.get(GROUP))
+
+    def _in_group(self, view: str, surprise: Floats, group: Floats | None) -> Floats:
+        own = self.by_group.get(view)
+        return surprise if own is None or group is None else own(surprise, group.astype(np.int64))
 
     def _taught_line(self, normal: Floats, weight: Floats, known: Floats, boundary: float | None) -> float:
         """Return the line of an anchor that learned from labels, from normal surprise and known anomalies' scores."""
@@ -147,7 +187,7 @@ class Decision:
 
     def surprise(self, scores: Mapping[str, Floats]) -> dict[str, Floats]:
         """Return what each view gives to the fused score, in nats: the largest counts, plus the tie-breaker's."""
-        return {view: self._channel(view, self.calibrations[view](s)) for view, s in scores.items()}
+        return {view: self._channel(view, self.nats(view, scores)) for view in views_of(scores)}
 
     def _channel(self, view: str, surprise: Floats) -> Floats:
         if view == self.anchor:
@@ -171,14 +211,15 @@ class Decision:
         largest of ``-ln(p / share)``. Without these views it is the anchor's surprise.
         """
         views = {view: share for view, share in CHANNELS.items() if view in scores} or {self.anchor: 1.0}
-        each = [self.calibrations[view](scores[view]) + np.log(share) for view, share in views.items()]
+        each = [self.nats(view, scores) + np.log(share) for view, share in views.items()]
         return np.asarray(np.maximum.reduce(each), dtype=np.float64)
 
-    def p_value(self, fused: Floats) -> Floats:
-        """Return the calibrated p-value of fused scores."""
+    def p_value(self, fused: Floats, group: Floats | None = None) -> Floats:
+        """Return the calibrated p-value of fused scores, among units of the same group where that is given."""
         if self.fused is None:
             raise ValueError("the decision is not fitted")
-        return self.fused.p_value(fused)
+        surprise = self._in_group(_FUSED, self.fused(fused), group)
+        return np.asarray(np.clip(np.exp(-surprise), np.finfo(float).tiny, 1.0), dtype=np.float64)
 
     def leading(self, scores: Mapping[str, Floats]) -> NDArray[np.int64]:
         """Return the index of the view that makes each unit's score, shape (n,).
@@ -187,8 +228,8 @@ class Decision:
         """
         lead = np.asarray(np.argmax(np.stack(list(self.surprise(scores).values())), axis=0), dtype=np.int64)
         if self.order_leads and ANCHOR in scores:
-            views = list(scores)
-            each = {view: self.calibrations[view](scores[view]) for view in (ANCHOR, ORDER)}
+            views = list(views_of(scores))
+            each = {view: self.nats(view, scores) for view in (ANCHOR, ORDER)}
             plain = (lead == views.index(ORDER)) & (each[ANCHOR] >= each[ORDER])
             lead = np.where(plain, views.index(ANCHOR), lead)
         return lead
@@ -204,24 +245,38 @@ class Decision:
             "line": self.line,
             "threshold": self.threshold,
             "alert_share": self.alert_share,
+            "by_source": None if self.groups is None else self.groups.by_source,
         }
 
     def frames(self) -> dict[str, pl.DataFrame]:
-        """Return the tables to save, by view."""
-        return {view: c.to_frame() for view, c in self._all().items()}
+        """Return the tables to save, by view, and those of the groups."""
+        out = {view: c.to_frame() for view, c in self._all().items()}
+        if self.groups is None:
+            return out
+        parts = [one.to_frame().with_columns(view=pl.lit(view)) for view, one in self.by_group.items()]
+        return out | {_GROUPS: self.groups.table, _BY_GROUP: pl.concat(parts)}
 
     def _all(self) -> dict[str, Calibration]:
-        return self.calibrations | ({"fused": self.fused} if self.fused else {})
+        return self.calibrations | ({_FUSED: self.fused} if self.fused else {})
 
     @classmethod
     def restore(cls, values: Mapping[str, Any], frames: Mapping[str, pl.DataFrame]) -> Self:
         """Take up a saved decision."""
         found = {view: Calibration.restore(frames[view], v) for view, v in values["calibrations"].items()}
-        fused = found.pop("fused")
+        fused = found.pop(_FUSED)
         line, threshold, share = (float(values[name]) for name in ("line", "threshold", "alert_share"))
         made = cls(found, values["anchor"], line, fused, threshold, share)
         made.order_leads, made.clean = bool(values["order_leads"]), bool(values["clean"])
+        if values.get("by_source") is not None:
+            made.groups = Groups(frames[_GROUPS], bool(values["by_source"]))
+            for (view,), part in frames[_BY_GROUP].group_by("view", maintain_order=True):
+                made.by_group[str(view)] = ByGroup.restore(made.groups, part)
         return made
+
+
+def views_of(scores: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Return raw scores by view, without what goes beside them."""
+    return {view: raw for view, raw in scores.items() if view != GROUP}
 
 
 @dataclass(frozen=True)
@@ -265,4 +320,4 @@ def check_drift(
 def contributions(decision: Decision, scores: Mapping[str, Floats], flagged: Sequence[bool] | Any) -> dict[str, int]:
     """Count, for each view, the flagged units whose score it makes."""
     lead = decision.leading(scores)[np.asarray(flagged, dtype=bool)]
-    return {view: int((lead == i).sum()) for i, view in enumerate(scores)}
+    return {view: int((lead == i).sum()) for i, view in enumerate(views_of(scores))}
