@@ -5,7 +5,8 @@
 DATA is the folder of the protocols' data. Each log is learned from by all default views but the LSTM. The units that it
 was learned from, scored out of fold, are dealt into two halves at random: one calibrates, the other is judged, so that
 what differs is calibration alone and not what changed from one day to the next. Judged at levels of 1 and 5 %: the
-lowest and the highest share of alarms among the groups with 50 units or more in the judged half, how far they are from
+lowest and the highest share of alarms among the groups with 50 units or more in the judged half (all units, group 0,
+left out), how far they are from
 the level on average (weighted by units, as a share of the level), and the share over all, means over the deals. The
 units may hold anomalies; no labels are looked at.
 
@@ -23,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from offbeat.bench import get_split
@@ -85,7 +85,7 @@ SETS |= {name: protocol(name) for name in ("T1-clean", "T1-free", "T2", "T3-clea
 
 def shares(p: NDArray[np.float64], group: NDArray[np.int64], level: float) -> list[float]:
     """Return lowest and highest share of alarms of a group, mean distance from the level, and share over all."""
-    kinds = [group == one for one in np.unique(group) if (group == one).sum() >= LEAST]
+    kinds = [group == one for one in np.unique(group[group > 0]) if (group == one).sum() >= LEAST]
     found = np.array([[(p[kind] <= level).mean(), kind.sum()] for kind in kinds])
     far = float(np.average(np.abs(found[:, 0] - level), weights=found[:, 1])) / level
     return [float(found[:, 0].min()), float(found[:, 0].max()), far, float((p <= level).mean())]
@@ -93,11 +93,13 @@ def shares(p: NDArray[np.float64], group: NDArray[np.int64], level: float) -> li
 
 def judged(pipeline: Pipeline, by_group: bool, seed: int) -> dict[str, NDArray[np.float64]]:
     """Return p-values of one half, by each view and ``whole``, calibrated by the other; and its ``groups``."""
-    assert pipeline._training is not None
-    units, raw = pipeline._training[1], pipeline.fitted.out_of_fold
+    units, raw = (pipeline._training or (None, None))[1], pipeline.fitted.out_of_fold
+    if units is None:
+        raise SystemExit("there is no training data at hand")
     half = np.random.default_rng(seed).random(units.height) < 0.5
     groups = Groups.find(units.filter(half), np.ones(int(half.sum())))
-    assert groups is not None
+    if groups is None:
+        raise SystemExit("half of the units make no group")
     of = groups.of(units).astype(float)
     nats = {name for name, view in pipeline.fitted.views.items() if view.in_nats}
     mine = {view: s[half] for view, s in raw.items()} | {GROUP: of[half]}

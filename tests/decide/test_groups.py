@@ -85,7 +85,7 @@ def test_order_is_kept_and_nothing_is_clipped(learned, seed):
     """Within a group a higher score is more surprising, also far beyond all that was seen."""
     rng = np.random.default_rng(seed)
     scores = np.concatenate([learned, rng.choice(learned, 400)])
-    by_group, groups = calibrated(scores, units(1 + np.arange(len(scores)) % 2))
+    by_group, _ = calibrated(scores, units(1 + np.arange(len(scores)) % 2))
     at = np.unique([*learned, learned.max() + 0.01, learned.max() + 5, learned.max() + 5000])
     for group in range(3):
         surprise = by_group(at, np.full(len(at), group))
@@ -146,8 +146,18 @@ def test_sources_tell_units_apart_only_where_each_has_one():
     assert Groups.find(units(np.ones(n)), np.ones(n)) is None
     found = Groups.find(alone, np.ones(n))
     assert found.of(pl.concat([mixed[:1], units([0, 9, 2])])).tolist() == [0, 0, 0, 2]
+    assert found.of(units([2, 1], [3, 3])).tolist() == [2, 1]
     assert found.of(units([]).select("start")).tolist() == []
     assert found.of(pl.DataFrame({"x": [1, 2]})).tolist() == [0, 0]
+
+
+def test_small_sources_are_compared_with_each_other():
+    """Sources that have too few units are one group, and so is a source that comes later."""
+    n = 4 * LEAST
+    source = np.where(np.arange(n) % 4 < 2, 1 + np.arange(n) % 4, 3 + np.arange(n) % 40)
+    found = Groups.find(units(source), np.ones(n))
+    assert found.names([None, "a", "b"]) == ["all", "a", "b", "other sources"]
+    assert found.of(units([1, 2, 3, 17, 99])).tolist() == [1, 2, 3, 3, 3]
 
 
 def test_names_are_never_alike():
@@ -164,6 +174,7 @@ def test_groups_are_bounded():
     frame = pl.DataFrame({"sources": pl.Series(source, dtype=pl.UInt32).reshape((n, 1)).arr.to_list()})
     found = Groups.find(frame, np.ones(n))
     assert found.table.height == MOST
+    assert found.of(frame).min() > 0
     score = np.random.default_rng(3).exponential(size=n)
     by_group = ByGroup.fit(found, Calibration.fit(score)(score), np.ones(n), found.of(frame))
     assert by_group.to_frame().height <= MOST * 65

@@ -39,10 +39,12 @@ LEAST_ALONE: Final = 0.9
 #: Groups kept, the largest, and points kept of each view's curve in each: a model grows by 3 MB at most.
 MOST: Final = 256
 _KNOTS: Final = 64
+#: The source of what is of none of the sources that have a group: these are compared with each other.
+_OTHERS: Final = 2**32 - 1
 
 #: One row a group after the first, which is all units.
 _TABLE: Final[Mapping[str, pl.DataType]] = {
-    "source": pl.UInt32(),  # code of the source that wrote all of a unit; 0 is any
+    "source": pl.UInt32(),  # code of the source that wrote all of a unit; 0 is any, _OTHERS one that has no group
     "hour": pl.Int8(),  # of the day in UTC, in which a unit starts; -1 is any
     "parent": pl.UInt32(),  # the group around
     "units": pl.Float64(),
@@ -78,14 +80,20 @@ class Groups:
                              "weight": weight}).with_columns(_days(units))  # fmt: skip
         count = (pl.col("weight").sum().alias("units"), pl.col("day").n_unique().alias("days"))
         wide = told.filter(pl.col("source") > 0).group_by("source").agg(*count).with_columns(hour=pl.lit(-1))
-        fine = told.filter(pl.col("hour") >= 0).group_by("source", "hour").agg(*count)
-        fine = fine.filter(pl.col("days") >= LEAST_DAYS)
+        fine = told.filter((pl.col("hour") >= 0) & ((pl.col("source") > 0) == by_source))
+        fine = fine.group_by("source", "hour").agg(*count).filter(pl.col("days") >= LEAST_DAYS)
         columns = ("source", pl.col("hour").cast(pl.Int64), "units")
         found = pl.concat([part.select(columns) for part in (wide, fine)]).filter(pl.col("units") >= LEAST)
+        # No group is larger than the one around it, so that what is kept of it is kept with that.
+        found = found.sort("units", "hour", "source", descending=[True, False, False]).head(MOST - 1)
+        rest = (
+            float(told.filter(~pl.col("source").is_in(found["source"].implode()))["weight"].sum()) if by_source else 0.0
+        )
+        if rest >= LEAST:
+            others = {"source": _OTHERS, "hour": -1, "units": rest}
+            found = pl.concat([found, pl.DataFrame(others, schema=found.schema)])
         if found.height == 0:
             return None
-        # No group is larger than the one around it, so that what is kept of it is kept with that.
-        found = found.sort("units", "hour", "source", descending=[True, False, False]).head(MOST)
         at = {source: i + 1 for i, (source, hour) in enumerate(found.select("source", "hour").rows()) if hour < 0}
         parent = [at.get(source, 0) if hour >= 0 else 0 for source, hour in found.select("source", "hour").rows()]
         table = found.with_columns(parent=pl.Series(parent))
@@ -97,7 +105,8 @@ class Groups:
         hour = _hours(units)
         index = {row: i + 1 for i, row in enumerate(self.table.select("source", "hour").rows())}
         kinds, which = np.unique(np.stack([source, hour], axis=1), axis=0, return_inverse=True)
-        found = [index.get((s, h), index.get((s, -1), 0)) for s, h in kinds.tolist()]
+        rest = index.get((_OTHERS, -1), 0)
+        found = [index.get((s, h), index.get((s, -1), rest)) for s, h in kinds.tolist()]
         return np.array(found, dtype=np.int64)[which.ravel()]
 
     def names(self, sources: Sequence[str | None]) -> list[str]:
@@ -108,7 +117,7 @@ class Groups:
         """
         out = {"all": None}
         for source, hour in self.table.select("source", "hour").rows():
-            parts = [str(sources[source])] if source else []
+            parts = ["other sources"] if source == _OTHERS else [str(sources[source])] if source else []
             name = ", ".join(parts + ([f"{hour:02}:00 UTC"] if hour >= 0 else []))
             while name in out:
                 name += "'"
