@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from offbeat import bundle, saving
 from offbeat.codes import Ids, Sources
 from offbeat.decide import GROUP, Drift, Threshold, asked_share, check_drift, parse_calibrate, parse_threshold, verdicts
-from offbeat.detect import Detector, Ragged
+from offbeat.detect import Ragged
 from offbeat.detect.bursts import Bursts
 from offbeat.distinct import Scorer
 from offbeat.errors import ModelError, OffbeatError
@@ -53,8 +54,7 @@ class Pipeline:
         clean: the training data is declared free of anomalies.
         threshold: ``knee``, ``sigma:3``, ``quantile:0.999``, ``pot:0.001``, ``rate:5/1000`` or ``follow:5/1000``; None
             chooses by ``clean``.
-        calibrate: ``groups`` compares a unit with those of its source and hour of the day, where there are enough, and
-            ``pooled`` with all others.
+        calibrate: ``groups``, by source and hour of the day where there are units enough, or ``pooled``.
         seed: of everything random.
         mask_key: replace personal data by a hash with this key before anything is mined, stored or shown.
         rules: Sigma rules to look for beside; None means those that ship, an empty ``RuleSet`` none.
@@ -369,11 +369,8 @@ class Pipeline:
         units = sequences.units()
         if units is None:
             return None
-
-        def fresh() -> dict[str, Detector]:
-            return make_views(self.detectors, self.params, self.seed)
-
-        return recalibrate(units, raw, self.fitted.decision, drift, fresh, self.seed)
+        views = partial(make_views, self.detectors, self.params, self.seed)
+        return recalibrate(units, raw, self.fitted.decision, drift, views, self.seed)
 
     def save(self, path: str | Path) -> None:
         """Write the model to a folder, in one step; see ``bundle.write``."""
@@ -390,8 +387,8 @@ class Pipeline:
         o, views = values.get("options", {}), values.get("views", {})
         try:
             saving.check_key(values["masked"], mask_key, str(path))
-            rule, calibrate = values["threshold"], values.get("calibrate", "pooled")
-            made = cls(**o, detectors=values["order"], clean=values["clean"], threshold=rule, calibrate=calibrate)
+            o |= {name: values[name] for name in ("clean", "threshold", "calibrate") if name in values}
+            made = cls(**o, detectors=values["order"])
             made.params = {f"{name}.{k}": v for name in values["order"] for k, v in views[name]["params"].items()}
             saving.restore(made, values, frames, others)
         except (KeyError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError):
