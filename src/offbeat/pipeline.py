@@ -387,7 +387,7 @@ class Pipeline:
         o, views = values.get("options", {}), values.get("views", {})
         try:
             saving.check_key(values["masked"], mask_key, str(path))
-            o |= {name: values[name] for name in ("clean", "threshold", "calibrate") if name in values}
+            o |= {name: values[name] for name in ("clean", "threshold", "calibrate")}
             made = cls(**o, detectors=values["order"])
             made.params = {f"{name}.{k}": v for name in values["order"] for k, v in views[name]["params"].items()}
             saving.restore(made, values, frames, others)
