@@ -149,7 +149,7 @@ def test_what_is_not_there_is_said(tmp_path):
 def test_a_run_is_no_model(tmp_path):
     """What a folder holds is checked, both ways."""
     bundle.write(tmp_path / "run", {}, {}, {}, what=bundle.RUN)
-    with pytest.raises(ModelError, match="not an offbeat model"):
+    with pytest.raises(ModelError, match="an offbeat model is asked for"):
         bundle.read(tmp_path / "run")
     assert bundle.read(tmp_path / "run", what=bundle.RUN)[0] == {}
 

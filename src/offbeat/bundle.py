@@ -23,6 +23,13 @@ MODEL: Final = "offbeat model"
 RUN: Final = "offbeat run"
 BENCH: Final = "offbeat benchmark"
 STUDY: Final = "offbeat study"
+#: How to come by each.
+_HINTS: Final[Mapping[str, str]] = {
+    MODEL: "offbeat fit FILES -o {} writes one",
+    RUN: "offbeat detect FILES -o {} writes one",
+    BENCH: "offbeat bench … -o {} writes one",
+    STUDY: "offbeat tune … -o {} writes one",
+}
 
 
 def write(
@@ -149,17 +156,21 @@ def read(path: str | Path, what: str = MODEL) -> tuple[dict[str, Any], dict[str,
     path = Path(path)
     main = path / _MAIN
     if not path.exists():
-        hint = f"offbeat {'fit FILES' if what == MODEL else 'detect FILES'} -o {path} writes one"
-        raise ModelError(f"there is no {what} here", where=str(path), hint=hint)
+        raise ModelError(f"there is no {what} here", where=str(path), hint=_HINTS[what].format(path))
     if not main.is_file():
-        raise ModelError(f"is not an {what}: it has no {_MAIN}", where=str(path))
+        raise ModelError(f"is not an {what}: it has no {_MAIN}", where=str(path), hint=_HINTS[what].format("FOLDER"))
     try:
         body = orjson.loads(main.read_bytes())
         known = body.pop("hash")
-        if body["what"] != what:
+        kind = body["what"]
+        if kind not in (MODEL, RUN, BENCH, STUDY):
             raise KeyError("what")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise ModelError(f"is not an {what}, or is damaged", where=str(main), hint="learn it again") from None
+    if kind != what:
+        raise ModelError(
+            f"is an {kind}, and an {what} is asked for", where=str(path), hint=_HINTS[what].format("FOLDER")
+        )
     if body.get("version") != VERSION:
         raise ModelError(
             f"has version {body.get('version')}, and this offbeat reads version {VERSION}",

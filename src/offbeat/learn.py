@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -79,9 +81,10 @@ def make_views(names: Sequence[str], params: Mapping[str, Any], seed: int) -> di
         raise OptionError("names no detector", where="--detector", hint="one or more of: " + ", ".join(DETECTORS))
     for name in names:
         if name not in DETECTORS:
-            raise OptionError(
-                f"there is no detector {name!r}", where="--detector", hint="one of: " + ", ".join(DETECTORS)
-            )
+            close = difflib.get_close_matches(name, DETECTORS, n=1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            hint += "one of: " + ", ".join(DETECTORS)
+            raise OptionError(f"there is no detector {name!r}", where="--detector", hint=hint)
     views = {name: DETECTORS[name]() for name in sorted(dict.fromkeys(names), key=lambda n: n != "presence")}
     for detector in views.values():
         if "seed" in detector.get_params():
@@ -97,6 +100,10 @@ def make_views(names: Sequence[str], params: Mapping[str, Any], seed: int) -> di
     return {name: detector.check_params() for name, detector in views.items()}
 
 
+#: What a value is not, by the type of the default.
+_KINDS: Final = {bool: "neither true nor false", int: "no whole number", float: "no number"}
+
+
 def _like(old: Any, value: Any, name: str) -> Any:
     """Return a value given as text in the type of the parameter's default."""
     if not isinstance(value, str) or isinstance(old, str):
@@ -109,7 +116,8 @@ def _like(old: Any, value: Any, name: str) -> Any:
             raise ValueError
         return int(number) if isinstance(old, int) else number
     except ValueError:
-        raise OptionError(f"{value!r} is no {type(old).__name__}", where=f"--param {name}") from None
+        kind = _KINDS.get(type(old), f"no {type(old).__name__}")
+        raise OptionError(f"{value!r} is {kind}", where=f"--param {name}", hint=f"by default {old}") from None
 
 
 def learn(
@@ -149,12 +157,7 @@ def learn(
         OptionError: a detector needs labels, and there are none.
     """
     if units.height < LEAST_UNITS:
-        many = "unit" if units.height == 1 else "units"
-        raise NotEnoughDataError(
-            f"only {units.height} {many} to learn from; at least {LEAST_UNITS} are needed",
-            where="training data",
-            hint="a longer log, or smaller windows: --window 20",
-        )
+        raise _too_little(units)
     names, absent = _usable(views(), units)
 
     labelled = anomalous is not None and anomalous.any() and not anomalous.all()
@@ -213,6 +216,20 @@ def learn(
         groups=groups,
     )
     return Learned(refitted, decision, out, check, absent, seen.most_frequent(), dict(seen.seconds))
+
+
+def _too_little(units: pl.DataFrame) -> NotEnoughDataError:
+    """Return the error for too few units: how many there are, and how much more is needed."""
+    n, events = units.height, int(units["templates"].list.len().sum())
+    many = "unit" if n == 1 else "units"
+    holds = f"{events:,} event{'' if events == 1 else 's'}"
+    size = events // LEAST_UNITS
+    smaller = f", or smaller windows: --window {size}" if size > 1 else ""
+    return NotEnoughDataError(
+        f"only {n} {many} to learn from, of {holds} in all; at least {LEAST_UNITS} are needed",
+        where="training data",
+        hint=f"a log {'many' if not n else f'about {math.ceil(LEAST_UNITS / n)}'} times as long{smaller}",
+    )
 
 
 def _cross_fit(

@@ -380,6 +380,7 @@ class Run:
             before=self.texts[codes[event - 1]] if event else None,
             instead=instead,
             trained_on=self.trained_on,
+            cut=bool(worst.get("open_at_end")),
         )
 
 

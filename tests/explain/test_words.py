@@ -44,6 +44,10 @@ from offbeat.explain.words import burst_sentence, change_words, duration, rate, 
         (Facts("missing event", "session", "close", 0, 1, 0.998), "“close” is missing; 99.8 % of sessions have it."),
         (Facts("missing event", "session", "close", 0, 1, 1), "“close” is missing; 100 % of sessions have it."),
         (
+            Facts("missing event", "session", "close", 0, 1, 1, cut=True),
+            "“close” is missing when the log ends; 100 % of sessions have it.",
+        ),
+        (
             Facts("count", "session", "retry", 12, 1, 0.97),
             "“retry” comes 12 times; usually once, as in 97 % of sessions.",
         ),

@@ -5,6 +5,7 @@ import pytest
 
 from offbeat.errors import OptionError
 from offbeat.group import Key, find_key, parse_key
+from offbeat.group.keys import no_key
 
 
 def lists(key: Key, messages: list[str], **fields: list[str | None]) -> list[list[str]]:
@@ -124,3 +125,25 @@ def test_the_choice_does_not_depend_on_the_order_of_lines():
     """Looked at backwards, the same key is found."""
     messages = [f"step {j} of job_{1000 + i} for app_{i % 25:04}" for i in range(50) for j in range(5)]
     assert find_key(sample(messages), {})[0] == find_key(sample(messages[::-1]), {})[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (r"\bblk_-?[0-9A-Fa-f_-]+", "blk_…"),
+        (r"\brequest\s?[=:]\s?[\"']?([\w.:-]+)", "request=…"),
+        (r"\bx\.trace\s?[=:]\s?[\"']?([\w.:-]+)", "x.trace=…"),
+        (r"order-\d+", r"order-\d+"),
+        ("trace", "trace"),
+    ],
+)
+def test_a_found_key_is_named_as_it_looks_in_a_line(name, said):
+    """People read ``request=…``, not the regular expression that finds it; what they gave themselves stays."""
+    assert Key(name, is_field=False).words == said
+
+
+def test_a_model_that_does_not_fit_the_log_is_not_blamed_on_an_option():
+    """Where the model found its key by itself, the error speaks of the log, and not of --session-by."""
+    found = no_key(Key(r"\brequest\s?[=:]\s?[\"']?([\w.:-]+)", is_field=False, reason="97% of the lines"), {})
+    assert "request=…, by which the model groups lines" in str(found)
+    assert "--session-by" not in str(found)

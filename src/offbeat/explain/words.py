@@ -21,6 +21,7 @@ class Facts:
         before: text of the event before, None at the start.
         instead: what was expected there, (text or None for the end, probability), most likely first.
         trained_on: units the model learned from.
+        cut: the log ended before the unit may have.
     """
 
     kind: str
@@ -32,6 +33,7 @@ class Facts:
     before: str | None = None
     instead: Sequence[tuple[str | None, float]] = ()
     trained_on: float = 0
+    cut: bool = False
 
 
 def shortened(text: str, longest: int = _LONGEST) -> str:
@@ -92,7 +94,7 @@ def sentence(facts: Facts) -> tuple[str, str]:
             return f"{t} is here, which {only}{held} {has}.", f"no such event: {held} {has} it"
         case "missing event":
             return (
-                f"{t} is missing; {rate(facts.share, unit)} have it.",
+                f"{t} is missing{' when the log ends' if facts.cut else ''}; {rate(facts.share, unit)} have it.",
                 f"{t} in every {unit}" if facts.share >= 0.9995 else f"{t}, as in {rate(facts.share, unit)}",
             )
         case "count":

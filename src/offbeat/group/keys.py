@@ -26,6 +26,11 @@ _SESSIONS = 20
 _PREFIXED = r"\b([A-Za-z]{2,}[_-])-?[0-9a-f]*\d[0-9A-Fa-f_-]{3,}"
 _NAMED = r"(?i)\b([a-z_.]*(?:id|session|request|req|trace|txn|transaction|job|task|call))\s?[=:]\s?[\"']?[\w.:-]{4,}"
 
+#: What follows a prefix, and a name, in a pattern that was found.
+_AFTER_PREFIX = r"-?[0-9A-Fa-f_-]+"
+_AFTER_NAME = r"\s?[=:]\s?[\"']?([\w.:-]+)"
+_FOUND = re.compile(rf"\\b(.+?)(?:({re.escape(_AFTER_PREFIX)})|{re.escape(_AFTER_NAME)})")
+
 #: Field names that say what they are, best first; anything else is judged by its values alone.
 _ID_FIELD = re.compile(
     r"(?i)(^|[._-])(trace|session|request|correlation|transaction|txn|block|flow|job|task|call|u)_?-?(id)?$"
@@ -33,6 +38,10 @@ _ID_FIELD = re.compile(
 _ENTITY_FIELD = re.compile(
     r"(?i)(^|[._-])(client|client_?ip|remote_?addr|ip|src_?ip|host|user|pid|process|thread|orig_h)$"
 )
+
+
+#: The reason of a key that a person named.
+_GIVEN = "given"
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,13 @@ class Key:
     name: str
     is_field: bool
     entity: bool = False
-    reason: str = "given"
+    reason: str = _GIVEN
+
+    @property
+    def words(self) -> str:
+        """What it looks like in a line: a field's name, ``blk_…`` or ``request=…``; a user's own pattern as it is."""
+        found = _FOUND.fullmatch(self.name)
+        return self.name if found is None else re.sub(r"\\(.)", r"\1", found[1]) + ("…" if found[2] else "=…")
 
     @property
     def column(self) -> str | None:
@@ -113,6 +128,12 @@ def parse_key(text: str, fields: Mapping[str, str]) -> Key:
 
 def no_key(key: Key, fields: Mapping[str, str]) -> OptionError:
     """Return the error for a key that no line carries."""
+    if key.reason != _GIVEN:
+        return OptionError(
+            f"no line carries {key.words}, by which the model groups lines",
+            where="log",
+            hint="it is of another kind than what was learned from: learn from logs like it",
+        )
     known = ", ".join([*list(fields)[:12], *_COLUMNS])
     return OptionError(
         f"no line carries the key {key.name!r}", where="--session-by", hint=f"a regular expression, or one of: {known}"
@@ -144,7 +165,7 @@ def find_key(sample: pl.DataFrame, fields: Mapping[str, str]) -> tuple[Key | Non
     for pattern in _patterns(sample["message"], total):
         key = Key(pattern, is_field=False)
         keys = sample.select(key=key.lists()).explode("key").drop_nulls()
-        rated = _rate(keys, total, pattern)
+        rated = _rate(keys, total, key.words)
         if rated:
             value, reason = rated
             candidates.append((value * 0.9, Key(pattern, is_field=False, reason=reason)))
@@ -160,11 +181,11 @@ def _patterns(messages: pl.Series, total: int) -> list[str]:
     prefixes = messages.str.extract_all(_PREFIXED).list.eval(pl.element().str.extract(_PREFIXED, 1)).explode()
     for prefix, lines in prefixes.drop_nulls().value_counts(sort=True).head(4).rows():
         if lines >= total * _COVERAGE * 0.8:
-            out.append(rf"\b{re.escape(prefix)}-?[0-9A-Fa-f_-]+")
+            out.append(rf"\b{re.escape(prefix)}{_AFTER_PREFIX}")
     names = messages.str.extract(_NAMED, 1)
     for name, lines in names.drop_nulls().value_counts(sort=True).head(4).rows():
         if lines >= total * _COVERAGE:
-            out.append(rf"\b{re.escape(name)}\s?[=:]\s?[\"']?([\w.:-]+)")
+            out.append(rf"\b{re.escape(name)}{_AFTER_NAME}")
     return out
 
 
