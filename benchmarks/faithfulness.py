@@ -23,7 +23,7 @@ from scipy.stats import spearmanr
 
 from offbeat.bench.splits import get_split
 from offbeat.detect import LSTM
-from offbeat.detect.nets.attribution import Attribution, integrated_gradients, rebuild
+from offbeat.detect.attribution import Attribution, integrated_gradients
 from offbeat.detect.nets.next_event import NextEvent
 from offbeat.detect.nets.to_onnx import next_event_graph
 from offbeat.detect.nets.trainer import seeded
@@ -112,12 +112,10 @@ def explained(
     lstm: LSTM, units: list[Codes], same: list[Attribution] | None = None
 ) -> tuple[list[Attribution], list[float]]:
     """Return attributions and the seconds of CPU each took; with ``same``, of the same runs of events as those."""
-    net = rebuild(lstm)
-    integrated_gradients(lstm, units[0], net=net)  # the first call imports
     found, times = [], []
     for i, codes in enumerate(units):
         started = time.process_time()
-        found.append(integrated_gradients(lstm, codes, last=same[i].last if same else None, net=net))
+        found.append(integrated_gradients(lstm, codes, last=same[i].last if same else None))
         times.append(time.process_time() - started)
     return found, times
 

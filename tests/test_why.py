@@ -128,11 +128,13 @@ def test_a_run_at_hand_is_explained_as_one_that_was_written(opened, folder):
 def test_the_network_is_looked_into_by_either_method(opened):
     """Integrated gradients add up to the LSTM's score, occlusion says so itself; both tell the same run and states."""
     (name,) = [one["id"] for one in opened.found if one["session"] == "order-1041"]
-    by = {method: opened.explain(name, method) for method in ("gradients", "occlusion")}
+    by = {method: opened.explain(name, method) for method in ("gradients", "captum", "occlusion")}
     network = {method: one.network for method, one in by.items()}
     assert network["gradients"]["method"] == "integrated gradients"
     total = sum(event["attributed"] for event in by["gradients"].events)
     assert total == pytest.approx(network["gradients"]["score"], rel=0.01)
+    for mine, theirs in zip(by["gradients"].events, by["captum"].events, strict=True):
+        assert mine["attributed"] == pytest.approx(theirs["attributed"], abs=1e-3)
     assert network["occlusion"]["method"] == "occlusion"
     assert network["occlusion"]["delta"] is None
     for same in ("score", "first", "last", "begin", "units", "hidden"):
@@ -141,13 +143,13 @@ def test_the_network_is_looked_into_by_either_method(opened):
     assert all(-1 <= x <= 1 for row in network["gradients"]["hidden"] for x in row)
 
 
-def test_without_captum_occlusion_is_used_and_said(opened, monkeypatch):
-    """Where Captum is not installed auto is occlusion, and gradients are refused with what to install."""
+def test_gradients_need_no_captum(opened, monkeypatch):
+    """Where Captum is not installed gradients are worked out all the same, and Captum is refused with what to do."""
     monkeypatch.setattr("offbeat.inside.find_spec", lambda name: None)
     (name,) = [one["id"] for one in opened.found if one["session"] == "order-1041"]
-    assert opened.explain(name).network["method"] == "occlusion"
+    assert opened.explain(name).network["method"] == "integrated gradients"
     with pytest.raises(OptionError, match="needs torch and captum"):
-        opened.explain(name, "gradients")
+        opened.explain(name, "captum")
     with pytest.raises(OptionError, match="is no method"):
         opened.explain(name, "guess")
 

@@ -86,6 +86,10 @@ def write_run(run: Run, findings: Sequence[Finding], path: str | Path, pipeline:
     if run.habits is not None:
         values["habits"] = run.habits.decision.values()
         tables |= run.habits.tables()
+        # Learned here rather than by whoever explains a finding: scikit-learn is loaded already.
+        own, of_own, _ = saving.of_detectors(run.habits.views(pipeline.fitted.views, run.texts))
+        values["own"] = own
+        tables |= {f"{saving.OWN}{name}": frame for name, frame in of_own.items()}
     files = {f"{saving.IN_RUN}{name}": data for name, data in others.items()}
     bundle.write(path, values, tables, files | {"findings.jsonl": body} | answerable(run, findings), what=bundle.RUN)
 

@@ -16,13 +16,13 @@ from offbeat.errors import OptionError
 from offbeat.explain.edits import occlude
 
 Floats = NDArray[np.float64]
-Method = Literal["auto", "gradients", "occlusion"]
-METHODS: Final[tuple[Method, ...]] = ("auto", "gradients", "occlusion")
+Method = Literal["gradients", "captum", "occlusion"]
+METHODS: Final[tuple[Method, ...]] = ("gradients", "captum", "occlusion")
 
 #: Events whose activations are kept, around the run that makes the score, and hidden units: those that change most.
 _EVENTS: Final = 40
 _UNITS: Final = 24
-#: What integrated gradients need beside the model.
+#: What Captum needs beside the model.
 _NEEDED: Final = ("torch", "captum")
 
 
@@ -63,32 +63,36 @@ def check_method(method: str) -> None:
     if method not in METHODS:
         raise OptionError(f"{method!r} is no method", where="--method", hint="one of: " + ", ".join(METHODS))
     lacking = [name for name in _NEEDED if find_spec(name) is None]
-    if method == "gradients" and lacking:
-        hint = "pip install 'offbeat[train,explain]', or --method occlusion, which needs nothing more"
-        raise OptionError(f"needs {' and '.join(lacking)}", where="--method gradients", hint=hint)
+    if method == "captum" and lacking:
+        hint = "pip install 'offbeat[train,explain]', or --method gradients, which needs nothing more"
+        raise OptionError(f"needs {' and '.join(lacking)}", where="--method captum", hint=hint)
 
 
-def look_inside(lstm: LSTM, codes: Sequence[int], method: Method = "auto") -> Inside:
+def look_inside(lstm: LSTM, codes: Sequence[int], method: Method = "gradients") -> Inside:
     """Say which events make the LSTM's score, and what its hidden units do.
 
     Args:
         lstm: fitted or restored.
         codes: the unit's template codes in order, n of them.
-        method: ``gradients``, ``occlusion``, or ``auto``: gradients where PyTorch and Captum are installed.
+        method: integrated ``gradients``, the same by ``captum`` to check, or ``occlusion``.
 
     Raises:
         OptionError: there is no such method, or its packages are not installed.
     """
     check_method(method)
-    gradients = method == "gradients" or (method == "auto" and all(find_spec(name) for name in _NEEDED))
-    found = _by_gradients(lstm, codes) if gradients else _by_occlusion(lstm, list(codes))
+    found = _by_occlusion(lstm, list(codes)) if method == "occlusion" else _by_gradients(lstm, codes, method)
     return _with_states(found, lstm, codes) if codes else found
 
 
-def _by_gradients(lstm: LSTM, codes: Sequence[int]) -> Inside:
-    from offbeat.detect.nets.attribution import integrated_gradients
+def _by_gradients(lstm: LSTM, codes: Sequence[int], method: Method) -> Inside:
+    from offbeat.detect.attribution import integrated_gradients
 
-    a = integrated_gradients(lstm, codes)
+    if method == "captum":
+        from offbeat.detect.nets.attribution import by_captum
+
+        a = integrated_gradients(lstm, codes, integral=by_captum)
+    else:
+        a = integrated_gradients(lstm, codes)
     return Inside("integrated gradients", a.score, a.first, a.last, a.delta, a.values, a.context)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: What the names of a model's files begin with in the folder of a run.
 IN_RUN: Final = "learned-"
+#: And those of the views that learned the run's own log, where it changed.
+OWN: Final = "own-"
 
 Contents = tuple[dict[str, Any], dict[str, pl.DataFrame], dict[str, bytes]]
 
@@ -35,13 +37,8 @@ def contents(pipeline: Pipeline, memory: bool = True) -> Contents:
     """
     learned, catalog = pipeline.fitted, pipeline.catalog
     frames = {f"decision-{name}": frame for name, frame in learned.decision.frames().items()}
-    onnx: dict[str, bytes] = {}
-    views = {}
-    for name, detector in learned.views.items():
-        state = detector.state()
-        views[name] = {"params": detector.get_params(), "state": state.values, "class": name}
-        frames |= {f"{name}-{k}": v for k, v in state.frames.items()}
-        onnx |= {f"{name}-{k}.onnx": v for k, v in state.onnx.items()}
+    views, of_views, onnx = of_detectors(learned.views)
+    frames |= of_views
     if isinstance(catalog, Ids):
         frames["ids"] = pl.DataFrame({"id": catalog.texts[: catalog.known]})
     elif catalog is not None:
@@ -94,17 +91,35 @@ def restore(
 
 def learned(values: Mapping[str, Any], frames: Mapping[str, pl.DataFrame], others: Mapping[str, bytes]) -> Learned:
     """Return the detectors and the decision of what ``contents`` returned."""
-    onnx = {name.removesuffix(".onnx"): data for name, data in others.items()}
-    detectors: dict[str, Detector] = {}
-    for name in values["order"]:
-        view = values["views"][name]
-        state = State(view["state"], _named(frames, name), _named(onnx, name))
-        detectors[name] = DETECTORS[name](**view["params"]).restore(state)
+    detectors = to_detectors(values["views"], values["order"], frames, others)
     decision = Decision.restore(values["decision"], _named(frames, "decision"))
     summary = values["summary"]
     return Learned(
         detectors, decision, order_check=summary["order_check"], absent=summary["absent"], usual=frames.get("usual")
     )
+
+
+def of_detectors(detectors: Mapping[str, Detector]) -> Contents:
+    """Return the values, tables and ONNX files of fitted detectors, by their names."""
+    values, frames, onnx = {}, dict[str, pl.DataFrame](), dict[str, bytes]()
+    for name, detector in detectors.items():
+        state = detector.state()
+        values[name] = {"params": detector.get_params(), "state": state.values, "class": name}
+        frames |= {f"{name}-{k}": v for k, v in state.frames.items()}
+        onnx |= {f"{name}-{k}.onnx": v for k, v in state.onnx.items()}
+    return values, frames, onnx
+
+
+def to_detectors(
+    values: Mapping[str, Any], order: Iterable[str], frames: Mapping[str, pl.DataFrame], others: Mapping[str, bytes]
+) -> dict[str, Detector]:
+    """Return the detectors of what ``of_detectors`` returned, in the order of the names."""
+    onnx = {name.removesuffix(".onnx"): data for name, data in others.items()}
+    made = {}
+    for name in order:
+        state = State(values[name]["state"], _named(frames, name), _named(onnx, name))
+        made[name] = DETECTORS[name](**values[name]["params"]).restore(state)
+    return made
 
 
 def check_key(masked: str | None, mask_key: bytes | None, path: str) -> None:

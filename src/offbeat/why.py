@@ -31,6 +31,7 @@ from offbeat.rescoring import Rescoring, tagged
 from offbeat.run import Run, raw_of
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 #: Events explained one by one, at most, and from which regret on (nats below the most likely event).
 _EVENTS: Final = 5
@@ -129,7 +130,11 @@ class Findings:
             tables = (frames["units"], frames["scores"], frames["series"])
             made = cls(findings, *tables, *names, values["unit"], learned, values["trained_on"], values["summary"])
             made.threshold = values["threshold"]
-            made.habits = Habits.restore(values["habits"], frames) if "habits" in values else None
+            if "habits" in values:
+                made.habits = Habits.restore(values["habits"], frames)
+                mine = {k.removeprefix(saving.OWN): f for k, f in frames.items() if k.startswith(saving.OWN)}
+                if "own" in values:
+                    made.own = saving.to_detectors(values["own"], values["own"], mine, {})
             return made
         except (KeyError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError):
             hint = "offbeat detect FILES -o RUN writes it again"
@@ -141,21 +146,18 @@ class Findings:
         return {} if self.habits is None else self.habits.views(self.learned.views, self.texts)
 
     @cached_property
-    def usual(self) -> pl.DataFrame:
-        """The most frequent normal sequences, ``templates`` and ``weight``: learned from, and a changed log's own."""
+    def usual(self) -> tuple[list[Codes], Floats]:
+        """The most frequent sequences and their weights: learned from, and a changed log's own."""
         parts = [] if self.learned.usual is None else [self.learned.usual]
         if self.habits is not None:
             short = self.habits.sequences.filter(pl.col("templates").list.len() <= USUAL_LENGTH)
             parts.append(short.head(USUAL // 2))
         if not parts:
-            return pl.DataFrame(schema={"templates": pl.List(pl.UInt32), "weight": pl.Float64})
+            return [], np.zeros(0)
         both = pl.concat(parts)
         if len(parts) > 1:
             both = both.group_by("templates", maintain_order=True).agg(pl.col("weight").sum())
-        nothing = dict.fromkeys(self.learned.views, 0.0)
-        row = both.head(1).select("templates", open_at_end=pl.lit(True))
-        judge = Rescoring(self.learned, self.threshold, row, nothing, self.texts, self.habits, self.own)
-        return both.filter(judge.score(both["templates"].to_list()) < self.threshold)
+        return both["templates"].to_list(), both["weight"].to_numpy()
 
     def finding(self, name: str) -> dict[str, Any]:
         """Return the finding whose id begins with ``name``; raises OptionError where none or several do."""
@@ -166,13 +168,13 @@ class Findings:
             raise OptionError(f"{name!r} {what}", where="ID", hint=f"the first are: {known}")
         return some[0]
 
-    def explain(self, name: str, method: Method = "auto") -> Explanation:
+    def explain(self, name: str, method: Method = "gradients") -> Explanation:
         """Explain a finding by its id, or the beginning of it.
 
         Args:
             name: the id.
-            method: how the LSTM's score is divided among the events: ``gradients``, ``occlusion``, or ``auto``:
-                integrated gradients where PyTorch and Captum are installed.
+            method: how the LSTM's score is divided among the events: by integrated ``gradients``, the same by
+                ``captum``, or ``occlusion``.
 
         Raises:
             OptionError: there is no such finding or method, or the method's packages are not installed.
@@ -232,7 +234,7 @@ class _Unit:
 
     run: Findings
     row: pl.DataFrame
-    method: Method = "auto"
+    method: Method = "gradients"
 
     @cached_property
     def codes(self) -> Codes:
@@ -299,12 +301,11 @@ class _Unit:
 
     def _nearest(self) -> list[Nearest]:
         """Return the nearest of the most frequent sequences that are normal by the decision itself."""
-        usual = self.run.usual
-        if not usual.height:
-            return []
-        found = nearest(self.codes, usual["templates"].to_list(), usual["weight"].to_numpy(), 10)
-        normal = self.other.score([n.codes for n in found]) < self.run.threshold
-        return [n for n, ok in zip(found, normal, strict=True) if ok and n.edits]
+
+        def normal(some: Sequence[Codes]) -> Bools:
+            return self.other.score(some) < self.run.threshold
+
+        return [n for n in nearest(self.codes, *self.run.usual, normal) if n.edits]
 
     def _turned(self, score: float, near: Sequence[Nearest]) -> dict[str, Any] | None:
         """Return the fewest changes found that turn the verdict; None where none do, or edits cannot.

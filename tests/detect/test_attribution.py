@@ -1,6 +1,7 @@
 """Integrated gradients over the LSTM's events: complete, exact where that can be worked out, and in the right place."""
 
-import builtins
+import subprocess
+import sys
 
 import numpy as np
 import onnxruntime as ort
@@ -8,10 +9,11 @@ import pytest
 import torch
 from samples import QUICK, frame, sequences
 
-from offbeat.detect import LSTM
+from offbeat.detect import LSTM, attribution
+from offbeat.detect.attribution import CONTEXT, TOLERANCE, baseline, integrated_gradients
 from offbeat.detect.lstm import FIRST, START, UNKNOWN
-from offbeat.detect.nets import attribution
-from offbeat.detect.nets.attribution import CONTEXT, TOLERANCE, baseline, integrated_gradients, rebuild
+from offbeat.detect.lstm_weights import read_weights
+from offbeat.detect.nets.attribution import by_captum, rebuild
 from offbeat.errors import OptionError
 
 CYCLE = [0, 1, 2, 3, 4, 5]
@@ -35,7 +37,7 @@ def test_the_module_rebuilt_is_the_network_stored(lstm):
     read = np.array([[START, 3, 4, UNKNOWN, 9, 3, 5]]).T
     state = np.zeros((1, 1, lstm.hidden), np.float32)
     stored = ort.InferenceSession(lstm.onnx_).run(["all"], {"read": read, "predict": read, "h0": state, "c0": state})[0]
-    ours = torch.log_softmax(rebuild(lstm)(torch.tensor(read.T)), dim=2)[0].numpy()
+    ours = torch.log_softmax(rebuild(read_weights(lstm.onnx_))(torch.tensor(read.T)), dim=2)[0].numpy()
     np.testing.assert_allclose(ours, stored[:, 0], atol=1e-5)
 
 
@@ -74,6 +76,18 @@ def test_what_is_missing_is_told_by_context(cycle):
     assert found.context[2] > 0.05 * found.score
 
 
+@pytest.mark.parametrize("codes", CASES, ids=lambda codes: f"{len(codes)} events")
+@pytest.mark.parametrize("starts", [True, False], ids=["starts tell", "starts do not"])
+def test_captum_says_the_same(lstm, codes, starts, monkeypatch):
+    """Captum, with PyTorch's gradients, gives the attributions worked out here, to rounding."""
+    monkeypatch.setattr(lstm, "starts_", starts)
+    ours, theirs = integrated_gradients(lstm, codes), integrated_gradients(lstm, codes, integral=by_captum)
+    assert ours.steps == theirs.steps
+    np.testing.assert_allclose(ours.seen, theirs.seen, atol=1e-10)
+    np.testing.assert_allclose(ours.context, theirs.context, atol=1e-10)
+    assert ours.score == pytest.approx(lstm.anomaly_score(frame([codes]))[0], abs=1e-4)
+
+
 def test_few_steps_are_doubled_until_complete(lstm, monkeypatch):
     """One step is not enough, so more are taken and said; and never more than the most."""
     codes = [0, 6, 7, 6, 7, 4]
@@ -87,13 +101,13 @@ def test_few_steps_are_doubled_until_complete(lstm, monkeypatch):
 
 
 def test_integrals_are_those_of_a_plain_sum(lstm):
-    """Captum's integral is that of a Riemann sum written out here, with finite differences for gradients."""
-    codes, net = [0, 2, 1], rebuild(lstm)
+    """The integral is that of a Riemann sum written out here, with finite differences for gradients."""
+    codes, net = [0, 2, 1], rebuild(read_weights(lstm.onnx_))
     found = integrated_gradients(lstm, codes, last=2)
     read = torch.tensor([[START, *[c + FIRST for c in codes[:2]]]])
     own = net.embed(read)
     base = own.clone()
-    base[:, 1:] = baseline(net, lstm.frequency_)
+    base[:, 1:] = torch.tensor(baseline(read_weights(lstm.onnx_), lstm.frequency_))
     seen = torch.tensor([c + FIRST for c in codes])
     best = net.out(net.lstm(own)[0])[0].argmax(dim=1)
 
@@ -139,13 +153,12 @@ def test_no_event_no_attribution(lstm):
 
 def test_baselines(lstm):
     """The baseline is the average embedding by frequency."""
-    net = rebuild(lstm)
-    counts = np.array([1.0, 3.0])
-    expected = (net.embed.weight[FIRST] + 3 * net.embed.weight[FIRST + 1]) / 4
-    assert torch.allclose(baseline(net, counts), expected)
+    weights = read_weights(lstm.onnx_)
+    expected = (weights.embed[FIRST] + 3 * weights.embed[FIRST + 1]) / 4
+    np.testing.assert_allclose(baseline(weights, np.array([1.0, 3.0])), expected, rtol=1e-6)
     for wrong in (np.ones(99), np.zeros(3), np.ones((2, 2))):
         with pytest.raises(OptionError, match="one count a template"):
-            baseline(net, wrong)
+            baseline(weights, wrong)
 
 
 def test_mistakes_are_named(lstm, monkeypatch):
@@ -154,13 +167,16 @@ def test_mistakes_are_named(lstm, monkeypatch):
         integrated_gradients(lstm, [0, 1, 2], last=3)
     with pytest.raises(OptionError, match="above zero"):
         integrated_gradients(lstm, [0, 1], steps=0)
-    real = builtins.__import__
-
-    def without(name, *rest):
-        if name == "captum":
-            raise ImportError
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "captum.attr", None)
     with pytest.raises(OptionError, match="needs captum"):
-        integrated_gradients(lstm, [0, 1])
+        integrated_gradients(lstm, [0, 1], integral=by_captum)
+
+
+def test_neither_torch_nor_captum_is_needed(lstm):
+    """Attribution is NumPy on the weights of the model."""
+    code = (
+        "import sys; from offbeat.detect import LSTM; from offbeat.detect import attribution; import offbeat.inside;"
+        "print([m for m in ('torch', 'captum', 'sklearn', 'scipy') if m in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"

@@ -46,9 +46,10 @@ def explain(
     method: Annotated[
         str,
         typer.Option(
-            "--method", help="Divide the LSTM's score by gradients, by occlusion, or auto: gradients where possible."
+            "--method",
+            help="How to divide the LSTM's score: integrated gradients, the same by captum to check, or occlusion.",
         ),
-    ] = "auto",
+    ] = "gradients",
 ) -> int:
     """Say why a finding is one: offbeat explain RUN ID. Without an id, list the findings."""
     from offbeat.detection import check_outputs

@@ -61,7 +61,7 @@ def activations(lstm: LSTM, codes: Sequence[int]) -> Activations:
     """
     read = tokens(lstm, np.asarray(codes, dtype=np.int64))[:, None]
     weights = read_weights(lstm.onnx_)
-    steps = [np.stack(step)[:, 0] for step in _run(weights, np.concatenate([[[START]], read]))][1:]
+    steps = [np.stack(step)[:, 0] for step in forward(weights, np.concatenate([[[START]], read]))][1:]
     stacked = np.stack(steps, axis=1) if steps else np.zeros((5, 0, weights.hidden))
     return Activations(*stacked)
 
@@ -120,7 +120,7 @@ def _sums(lstm: LSTM, sequences: Ragged) -> tuple[Floats, Floats]:
         inside = place < kept.lengths[which]
         codes = kept.ids[np.where(inside, kept.offsets[which] + place, 0)] if len(kept.ids) else np.zeros_like(place)
         read = np.concatenate([np.full((1, len(which)), START), tokens(lstm, codes)])
-        for step, (hidden, *_) in enumerate(_run(weights, read)):
+        for step, (hidden, *_) in enumerate(forward(weights, read)):
             if step:
                 here = inside[step - 1]
                 np.add.at(total, read[step][here], hidden[here] * weight[which][here, None])
@@ -128,7 +128,7 @@ def _sums(lstm: LSTM, sequences: Ragged) -> tuple[Floats, Floats]:
     return total[FIRST:], count[FIRST:]
 
 
-def _run(weights: Weights, read: Ints) -> Iterator[tuple[Floats, Floats, Floats, Floats, Floats]]:
+def forward(weights: Weights, read: Ints) -> Iterator[tuple[Floats, Floats, Floats, Floats, Floats]]:
     """Read tokens (time, batch); yield hidden, cell, input, forget and output after each, each (batch, hidden)."""
     bias = weights.input_bias.astype(np.float64) + weights.recurrent_bias
     of_token = weights.embed.astype(np.float64) @ weights.input.T + bias
@@ -136,12 +136,12 @@ def _run(weights: Weights, read: Ints) -> Iterator[tuple[Floats, Floats, Floats,
     hidden = cell = np.zeros((read.shape[1], weights.hidden))
     for now in read:
         i, f, g, o = np.split(of_token[now] + hidden @ recurrent, 4, axis=1)
-        entering, kept, shown = _sigmoid(i), _sigmoid(f), _sigmoid(o)
+        entering, kept, shown = sigmoid(i), sigmoid(f), sigmoid(o)
         cell = kept * cell + entering * np.tanh(g)
         hidden = shown * np.tanh(cell)
         yield hidden, cell, entering, kept, shown
 
 
-def _sigmoid(x: NDArray[np.float64]) -> Floats:
+def sigmoid(x: NDArray[np.float64]) -> Floats:
     """Return the logistic function; written so, it cannot overflow."""
     return np.asarray(0.5 + 0.5 * np.tanh(0.5 * x), dtype=np.float64)

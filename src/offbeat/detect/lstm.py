@@ -147,6 +147,10 @@ class LSTM(Detector):
         of_event, regret, _ = self._sums(self._taken(X))
         return of_event, regret
 
+    def worst_run(self, data: Ragged) -> int:
+        """Return the last event, 0-based, of the run of ``span`` that makes the score of one sequence with events."""
+        return int(self._sums(data)[2].argmax())
+
     def expected(self, codes: Sequence[int], event: int, k: int = 3) -> list[tuple[int | None, float]]:
         """Return the ``k`` most likely events at place ``event`` of a sequence, with their probabilities.
 

@@ -140,18 +140,42 @@ def steps(codes: Codes, other: Codes) -> list[tuple[str, int]]:
     return out
 
 
-def nearest(codes: Codes, normals: Sequence[Codes], weight: Floats, many: int = 5) -> list[Nearest]:
+def nearest(
+    codes: Codes,
+    sequences: Sequence[Codes],
+    weight: Floats,
+    normal: Callable[[Sequence[Codes]], NDArray[np.bool_]] | None = None,
+    many: int = 10,
+) -> list[Nearest]:
     """Return the normal sequences with the fewest differences; of equals those that more units have first.
 
-    Only the ``_COMPARED`` sequences whose template counts are nearest are compared event by event.
+    Only the ``_COMPARED`` normal ones whose template counts are nearest are compared event by event.
+
+    Args:
+        codes: the sequence.
+        sequences: others.
+        weight: how many units each stands for, shape (sequences,).
+        normal: which of some sequences are normal, shape (some,); all of them unless given.
+        many: at most so many are returned.
     """
-    size = max((max(c, default=0) for c in (codes, *normals)), default=0) + 1
-    mine = np.bincount(codes, minlength=size) if codes else np.zeros(size, dtype=np.int64)
-    apart = [int(np.abs(np.bincount(c, minlength=size) - mine).sum()) if c else int(mine.sum()) for c in normals]
-    order = np.lexsort((-np.asarray(weight), np.asarray(apart)))[:_COMPARED]
-    found = [Nearest(list(normals[i]), float(weight[i]), steps(codes, list(normals[i]))) for i in order]
-    found.sort(key=lambda n: (n.edits, -n.weight))
-    return found[:many]
+    lengths = np.array([len(c) for c in sequences], dtype=np.int64)
+    flat = np.array([code for c in sequences for code in c], dtype=np.int64)
+    kinds, mine = np.unique(np.array(codes, dtype=np.int64), return_counts=True)
+    held = np.zeros((len(sequences), len(kinds)), dtype=np.int64)
+    at = np.searchsorted(kinds, flat)
+    same = np.flatnonzero(np.append(kinds, -1)[at] == flat)
+    np.add.at(held, (np.repeat(np.arange(len(lengths)), lengths)[same], at[same]), 1)
+    # How far counts are apart: all events of both but those that they have in common.
+    apart = lengths + len(codes) - 2 * np.minimum(held, mine).sum(axis=1)
+    order = np.lexsort((-np.asarray(weight), apart)).tolist()
+    found: list[int] = []
+    while order and len(found) < _COMPARED:
+        some, order = order[:_COMPARED], order[_COMPARED:]
+        good = np.ones(len(some), dtype=np.bool_) if normal is None else normal([sequences[i] for i in some])
+        found += [i for i, ok in zip(some, good, strict=True) if ok]
+    near = [Nearest(list(sequences[i]), float(weight[i]), steps(codes, list(sequences[i]))) for i in found[:_COMPARED]]
+    near.sort(key=lambda n: (n.edits, -n.weight))
+    return near[:many]
 
 
 def occlude(codes: Codes, score: Score) -> Floats:
