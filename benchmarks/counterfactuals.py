@@ -23,7 +23,7 @@ from explained_runs import NAMES, run_of
 
 from offbeat.proposal.past import Past
 from offbeat.rescoring import Rescoring, tagged
-from offbeat.schema import view_column
+from offbeat.units import raw_of
 from offbeat.why import Explanation, Findings
 
 SAMPLE = 100
@@ -99,8 +99,7 @@ def below(opened: Findings, name: str, edits: list[dict[str, Any]], one: Explana
         made += [ids[e["template_id"]] for e in edits if e["how"] == "add" and e["place"] == place]
         made += [events[e["place"]] for e in edits if e["how"] == "move" and e["to"] == place]
         made += [events[place]] if place < len(events) and place not in gone else []
-    scores = opened.scores[int(unit["unit"][0])]
-    raw = {view: float(scores[view_column(view)][0]) for view in opened.learned.views}
+    raw = {view: float(r[0]) for view, r in raw_of(opened.scores[int(unit["unit"][0])], opened.learned.views).items()}
     fresh = Rescoring(opened.learned, opened.threshold, unit, raw, opened.texts, opened.habits, opened.own)
     # What the run keeps may have learned from the unit itself, and be less surprised at it by so much.
     known = max(0.0, float(one.score or 0.0) - float(fresh.score([events])[0]))

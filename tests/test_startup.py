@@ -79,3 +79,23 @@ def test_public_names_are_all_there():
     assert set(offbeat.__all__) <= set(dir(offbeat))
     with pytest.raises(AttributeError, match="no attribute 'Pipelines'"):
         _ = offbeat.Pipelines
+
+
+def test_explaining_a_finding_loads_nothing_heavy(work: Path):
+    """Why a finding is one, gradients included, is worked out with what the run holds, though its log changed."""
+    from samples import QUICK
+
+    from offbeat import Pipeline
+    from offbeat.detection import write_run
+
+    usual = [["open", "read", "close"] if i % 10 < 7 else ["open", "write", "close"] for i in range(600)]
+    after = [[*one[:2], "audit", "close"] if i % 5 < 2 else list(one) for i, one in enumerate(usual[:300])]
+    after[200] = ["open", "read", "audit", "audit", "write", "audit"]
+    views = ["presence", "count", "isolation-forest", "lstm"]
+    made = Pipeline(detectors=views, params=QUICK).fit(usual)
+    run = made.score(after)
+    found = run.find()
+    assert run.habits is not None
+    write_run(run, found, work / "changed", made)
+    for one in found[:2]:
+        assert not loaded(work, "explain", "changed", one.id) & {*HEAVY, "captum"}

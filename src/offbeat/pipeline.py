@@ -28,12 +28,12 @@ from offbeat.mine import Catalog
 from offbeat.regime import Recalibrated, Seen, recalibrate
 from offbeat.rules import RuleSet, load_pack
 from offbeat.ruling import Ruling
-from offbeat.run import Run, raw_of
+from offbeat.run import Run
 from offbeat.schema import view_column
 from offbeat.scored import Placed, judge
 from offbeat.stability import Numbers, fit_of
 from offbeat.tally import Lanes
-from offbeat.units import group_column, known_keys, strangest, truth, unit_columns
+from offbeat.units import group_column, known_keys, raw_of, strangest, truth, unit_columns
 from offbeat.updating import Update, changed_lines, names_of, remember, update
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from offbeat.anew import changed_finding
 from offbeat.beside import with_volume
 from offbeat.budget import Budget
-from offbeat.decide import GROUP, Decision, Drift, contributions
+from offbeat.decide import Decision, Drift, contributions
 from offbeat.decide.incidents import SEVERITIES, finding_id, join_alarms, join_strays, severity
 from offbeat.detect import LSTM, Detector
 from offbeat.errors import OptionError
@@ -26,9 +26,9 @@ from offbeat.group.sessions import POSITION_BITS
 from offbeat.lineage import Changed
 from offbeat.read import Logs
 from offbeat.ruling import Joiner, Ruling
-from offbeat.schema import SCORES, view_column
+from offbeat.schema import SCORES
 from offbeat.tally import Lanes, Tally
-from offbeat.units import marked_lines
+from offbeat.units import marked_lines, raw_of
 from offbeat.watch import Watch, burst_finding, failures, places_of, places_of_failures, volume_finding, without_bursts
 
 if TYPE_CHECKING:
@@ -382,11 +382,3 @@ class Run:
             trained_on=self.trained_on,
             cut=bool(worst.get("open_at_end")),
         )
-
-
-def raw_of(rows: pl.DataFrame, views: Iterable[str]) -> dict[str, NDArray[np.float64]]:
-    """Return the raw scores by view of some rows of SCORES, and their groups where there are any."""
-    out = {view: rows[view_column(view)].to_numpy() for view in views}
-    if GROUP in rows.columns:
-        out[GROUP] = rows[GROUP].to_physical().to_numpy().astype(np.float64)
-    return out

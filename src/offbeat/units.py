@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from offbeat.decide import GROUP
 from offbeat.errors import InputError
 from offbeat.group.sessions import POSITION_BITS
-from offbeat.schema import SEQUENCES
+from offbeat.schema import SEQUENCES, view_column
 
 if TYPE_CHECKING:
     from offbeat.evaluate.labels import Labels
@@ -28,6 +28,14 @@ _MORE: Final = 5
 _ALIKE: Final = 2
 #: Parts that kept units may lie in.
 _PARTS: Final = 16
+
+
+def raw_of(rows: pl.DataFrame, views: Iterable[str]) -> dict[str, NDArray[np.float64]]:
+    """Return the raw scores by view of some rows of SCORES, and their groups where there are any."""
+    out = {view: rows[view_column(view)].to_numpy() for view in views}
+    if GROUP in rows.columns:
+        out[GROUP] = rows[GROUP].to_physical().to_numpy().astype(np.float64)
+    return out
 
 
 def truth(labels: Labels, units: pl.DataFrame, intake: Intake, whole: bool = True) -> pl.Series:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 import orjson
@@ -25,10 +25,13 @@ from offbeat.finding import Finding, iso
 from offbeat.group.sessions import POSITION_BITS
 from offbeat.inside import Inside, Method, check_method, look_inside
 from offbeat.learn import Learned
-from offbeat.pipeline import Pipeline
 from offbeat.regime import Habits
 from offbeat.rescoring import Rescoring, tagged
-from offbeat.run import Run, raw_of
+from offbeat.units import raw_of
+
+if TYPE_CHECKING:
+    from offbeat.pipeline import Pipeline
+    from offbeat.run import Run
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -52,7 +52,6 @@ def explain(
     ] = "gradients",
 ) -> int:
     """Say why a finding is one: offbeat explain RUN ID. Without an id, list the findings."""
-    from offbeat.detection import check_outputs
     from offbeat.inside import METHODS, check_method
     from offbeat.why import Findings
 
@@ -67,7 +66,10 @@ def explain(
     if as_rule and name is None:
         raise OptionError("needs a finding", where="--as-rule", hint="explain RUN ID --as-rule")
     check_method(method)
-    check_outputs(html=html)
+    if html:
+        from offbeat.detection import check_outputs
+
+        check_outputs(html=html)
     by = next(known for known in METHODS if known == method)
     opened = Findings.open(run)
     if as_rule and name is not None:
