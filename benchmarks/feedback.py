@@ -3,8 +3,9 @@
     python benchmarks/feedback.py [DIRECTORY] [PROTOCOL …]
 
 Learns a protocol's training part as `offbeat fit` does, scores its test part, and answers questions by the labels:
-those of `offbeat feedback ask`, 30 drawn at random among the alarms (5 draws), and those on the highest-ranked alarms.
-Answers are not counted; F1 before and after is of the same remaining units. "used" says whether the head judged itself
+those of `offbeat feedback ask`, 30 drawn at random among the alarms (5 draws), those on the highest single alarms, and
+those on the highest-ranked findings, of which each is answered by the label of its strangest unit. Units that were
+shown are not counted; F1 before and after is of the same remaining units. "used" says whether the head judged itself
 worth using, by cross-validation within the answers; where not, only what was answered changes. Two minutes.
 """
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from offbeat import Pipeline, Run
 from offbeat.bench.splits import get_split
 from offbeat.feedback import Feedback
-from offbeat.questions import ask, candidates
+from offbeat.questions import ask, candidates, questions
 from offbeat.rules import RuleSet
 from offbeat.store import Answer, Question
 
@@ -56,12 +57,18 @@ def measure(name: str, run: Run, truth: Bools) -> None:
     alarms = sorted((q for q in units if q.members[0].flagged), key=lambda q: -q.members[0].score)
     draws = [np.random.default_rng(seed).permutation(len(alarms))[:30] for seed in range(DRAWS)]
     row(name, "alarms at random", run, truth, [answered([alarms[i] for i in draw], label) for draw in draws])
-    row(name, "highest alarms", run, truth, [answered(alarms[:30], label)])
+    row(name, "highest single alarms", run, truth, [answered(alarms[:30], label)])
+    for scope in ("finding", "pattern"):
+        found = [q for q in questions(run, run.find()) if q.members][:30]
+        answers = answered(found, label, scope)
+        row(name, f"highest-ranked findings, --scope {scope}", run, truth, [answers])
+    answers += answered(ask(units, answers, run.threshold, 30 - len(answers)), label)
+    row(name, "findings, then where they teach most", run, truth, [answers])
 
 
-def answered(questions: Sequence[Question], label: dict[str, bool]) -> list[Answer]:
-    """Answer by the labels."""
-    return [Answer(q, "confirmed" if label[q.members[0].key] else "false-alarm") for q in questions]
+def answered(asked: Sequence[Question], label: dict[str, bool], scope: str = "finding") -> list[Answer]:
+    """Answer by the labels; of a finding by that of its strangest unit, which is the one that is shown."""
+    return [Answer(q, "confirmed" if label[q.members[0].key] else "false-alarm", scope) for q in asked]
 
 
 def row(name: str, how: str, run: Run, truth: Bools, groups: Sequence[Sequence[Answer]]) -> None:

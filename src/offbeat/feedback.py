@@ -18,6 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from offbeat.budget import Budget
+from offbeat.decide.alike import unlike
 from offbeat.decide.head import QUIET, RAISED, Gain, Head, as_plain
 from offbeat.finding import Finding
 from offbeat.questions import LAST, aligned, members
@@ -57,8 +58,13 @@ class Feedback:
         self._units: dict[tuple[str, Any], list[Answer]] = {}
         self._keys: dict[str, list[Answer]] = {}
         self._patterns: dict[tuple[str, str], list[tuple[Answer, float, bool]]] = {}
+        self._sure: dict[tuple[str, Any], Answer] = {}
+        self._real: dict[tuple[str, str], list[Member]] = {}
         for answer in self.answers:
             if not answer.quiets:
+                self._sure |= {_identity(member): answer for member in answer.question.members}
+                for member in answer.question.members[:1]:
+                    self._real.setdefault((member.kind, member.template), []).append(member)
                 continue
             for member in answer.question.members:
                 self._units.setdefault(_identity(member), []).append(answer)
@@ -134,8 +140,7 @@ class Feedback:
         return replace(self.head, known=known).judge(found)
 
     def _confirmed(self, units: Sequence[Member]) -> Bools:
-        sure = {_identity(m) for a in self.answers if not a.quiets for m in a.question.members}
-        return np.array([_identity(unit) in sure for unit in units], dtype=bool)
+        return np.array([_identity(unit) in self._sure for unit in units], dtype=bool)
 
     def _raised(self, run: Run, quiet: Bools) -> NDArray[np.int64]:
         """Return the unflagged units, of the strangest, that are like confirmed ones and not covered."""
@@ -153,13 +158,27 @@ class Feedback:
 
     def covers(self, unit: Member) -> bool:
         """Return whether an answer asks for a unit to be quiet."""
+        sure = self._sure.get(_identity(unit))
         for answer in (*self._units.get(_identity(unit), ()), *self._keys.get(unit.key, ())):
-            if _lasts(answer, unit.start):
+            # Of two answers about one unit the later holds.
+            if _lasts(answer, unit.start) and (sure is None or self._order[answer.finding] > self._order[sure.finding]):
                 return True
+        if sure is not None:
+            return False
         for answer, bound, errors in self._patterns.get((unit.kind, unit.template), ()):
-            if unit.score <= bound and (errors or unit.level < _ERROR) and _lasts(answer, unit.start):
+            inside = unit.score <= bound and (errors or unit.level < _ERROR)
+            if inside and _lasts(answer, unit.start) and not self._like_real(unit, answer.question.members[0]):
                 return True
         return False
+
+    @cached_property
+    def _order(self) -> dict[str, int]:
+        return {answer.finding: i for i, answer in enumerate(self.answers)}
+
+    def _like_real(self, unit: Member, harmless: Member) -> bool:
+        """Return whether a unit is more like one that was confirmed for the same reason than like a harmless one."""
+        real = [unlike(unit.counts, member.counts) for member in self._real.get((unit.kind, unit.template), ())]
+        return bool(real) and min(real) < unlike(unit.counts, harmless.counts)
 
     def hushes(self, one: Finding) -> bool:
         """Return whether an answer asks for a finding about the log as a whole to be quiet."""

@@ -17,10 +17,10 @@ from offbeat.anew import changed_finding
 from offbeat.beside import with_volume
 from offbeat.budget import Budget
 from offbeat.decide import Decision, Drift, contributions
-from offbeat.decide.incidents import SEVERITIES, finding_id, join_alarms, join_strays, severity
+from offbeat.decide.incidents import SEVERITIES, finding_id, join_alarms, join_strays, severity, told_apart
 from offbeat.detect import LSTM, Detector
 from offbeat.errors import OptionError
-from offbeat.explain import Facts, sentence
+from offbeat.explain import Facts, sentence, shortened
 from offbeat.finding import Finding, Line, Quiet, fetched, iso
 from offbeat.group.sessions import POSITION_BITS
 from offbeat.lineage import Changed
@@ -231,9 +231,9 @@ class Run:
             return []
         alarms = alarms.with_columns(join_alarms(alarms, self.windows))
         groups = []
-        for (_,), group in alarms.sort("incident", "score", "unit", descending=[False, True, False]).group_by(
-            "incident", maintain_order=True
-        ):
+        ordered = alarms.sort("incident", "score", "unit", descending=[False, True, False])
+        joined = ordered.partition_by("incident", maintain_order=True)
+        for group in joined if self.windows else [part for one in joined for part in told_apart(one)]:
             level = int(group["level"].to_numpy().max())
             # Where all training was alike the threshold is next to nothing; a nat is the least to compare with.
             excess = float(group["score"][0]) / max(self.threshold, 1.0)
@@ -305,6 +305,9 @@ class Run:
             also = (
                 f"; {others} more {'pattern is' if others == 1 else 'patterns are'} strange in them" if others else ""
             )
+            if worst.get("mark") is not None:
+                which = "with" if worst["marked"] else "without"
+                also = f" {which} “{shortened(self._text(worst['mark']))}”, unlike others{also}"
             reason = f"{reason[:-1]} ({group.height:,} {self.unit}s{also})."
         where = iso(worst["start"]) or ""
         shares = self.decision.surprise(self.raw(self.scores[worst["unit"]]))

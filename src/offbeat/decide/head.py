@@ -14,12 +14,14 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from offbeat.decide.alike import LINKED, bray_curtis
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
 #: How far an answer may reach, in units of ``distance``; answers themselves say how far it should.
-REACHES: Final = (0.05, 0.1, 0.2)
+REACHES: Final = (LINKED, 0.1, 0.2)
 #: What a nat of the view that differs most adds to the distance.
 PER_NAT: Final = 0.02
 #: So many neighbours are asked.
@@ -65,16 +67,11 @@ class Features:
 def distance(a: Features, b: Features) -> Floats:
     """Return how unlike units are, shape (len(a), len(b)).
 
-    Bray-Curtis dissimilarity of ``log1p`` counts, from 0 (the same mix) to 1 (nothing in common), plus ``PER_NAT``
-    for each nat of the view on which they differ most.
+    Bray-Curtis dissimilarity of ``log1p`` counts, plus ``PER_NAT`` for each nat of the view on which they differ most.
     """
-    mine, other = np.log1p(a.counts), np.log1p(b.counts)
-    whole = mine.sum(axis=1)[:, None] + other.sum(axis=1)[None, :]
-    out = np.empty((len(a), len(b)))
-    for j in range(len(b)):  # a column at a time: answers are few, and templates may be thousands
-        apart = np.abs(mine - other[j]).sum(axis=1)
-        views = np.abs(a.nats - b.nats[j]).max(axis=1, initial=0.0)
-        out[:, j] = apart / np.maximum(whole[:, j], 1e-12) + PER_NAT * views
+    out = bray_curtis(a.counts, b.counts)
+    for j in range(len(b)):  # a column at a time, as there
+        out[:, j] += PER_NAT * np.abs(a.nats - b.nats[j]).max(axis=1, initial=0.0)
     return out
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 import polars as pl
 
+from offbeat.decide.alike import sorts
 from offbeat.schema import TIME
 
 #: Alarms for the same reason belong together when no more than this lies between them.
@@ -19,6 +20,9 @@ SAME_KEY: Final = timedelta(minutes=30)
 #: Kinds that say something is new or seldom, and the most units that such an incident may hold to be a stray one.
 _NOVEL: Final = ("new pattern", "rare pattern")
 _STRAY: Final = 3
+
+#: A template tells a sort from the others when the shares of units that have it differ by more than this.
+_TELLING: Final = 0.5
 
 SEVERITIES: Final = ("low", "medium", "high", "critical")
 
@@ -66,6 +70,35 @@ def join_alarms(alarms: pl.DataFrame, windows: bool) -> pl.Series:
     roots = [root(i) for i in range(n)]
     number = {r: k for k, r in enumerate(dict.fromkeys(roots))}
     return pl.Series("incident", [number[r] for r in roots], dtype=pl.UInt32)
+
+
+def told_apart(group: pl.DataFrame) -> list[pl.DataFrame]:
+    """Return an incident's alarms, in parts where they are of several sorts: one answer should do for all of a finding.
+
+    Sessions with the same strange thing in them may be in quite different states, and only some of them harmless.
+
+    Args:
+        group: alarms of sessions with ``templates``, the strangest first.
+
+    Returns:
+        The alarms of each sort, in the same order within; first the sort of the strangest. Of several each has the
+        columns ``mark``, the template whose presence tells it best from the others, and ``marked``, whether it has
+        that; null where only numbers differ.
+    """
+    sort = pl.Series("sort", sorts(group["templates"].to_list()))
+    if sort.n_unique() < 2:
+        return [group]
+    held = group.select(sort, pl.col("templates").list.unique().alias("code")).explode("code")
+    parts = []
+    for i in range(sort.n_unique()):
+        mine, n = pl.col("sort") == i, int((sort == i).sum())
+        share = mine.sum() / n - (~mine).sum() / (group.height - n)
+        marks = held.group_by("code").agg(share=share).sort(pl.col("share").abs(), "code", descending=[True, False])
+        code, more = marks.row(0)
+        known = abs(more) > _TELLING
+        mark = pl.lit(code if known else None, held.schema["code"])
+        parts.append(group.filter(sort == i).with_columns(mark=mark, marked=pl.lit(more > 0 if known else None)))
+    return parts
 
 
 def join_strays(groups: Sequence[tuple[str, pl.DataFrame]]) -> list[list[int]]:

@@ -1,5 +1,5 @@
 """FINDINGS -> why: expected against seen, and one plain sentence."""
 
-from offbeat.explain.words import Facts, sentence
+from offbeat.explain.words import Facts, sentence, shortened
 
-__all__ = ["Facts", "sentence"]
+__all__ = ["Facts", "sentence", "shortened"]
