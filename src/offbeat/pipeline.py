@@ -38,6 +38,7 @@ from offbeat.updating import Update, changed_lines, names_of, remember, update
 
 if TYPE_CHECKING:
     from offbeat.evaluate.labels import Labels
+    from offbeat.store import Answer
 
 Progress = Callable[[str], None]
 #: Units, their raw scores by view, and their sequences.
@@ -172,6 +173,7 @@ class Pipeline:
         after: str | None = None,
         ttl: str | None = None,
         older: bool = False,
+        answers: Sequence[Answer] = (),
     ) -> Update:
         """Go on to learn from later logs, with a rehearsal of what was learned before.
 
@@ -185,11 +187,13 @@ class Pipeline:
             after: what was held back becomes a habit from this age on, in log time: ``14d``, or ``never``.
             ttl: what was last seen longer ago is forgotten: ``90d``, or ``never``; remembered for the next time.
             older: learn what is older than what was learned last, too.
+            answers: what people said of findings, in order (``Feedback.answers``): what they expect is learned, what
+                they confirmed is not, however long it goes on.
 
         Raises:
             UserError: the data cannot be read, are all known, or an id names nothing that is held back.
         """
-        return update(self, data, acknowledge=acknowledge, after=after, ttl=ttl, older=older)
+        return update(self, data, acknowledge=acknowledge, after=after, ttl=ttl, older=older, answers=answers)
 
     def _opened(self, data: Data) -> Intake:
         """Open an input, with rules to be looked for while it is read."""

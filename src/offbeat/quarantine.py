@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import polars as pl
 
+from offbeat.decide.incidents import finding_id
 from offbeat.errors import OptionError
 from offbeat.memory import GROUPS, MOST_EVENTS, MOST_UNITS, Memory, joined, sample
+from offbeat.store import Answer
+from offbeat.units import digest
 
 #: Only what makes so large a share of the units since it began is a habit; an attack that goes on is still an attack.
 _HABIT: Final = 0.005
@@ -56,8 +60,8 @@ def hold(memory: Memory, strange: pl.DataFrame | None, seed: int) -> None:
     memory.quarantine = sample(joined(both), MOST_UNITS // 5, MOST_EVENTS // 5, seed)
 
 
-def acknowledged(memory: Memory, asked: Collection[str]) -> set[str]:
-    """Return the groups that are meant by ids of groups, findings or templates; ``all`` are all.
+def acknowledged(memory: Memory, asked: Collection[str], real: Collection[str] = ()) -> set[str]:
+    """Return the groups that are meant by ids of groups, findings or templates; ``all`` are all but the ``real`` ones.
 
     Raises:
         OptionError: an id names nothing that is held back.
@@ -66,7 +70,7 @@ def acknowledged(memory: Memory, asked: Collection[str]) -> set[str]:
     held, groups = memory.quarantine, memory.groups
     for one in asked:
         if one == "all":
-            out |= set(groups["id"])
+            out |= set(groups["id"]) - set(real)
             continue
         found = set(groups.filter((pl.col("id") == one) | (pl.col("template_id") == one))["id"])
         if held.height:
@@ -76,22 +80,82 @@ def acknowledged(memory: Memory, asked: Collection[str]) -> set[str]:
             raise OptionError(f"{one!r} is not held back", where="--acknowledge", hint=f"one of: {some}")
         out |= found
     if asked and not out:
-        raise OptionError("nothing is held back", where="--acknowledge")
+        what = "all that is held back was confirmed" if groups.height else "nothing is held back"
+        raise OptionError(what, where="--acknowledge", hint="name what is normal after all" if groups.height else None)
     memory.groups = groups.with_columns(pl.col("acknowledged") | pl.col("id").is_in(list(out)))
     return out
 
 
-def freed(memory: Memory, waits: timedelta | None, said: Collection[str]) -> pl.DataFrame:
-    """Take out of quarantine what somebody called normal, and what has become a habit."""
+@dataclass(frozen=True)
+class Heard:
+    """What answers to findings say of what is held back.
+
+    Attributes:
+        normal: groups that are normal for good: ``expected``, with ``--scope pattern`` and no end.
+        real: groups of which something was confirmed; they are never a habit.
+        expected, confirmed: of the quarantine, the units themselves that were answered so, shape (rows,).
+    """
+
+    normal: frozenset[str]
+    real: frozenset[str]
+    expected: pl.Series
+    confirmed: pl.Series
+
+
+def group_of(kind: str, template_id: str) -> str:
+    """Return the id of the group that units held back for a reason belong to."""
+    return finding_id(kind, "", template_id, "")
+
+
+def heard(units: pl.DataFrame, answers: Sequence[Answer], ids: Sequence[str]) -> Heard:
+    """Return what answers say of units, and of groups held back.
+
+    A unit is known by when it began and what it holds, for no memory keeps keys. Of two answers about it the later one
+    counts. What was called a false alarm is quiet, and not learned: nobody said that it belongs there.
+
+    Args:
+        units: with ``start`` and ``templates``.
+        answers: in the order in which they were given.
+        ids: of templates by code.
+    """
+    verdicts: dict[tuple[datetime | None, str], str] = {}
+    groups: dict[str, str] = {}
+    for answer in answers:
+        some = [m for m in answer.question.members if answer.until is None or (m.start and m.start < answer.until)]
+        verdicts |= {(m.start, m.digest): answer.verdict for m in some}
+        for member in some:
+            group = group_of(member.kind, member.template)
+            if answer.verdict == "confirmed" or (answer.scope == "pattern" and answer.until is None):
+                groups[group] = answer.verdict
+    said: list[str | None] = [None] * units.height
+    if verdicts and units.height:
+        places = zip(units["start"].to_list(), units["templates"].to_list(), strict=True)
+        said = [verdicts.get((start, digest(ids[code] for code in codes))) for start, codes in places]
+    by = {name: frozenset(g for g, verdict in groups.items() if verdict == name) for name in ("expected", "confirmed")}
+    rows = {name: pl.Series([one == name for one in said], dtype=pl.Boolean) for name in by}
+    return Heard(by["expected"], by["confirmed"], rows["expected"], rows["confirmed"])
+
+
+def freed(memory: Memory, waits: timedelta | None, said: Collection[str], told: Heard) -> pl.DataFrame:
+    """Take out of quarantine what somebody called normal, and what has become a habit; nothing that was confirmed."""
     if not memory.quarantine.height:
         return pl.DataFrame()
-    free = set(memory.groups.filter("acknowledged")["id"]) | set(said)
+    # By name somebody may overrule what was confirmed before; what only goes on for long does not.
+    free = (set(memory.groups.filter("acknowledged")["id"]) - told.real) | told.normal | set(said)
     if waits is not None:
-        free |= {row["id"] for row in memory.groups.iter_rows(named=True) if _is_habit(memory, row, waits)}
-    out = memory.quarantine.filter(pl.col("group").is_in(list(free)))
-    memory.quarantine = memory.quarantine.filter(~pl.col("group").is_in(list(free)))
+        rows = memory.groups.iter_rows(named=True)
+        free |= {row["id"] for row in rows if row["id"] not in told.real and _is_habit(memory, row, waits)}
+    group = memory.quarantine["group"]
+    goes = told.expected | (group.is_in(list(free)) & ~(told.confirmed & ~group.is_in(list(said))))
+    out, memory.quarantine = memory.quarantine.filter(goes), memory.quarantine.filter(~goes)
+    left = out.group_by("group").agg(gone=pl.col("weight").sum().round().cast(pl.UInt64))
     # What was acknowledged is remembered as such; what became a habit starts anew should it be strange again.
-    memory.groups = memory.groups.filter(~pl.col("id").is_in(list(free)) | pl.col("acknowledged"))
+    empty = (free | set(out["group"])) - set(memory.quarantine["group"])
+    groups = memory.groups.filter(~pl.col("id").is_in(list(empty)) | pl.col("acknowledged"))
+    fewer = pl.col("units") - pl.min_horizontal("units", pl.col("gone").fill_null(0))
+    memory.groups = groups.join(left, left_on="id", right_on="group", how="left", maintain_order="left").with_columns(
+        units=pl.when(pl.col("id").is_in(list(empty))).then("units").otherwise(fewer)
+    ).drop("gone")  # fmt: skip
     return out
 
 

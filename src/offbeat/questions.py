@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +19,7 @@ from offbeat.explain import sentence
 from offbeat.finding import Finding, iso
 from offbeat.run import Run
 from offbeat.store import Answer, Log, Member, Question
+from offbeat.units import digest
 
 #: Units kept with a run to be asked about: so many flagged ones, and as many just below; of each sequence so many.
 _ASKED: Final = 500
@@ -50,7 +50,7 @@ def members(run: Run, rows: pl.DataFrame) -> list[Member]:
             Member(
                 key=row["key"],
                 start=row["start"],
-                digest=_digest(ids[c] for c in codes),
+                digest=digest(ids[c] for c in codes),
                 kind=row["kind"],
                 template="" if row["template"] is None else ids[row["template"]],
                 view=row["view"],
@@ -62,10 +62,6 @@ def members(run: Run, rows: pl.DataFrame) -> list[Member]:
             )
         )
     return out
-
-
-def _digest(names: Iterable[str]) -> str:
-    return hashlib.blake2s("\0".join(names).encode(), digest_size=8).hexdigest()
 
 
 def questions(run: Run, findings: Sequence[Finding]) -> Iterator[Question]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -36,6 +37,11 @@ def raw_of(rows: pl.DataFrame, views: Iterable[str]) -> dict[str, NDArray[np.flo
     if GROUP in rows.columns:
         out[GROUP] = rows[GROUP].to_physical().to_numpy().astype(np.float64)
     return out
+
+
+def digest(names: Iterable[str]) -> str:
+    """Return a digest of a sequence of templates' ids: the same for equal sequences, whatever the model."""
+    return hashlib.blake2s("\0".join(names).encode(), digest_size=8).hexdigest()
 
 
 def truth(labels: Labels, units: pl.DataFrame, intake: Intake, whole: bool = True) -> pl.Series:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -24,13 +24,14 @@ from offbeat.learn import Learned, learn, make_views
 from offbeat.lineage import Changed, Places, find_changed, named_anew, rename_lives, renamed, to_frame
 from offbeat.memory import Memory, ages, joined, kept, sample, spread_of
 from offbeat.mine import Catalog
-from offbeat.quarantine import acknowledged, freed, hold, raised
+from offbeat.quarantine import acknowledged, freed, group_of, heard, hold, raised
 from offbeat.stability import MOST_SCORED, reach_of
 
 if TYPE_CHECKING:
     from offbeat.intake import Intake
     from offbeat.pipeline import Pipeline
     from offbeat.run import Run
+    from offbeat.store import Answer
 
 #: What was held back is learned by itself from this age on, unless told otherwise.
 AFTER: Final = "14d"
@@ -51,7 +52,8 @@ class Update:
         aged_out: templates forgotten, for they were last seen too long ago.
         new_templates: templates not known before, those that only changed left out.
         changed: lines that a release worded anew: ``new``, ``old`` (texts) and ``similarity``.
-        groups: what is held back: ``id``, ``kind``, ``reason``, ``units``, ``first_seen``, ``last_seen``.
+        groups: what is held back: ``id``, ``kind``, ``reason``, ``units``, ``first_seen``, ``last_seen``, and whether
+            some of it was ``confirmed``.
         alert_share: share of units like those learned that will be flagged.
         fit: how well the model fitted the log before the update; see ``Run.fit``.
         truncated: archives that end too early.
@@ -116,6 +118,7 @@ def update(
     after: str | None = None,
     ttl: str | None = None,
     older: bool = False,
+    answers: Sequence[Answer] = (),
 ) -> Update:
     """Learn on; see ``Pipeline.update``. The pipeline is as it was where this raises."""
     memory = pipeline.memory
@@ -128,10 +131,12 @@ def update(
     made = copy.copy(pipeline)
     made.memory = memory = copy.copy(memory)
     memory.ttl = ttl or memory.ttl
-    said = acknowledged(memory, acknowledge)
-    read = _Read() if data is None else _read(made, data, older)
+    said = acknowledged(memory, acknowledge, heard(memory.quarantine, answers, _ids(made)).real)
+    read = _Read() if data is None else _read(made, data, older, answers)
     hold(memory, read.held, made.seed)
-    free = freed(memory, waits, said)
+    told = heard(memory.quarantine, answers, _ids(made))
+    free = freed(memory, waits, said, told)
+    said |= told.normal
     gone = _age(memory, lives_for)
     fresh = read.units.filter(~read.strange) if read.units is not None else None
     parts = [memory.rehearsal, *([fresh] if fresh is not None and fresh.height else [])]
@@ -142,7 +147,7 @@ def update(
     memory.rehearsal = sample(mixture, seed=made.seed)
     memory.lives, memory.spread = rename_lives(memory.lives, names), spread_of(mixture)
     memory.reach = _reach(made, memory)
-    result = _result(made, read, free, gone)
+    result = _result(made, read, free, gone, told.real)
     memory.history = [*memory.history, _entry(read, result, memory)]
     made.summary = _summary(made, mixture, read.events)
     made._training = None
@@ -167,7 +172,12 @@ class _Read:
     truncated: list[str] = field(default_factory=list)
 
 
-def _read(made: Pipeline, data: Data, older: bool) -> _Read:
+def _ids(made: Pipeline) -> Sequence[str]:
+    """Return the ids of templates by code."""
+    return made.catalog.texts if isinstance(made.catalog, Ids) else made.catalog.ids if made.catalog else ()
+
+
+def _read(made: Pipeline, data: Data, older: bool, answers: Sequence[Answer]) -> _Read:
     """Read, mine and group a log, and score it by what was learned."""
     memory, before, grouping = made.memory, made.catalog, made.grouping
     assert memory is not None  # noqa: S101 - update has one
@@ -206,7 +216,8 @@ def _read(made: Pipeline, data: Data, older: bool) -> _Read:
     made.progress("scoring")
     run = made._run(intake, [(units, *Scorer(made.fitted.views)(units, made.texts))], names=names_of(made))
     score = run.scores["score"] if run.learned is None else run.learned
-    strange = score >= made.fitted.decision.threshold
+    # What somebody confirmed is not learned, whatever the model thinks of it by now.
+    strange = (score >= made.fitted.decision.threshold) | heard(units, answers, _ids(made)).confirmed
     lives = intake.lives.frame()
     names, texts = names_of(made), made.catalog.texts
     memory.lives = rename_lives(pl.concat([memory.lives, lives]), names) if lives.height else memory.lives
@@ -237,7 +248,7 @@ def _reasons(run: Run, units: pl.DataFrame, rows: np.ndarray[Any, Any]) -> pl.Da
         code = row["template"]
         text, name = ("", "") if code is None else (run.texts[code], run.template_ids[code])
         words.append(sentence(run.facts(row))[0])
-        groups.append(finding_id(row["kind"], "", name, ""))
+        groups.append(group_of(row["kind"], name))
         findings.append(finding_id(row["kind"], row["key"], text, f"{iso(row['start']) or ''} {row['first_line']}"))
     ids = [None if code is None else run.template_ids[code] for code in told["template"]]
     return kept(told).with_columns(
@@ -312,13 +323,14 @@ def _latest(units: pl.DataFrame) -> datetime | None:
     return units["end"].max() if units.height else None  # type: ignore[return-value]  # a Datetime column
 
 
-def _result(made: Pipeline, read: _Read, free: pl.DataFrame, gone: set[int]) -> Update:
+def _result(made: Pipeline, read: _Read, free: pl.DataFrame, gone: set[int], real: Collection[str]) -> Update:
     memory = made.memory
     assert memory is not None  # noqa: S101 - update has one
     waiting = memory.groups.filter(~pl.col("acknowledged")).sort("units", "id", descending=[True, False])
     shown = ("id", "kind", "template_id", "reason", "units", "first_seen", "last_seen")
     groups = [
-        row | {name: iso(row[name]) for name in shown[-2:]} for row in waiting.select(shown).iter_rows(named=True)
+        row | {name: iso(row[name]) for name in shown[-2:]} | {"confirmed": row["id"] in real}
+        for row in waiting.select(shown).iter_rows(named=True)
     ]
     strange = int(read.strange.sum())
     return Update(

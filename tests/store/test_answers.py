@@ -75,6 +75,25 @@ def test_questions_stay_until_they_are_answered(tmp_path):
     assert [q.finding for q in answers.questions()] == ["q2"]
 
 
+def test_answers_are_taken_over_from_another_file(tmp_path):
+    """What only the other file has is taken, of two to one finding the later stays, and open questions come along."""
+    here, there = Answers(tmp_path / "a.sqlite"), Answers(tmp_path / "b.sqlite")
+    assert here.take(there) == 0
+    assert not here.path.exists()
+    for answers, name, verdict, hours in (
+        (here, "both", "expected", 2), (here, "late", "expected", 0), (here, "own", "expected", 0),
+        (there, "both", "confirmed", 1), (there, "late", "confirmed", 1), (there, "new", "confirmed", 1),
+    ):  # fmt: skip
+        answers.add(Answer(question(name), verdict, added=START + timedelta(hours=hours)))
+    there.ask([question("own"), question("open")])
+    assert here.take(there) == 2
+    assert {a.finding: a.verdict for a in here.all()} == {
+        "both": "expected", "late": "confirmed", "own": "expected", "new": "confirmed",
+    }  # fmt: skip
+    assert [q.finding for q in here.questions()] == ["open"]
+    assert (here.take(there), here.take(here)) == (0, 0)
+
+
 def test_impossible_answers_are_refused():
     """Unknown words, and a session's scope where there is no session, are said in one sentence."""
     with pytest.raises(OptionError, match="confirmed"):

@@ -12,6 +12,7 @@ from offbeat.cli.options import Json, Mask, done, mask_key, out, progress, say, 
 from offbeat.errors import InputError, OptionError
 
 if TYPE_CHECKING:
+    from offbeat.store import Answers
     from offbeat.updating import Update
 
 app = typer.Typer()
@@ -44,27 +45,38 @@ def update(
     older: Annotated[
         bool, typer.Option("--older", help="Learn what is older than what was learned last, too.")
     ] = False,
+    store: Annotated[
+        str | None, typer.Option("--store", help="What feedback keeps; MODEL.feedback.sqlite unless given.")
+    ] = None,
     json: Json = False,
     mask: Mask = False,
 ) -> None:
     """Go on to learn, but not what is strange: offbeat update model app.log."""
     from offbeat import bundle
+    from offbeat.feedback import store_of
     from offbeat.pipeline import Pipeline
     from offbeat.rules import RuleSet
+    from offbeat.store import Answers
 
     if not files and not acknowledge:
         raise OptionError("nothing to learn", where="FILES", hint="name files, or --acknowledge what is held back")
     if output:
         bundle.refuse_foreign(Path(output))
+        Answers(store_of(output)).all()  # one that cannot be used is said before anything is written
+    if store and not Path(store).is_file():
+        raise InputError("there is no file of answers here", where=store, hint="offbeat feedback add makes one")
+    answers = Answers(store or store_of(model))
     pipeline = Pipeline.load(model, mask_key=mask_key(mask), progress=progress())
     pipeline.rules = RuleSet()
     found = pipeline.update(
-        stdin_check(files) if files else None, acknowledge=acknowledge or (), after=after, ttl=ttl, older=older
-    )
+        stdin_check(files) if files else None, acknowledge=acknowledge or (), after=after, ttl=ttl, older=older,
+        answers=answers.all(),
+    )  # fmt: skip
     done()
     for name in found.truncated:
         raise InputError(f"{name}; the model is left as it was", hint="fetch it again, or unpack what is there")
     pipeline.save(output or model)
+    _carry(answers, output)
     if json:
         import orjson
 
@@ -74,6 +86,15 @@ def update(
         out(line)
     sys.stdout.flush()
     say(f"model written to {output or model}; next: offbeat detect FILES -m {output or model}")
+
+
+def _carry(answers: Answers, output: str | None) -> None:
+    """Take what was said of a model's findings over to the model that goes on from it."""
+    from offbeat.feedback import store_of
+    from offbeat.store import Answers
+
+    if output and (n := Answers(store_of(output)).take(answers)):
+        say(f"{_count(n, 'answer').removeprefix(', ')} taken over to {store_of(output)}")
 
 
 def _told(found: Update) -> list[str]:
@@ -111,6 +132,7 @@ def _group(one: dict[str, Any]) -> str:
 
     since = f" since {one['first_seen']}" if one["first_seen"] else ""
     many = f"{one['units']:,} unit{'' if one['units'] == 1 else 's'}"
+    since += ", confirmed" if one["confirmed"] else ""
     return f"         {one['id']}  {many}{since}: {printable(one['reason'], 200)}"
 
 
@@ -131,13 +153,16 @@ def templates(
 
     from offbeat import bundle
     from offbeat.editing import edit, listed, read_edits
+    from offbeat.feedback import store_of
     from offbeat.pipeline import Pipeline
     from offbeat.printable import printable
+    from offbeat.store import Answers
 
     if output and not edits:
         raise OptionError("nothing to write", where="-o", hint="name a file of --edits")
     if output:
         bundle.refuse_foreign(Path(output))
+        Answers(store_of(output)).all()  # one that cannot be used is said before anything is written
     pipeline = Pipeline.load(model, mask_key=mask_key(mask), progress=progress())
     if edits:
         try:
@@ -148,6 +173,7 @@ def templates(
         edit(pipeline, found)
         done()
         pipeline.save(output or model)
+        _carry(Answers(store_of(model)), output)
         say(f"{_count(len(found), 'edit').removeprefix(', ') or 'no edit'} made; model written to {output or model}")
         return
     done()

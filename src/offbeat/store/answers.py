@@ -223,6 +223,28 @@ class Answers:
         with self._open() as base:
             return self._read(base)
 
+    def take(self, other: Self) -> int:
+        """Take over the answers and open questions of another file; of two to a finding the later stays.
+
+        Returns:
+            How many answers were taken.
+        """
+        if not other.path.exists() or other.path.resolve() == self.path.resolve():
+            return 0
+        own = {answer.finding: answer for answer in self.all()}
+        oldest = datetime.min.replace(tzinfo=UTC)
+        fresh = [
+            answer
+            for answer in other.all()
+            if (had := own.get(answer.finding)) is None or (answer.added or oldest) > (had.added or oldest)
+        ]
+        for answer in fresh:
+            self.add(answer)
+        known = {*own, *(answer.finding for answer in fresh), *(question.finding for question in self.questions())}
+        if open_ := [question for question in other.questions() if question.finding not in known]:
+            self.ask(open_)
+        return len(fresh)
+
     def ask(self, questions: list[Question]) -> None:
         """Keep questions, so that they can be answered without the run they came from."""
         now = datetime.now(UTC).replace(microsecond=0).isoformat()
