@@ -190,7 +190,7 @@ def _time_axis(axes: Axes, axis: series.Axis, unit: str) -> None:
     if axis.timed:
         locator = AutoDateLocator(maxticks=8)  # type: ignore[no-untyped-call]  # matplotlib's
         axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz="UTC"))  # type: ignore[no-untyped-call]
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz="UTC"))  # type: ignore[no-untyped-call]  # as above
         axes.set_xlabel("UTC")
     else:
         axes.set_xlabel(f"{unit}s in order")

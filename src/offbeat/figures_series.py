@@ -74,6 +74,6 @@ def plot_decomposition(decomposition: Decomposition, at: int | None = None, titl
         axes.spines[["top", "right"]].set_visible(False)
     locator = AutoDateLocator(maxticks=8)  # type: ignore[no-untyped-call]  # matplotlib's
     panels[-1].xaxis.set_major_locator(locator)
-    panels[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator, tz="UTC"))  # type: ignore[no-untyped-call]
+    panels[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator, tz="UTC"))  # type: ignore[no-untyped-call]  # as above
     panels[-1].set_xlabel("UTC")
     return figure

@@ -379,7 +379,7 @@ def _are_lines(data: Data) -> bool:
     if not isinstance(data, Sequence) or isinstance(data, str) or any(isinstance(d, os.PathLike) for d in data):
         return False
     # Unlike Path.exists, this takes a line too long for a name, or with NUL in it, for what it is.
-    return any(len(d) > 255 or " " in d for d in data) and not any(os.path.exists(d) for d in data[:20])  # noqa: PTH110
+    return any(len(d) > 255 or " " in d for d in data) and not any(os.path.exists(d) for d in data[:20])  # noqa: PTH110 - see above
 
 
 def _masked(events: pl.DataFrame, key: bytes | None) -> pl.DataFrame:

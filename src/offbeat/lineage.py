@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -202,15 +202,15 @@ class _Pair:
 @dataclass(frozen=True)
 class _Log:
     events: int
-    lives: Mapping[int, Mapping[str, object]]
+    lives: Mapping[int, Mapping[str, Any]]
 
-    def pair(self, row: Mapping[str, object], old: _Old, texts: Sequence[str]) -> _Pair | None:
+    def pair(self, row: Mapping[str, Any], old: _Old, texts: Sequence[str]) -> _Pair | None:
         """Return the pair, or None where the old line goes on, or the rates cannot be one line's."""
-        first, many = int(row["first_order"]), int(row["events"])  # type: ignore[call-overload]  # LIVES' integers
+        first, many = int(row["first_order"]), int(row["events"])
         left = self.events - first
         expected = old.share * left
         life = self.lives.get(old.code)
-        last = -1 if life is None else int(life["last_order"])  # type: ignore[call-overload]
+        last = -1 if life is None else int(life["last_order"])
         missed = old.share * (self.events - max(last, first))
         if last > first and missed < (1 - _OVERLAP) * expected and old.share * (last - first) > 1:
             return None
@@ -220,11 +220,11 @@ class _Log:
         silent = old.share * (first - last - 1) if last >= 0 else 0.0
         if apart > slack or silent > 10:
             return None
-        now, was = texts[int(row["template"])], texts[old.code]  # type: ignore[call-overload]
+        now, was = texts[int(row["template"])], texts[old.code]
         text = _alike(_grams(now), old.grams)
-        alarming = int(row["level"]) >= _WARN > old.level  # type: ignore[call-overload]
-        since, place = row["first_seen"], int(row["place"])  # type: ignore[call-overload]
-        changed = Changed(int(row["template"]), old.code, now, was, since, first, place)  # type: ignore[arg-type,call-overload]
+        alarming = int(row["level"]) >= _WARN > old.level
+        since, place = row["first_seen"], int(row["place"])
+        changed = Changed(int(row["template"]), old.code, now, was, since, first, place)
         return _Pair(changed, text, 1 - apart / slack, missed, alarming)
 
 

@@ -67,7 +67,7 @@ def progress() -> Any:
     """Return what shows progress on a terminal's stderr, and nothing elsewhere."""
     if not sys.stderr.isatty():
         return None
-    return lambda words: print(f"\r\x1b[2K{words} …", end="", file=sys.stderr, flush=True)  # noqa: T201
+    return lambda words: print(f"\r\x1b[2K{words} …", end="", file=sys.stderr, flush=True)  # noqa: T201 - for the person, too
 
 
 def done() -> None:

@@ -213,7 +213,8 @@ class _Table:
 
     def _numbers(self, code: int) -> list[Term]:
         out = []
-        for what, numbers in (("value", self.corpus.values), ("gap", self.corpus.gaps)):
+        both: tuple[tuple[What, Floats | None], ...] = (("value", self.corpus.values), ("gap", self.corpus.gaps))
+        for what, numbers in both:
             for below in (False, True) if numbers is not None and what == "value" else (False,):
                 if numbers is None:
                     continue
@@ -221,7 +222,7 @@ class _Table:
                 mine, usual = beyond[self.unit], beyond[self.corpus.normal].max(initial=-np.inf)
                 if np.isfinite(mine) and np.isfinite(usual):
                     bound = between(float(usual), float(mine)) if mine > usual else float(mine)
-                    out.append(Term(what, code, -bound if below else bound, below=below))  # type: ignore[arg-type]
+                    out.append(Term(what, code, -bound if below else bound, below=below))
         return out
 
 

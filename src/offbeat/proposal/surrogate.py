@@ -205,7 +205,8 @@ def _f1(verdict: Bools, said: Bools, weight: Floats) -> tuple[float, float, floa
     hit = float(weight[verdict & said].sum())
     precision, recall = hit / max(float(weight[said].sum()), 1e-12), hit / float(weight[verdict].sum())
     both = precision + recall
-    return tuple(round(x, 6) for x in (precision, recall, 2 * precision * recall / both if both else 0.0))  # type: ignore[return-value]
+    f1 = 2 * precision * recall / both if both else 0.0
+    return round(precision, 6), round(recall, 6), round(f1, 6)
 
 
 def _features(past: Past, data: Ragged, verdict: Bools) -> tuple[list[tuple[str, int | None]], NDArray[np.float32]]:

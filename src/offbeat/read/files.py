@@ -151,7 +151,7 @@ def _once(sources: Iterable[Source], notes: list[str]) -> list[Source]:
     by_name = {os.path.abspath(s.path): s for s in kept if s.path is not None}  # noqa: PTH100 - no symlink resolution
     result = []
     for source in kept:
-        twin = by_name.get(_COMPRESSED.sub("", os.path.abspath(source.path))) if source.path else None  # noqa: PTH100
+        twin = by_name.get(_COMPRESSED.sub("", os.path.abspath(source.path))) if source.path else None  # noqa: PTH100 - links are not followed
         if twin is not None and twin is not source and streams.head(source) == streams.head(twin):
             notes.append(f"{source.shown}: is the compressed copy of {twin.shown}, read once")
             continue

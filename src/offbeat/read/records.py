@@ -66,14 +66,14 @@ def _by_signature(records: Sequence[Record | None]) -> Iterable[tuple[Sequence[i
     signatures = [None if record is None else tuple(record) for record in records]
     kinds = set(signatures)
     if len(kinds) == 1 and None not in kinds:
-        yield range(len(records)), records  # type: ignore[misc]
+        yield range(len(records)), records  # type: ignore[misc]  # none of them is None
         return
     groups: dict[tuple[str, ...], list[int]] = {}
     for row, signature in enumerate(signatures):
         if signature is not None:
             groups.setdefault(signature, []).append(row)
     for rows in groups.values():
-        yield rows, [records[row] for row in rows]  # type: ignore[misc]
+        yield rows, [records[row] for row in rows]  # type: ignore[misc]  # none of them is None
 
 
 def _pick(members: Sequence[Record], names: Sequence[str], role: str) -> list[Any]:

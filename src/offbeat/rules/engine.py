@@ -141,7 +141,7 @@ class Engine:
         )
         kept = rows.filter(pl.col("time").is_not_null())
         latest = time.max()
-        return Hits(kept, None if latest is None else int(latest), n, rows.height - kept.height)  # type: ignore[arg-type]
+        return Hits(kept, None if latest is None else int(latest), n, rows.height - kept.height)  # type: ignore[arg-type]  # microseconds
 
     def _columns(self, events: pl.DataFrame, at: Rows) -> pl.DataFrame:
         """Return what hits bring along, for the rows that were hit only."""

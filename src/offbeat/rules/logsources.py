@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from offbeat.rules.expr import TRUE, All, Expr, Match, Not, Some
+from offbeat.rules.expr import TRUE, All, Expr, Match, Not, Op, Some
 from offbeat.rules.rule import LogSource
 
 #: The name of the format that the readers found, as a field.
@@ -145,9 +145,9 @@ def _formats(*names: str) -> Expr:
     return Some((Match(FORMAT, "null"), Match(FORMAT, "equals", names)))
 
 
-def _unless_other(field: str, op: str, values: tuple[str | int, ...]) -> Expr:
+def _unless_other(field: str, op: Op, values: tuple[str | int, ...]) -> Expr:
     """The field is absent, or one of the values."""
-    return Some((Match(field, "null"), Match(field, op, values)))  # type: ignore[arg-type]
+    return Some((Match(field, "null"), Match(field, op, values)))
 
 
 def _by(*programs: str) -> Expr:
@@ -167,7 +167,7 @@ def _windows(source: LogSource) -> Expr:
             )
         )
     if channels := SERVICES.get(source.service or ""):
-        op = "startswith" if any(name.endswith("/") for name in channels) else "equals"
+        op: Op = "startswith" if any(name.endswith("/") for name in channels) else "equals"
         parts.append(_unless_other("Channel", op, channels))
     return All(tuple(parts))
 

@@ -117,7 +117,8 @@ def _literals(sequence: Any) -> set[str] | None:
         match str(name):
             case "BRANCH":
                 parts = [_literals(part) for part in value[1]]
-                inner = set().union(*parts) if all(part is not None for part in parts) else None  # type: ignore[arg-type]
+                known = [part for part in parts if part is not None]
+                inner = set[str]().union(*known) if len(known) == len(parts) else None
             case "SUBPATTERN":
                 inner = _literals(value[-1])
             case "MAX_REPEAT" | "MIN_REPEAT":

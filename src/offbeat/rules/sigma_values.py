@@ -80,7 +80,7 @@ class Values:
     def _typed(self, field: str, value: kinds.SigmaType) -> Expr:
         match value:
             case kinds.SigmaTimestampPart():
-                return Match(field, value.timestamp_part.name.lower(), (value.number,))  # type: ignore[arg-type]
+                return Match(field, value.timestamp_part.name.lower(), (value.number,))  # type: ignore[arg-type]  # pySigma's parts are ours
             case kinds.SigmaNumber():
                 return Match(field, "equals", (value.number,))
             case kinds.SigmaBool():
@@ -92,11 +92,11 @@ class Values:
             case kinds.SigmaCIDRExpression():
                 return Match(field, "cidr", (str(value.network),))
             case kinds.SigmaCompareExpression():
-                return Match(field, _COMPARED[value.op], (value.number.number,))  # type: ignore[arg-type]
+                return Match(field, _COMPARED[value.op], (value.number.number,))  # type: ignore[arg-type]  # of our operations
             case kinds.SigmaFieldReference():
                 ops = {(False, False): "same", (True, False): "same_start", (False, True): "same_end"}
                 op = ops.get((value.starts_with, value.ends_with), "same_part")
-                return Match(field, op, (value.field,))  # type: ignore[arg-type]
+                return Match(field, op, (value.field,))  # type: ignore[arg-type]  # one of those above
         raise self.refuse(f"{type(value).__name__} is not supported")
 
     def _regex(self, value: kinds.SigmaRegularExpression) -> Expr:

@@ -76,7 +76,7 @@ class LSTMAutoencoder(nn.Module):
         last = states[torch.arange(len(lengths), device=states.device), lengths.long() - 1]
         code = torch.tanh(self.code(last)).unsqueeze(1).expand(-1, table.shape[1], -1)
         before = nn.functional.pad(table[:, :-1], (0, 0, 1, 0))
-        return self.out(self.decoder(torch.cat([code, before], dim=2))[0])  # type: ignore[no-any-return]
+        return self.out(self.decoder(torch.cat([code, before], dim=2))[0])  # type: ignore[no-any-return]  # a module's call is untyped
 
     def graph(self, g: Graph, table: str, lengths: str) -> str:
         """Add the network to a graph."""
