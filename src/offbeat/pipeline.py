@@ -177,9 +177,8 @@ class Pipeline:
     ) -> Update:
         """Go on to learn from later logs, with a rehearsal of what was learned before.
 
-        What the model itself flags is not learned but held back, until somebody says that it is normal, or until it has
-        gone on for long, on many days, as a notable part of the log and without a warning in it. What was not seen for
-        long is forgotten.
+        What the model flags is held back until somebody says that it is normal, or until it has gone on for long, on
+        many days, as a notable part of the log and without a warning in it. What was not seen for long is forgotten.
 
         Args:
             data: as for ``fit``; None only to acknowledge. What ends before what was learned last is passed over.
@@ -187,8 +186,7 @@ class Pipeline:
             after: what was held back becomes a habit from this age on, in log time: ``14d``, or ``never``.
             ttl: what was last seen longer ago is forgotten: ``90d``, or ``never``; remembered for the next time.
             older: learn what is older than what was learned last, too.
-            answers: what people said of findings, in order (``Feedback.answers``): what they expect is learned, what
-                they confirmed is not, however long it goes on.
+            answers: to findings (``Feedback.answers``): what is expected is learned, what was confirmed never a habit.
 
         Raises:
             UserError: the data cannot be read, are all known, or an id names nothing that is held back.
@@ -241,9 +239,8 @@ class Pipeline:
         if grouping is None or catalog is None or intake.is_ids != isinstance(catalog, Ids):
             raise OffbeatError("learned from logs, asked about ids, or the other way round", where="Pipeline.score")
         if isinstance(catalog, Ids):
-            return self._run(
-                intake, [(part := intake.sequences(catalog, self.sources), *scorer(part, self.texts))], labels
-            )
+            part = intake.sequences(catalog, self.sources)
+            return self._run(intake, [(part, *scorer(part, self.texts))], labels)
         names, places = names_of(self), Places(catalog.known)
         run = self._run(intake, self._scored(intake, scorer, names, places), labels, names)
         changed = changed_lines(self, intake, places)
@@ -253,8 +250,7 @@ class Pipeline:
         self.progress("scoring again, for lines have changed")
         once_more = intake.again()
         names |= {one.new: names.get(one.old, one.old) for one in changed}
-        again = self._run(once_more, self._scored(once_more, scorer, names), labels, names)
-        return again.after_change(changed, run)
+        return self._run(once_more, self._scored(once_more, scorer, names), labels, names).after_change(changed, run)
 
     def _scored(
         self, intake: Intake, scorer: Scorer, names: Mapping[int, int], places: Places | None = None
