@@ -273,7 +273,8 @@ def test_w3c(tmp_path):
     )
     logs, frame = read(write(tmp_path, text))
     assert stamps(frame) == ["2023-01-29T16:42:09.000000", "2023-01-29T16:42:10.000000"]
-    assert "cs-uri-stem=/a" in frame["message"][0]
+    assert frame["message"].to_list() == ["GET /a 200", "GET /b 500"]
+    assert frame["level"].to_list() == [9, 17]
     assert adds_up(logs, frame)
 
 

@@ -12,6 +12,8 @@ import polars as pl
 
 from offbeat.read import access, levels
 from offbeat.read.formats_apps import APPLICATIONS, LOG4J
+from offbeat.read.formats_runtimes import RUNTIMES
+from offbeat.read.formats_servers import DATABASES, LEFT, SECURITY, SERVERS
 from offbeat.read.layout import TextLayout, Want
 
 _LEVEL: Final = r"(?P<level>{LEVEL})"
@@ -27,6 +29,13 @@ def _exact_time(groups: pl.DataFrame, want: Want) -> pl.DataFrame:
     return groups.with_columns(time=pl.col("time") + "." + pl.col("_micros"))
 
 
+def _either_time(groups: pl.DataFrame, want: Want) -> pl.DataFrame:
+    """The time that a relay put before the line, else the line's own."""
+    if "timestamp" not in want:
+        return groups
+    return groups.with_columns(pl.coalesce("time", "_own").alias("time"))
+
+
 _WEB: Final = (
     *access.LAYOUTS,
     TextLayout(
@@ -34,6 +43,7 @@ _WEB: Final = (
         r"\[(?P<time>{ctime})\] \[(?:(?P<source>[\w-]+):)?(?P<level>\w+)\]"
         r"(?: \[pid (?P<pid>[0-9]+)(?::tid (?P<tid>[0-9]+))?\])? ",
         "[Sun Dec 04 04:47:44 2005] [error] mod_jk child workerEnv in error state 6",
+        multiline=True,
         numbers=_N,
         rank=6,
     ),
@@ -95,11 +105,14 @@ _SYSLOG: Final = (
         rank=3,
     ),
     TextLayout(
-        "cisco",
-        r"(?:(?P<number>[0-9]+): )?[*.]?(?P<time>{syslog-year}|{syslog})(?: [A-Z]{3,4})?: "
-        r"%(?P<source>[A-Z][A-Z0-9_]*)-(?P<level>[0-7])-(?P<mnemonic>[A-Z0-9_]+): ?",
+        "cisco",  # as the device writes it, or as a relay passes it on; ASA's and IOS's
+        r"(?:<[0-9]{1,3}>)?(?:(?P<time>{syslog-year}|{syslog}|{iso}) (?:(?P<host>[^ :*.%][^ ]*?):? )?)??"
+        r"(?:(?P<number>[0-9]+): )?(?:[\w.-]+: )?(?:[*.]?(?P<_own>{syslog-year}|{syslog})(?: [A-Z]{3,4})?)?"
+        r"(?: ?: ?| )?%(?P<source>[A-Z][A-Z0-9_]*)-(?:[A-Z0-9_]+-)?(?P<level>[0-7])-(?P<mnemonic>[A-Z0-9_]+): ?",
         "*Mar  1 18:46:11.123: %SYS-5-CONFIG_I: Configured from console by vty2 (192.0.2.7)",
         scale=levels.SYSLOG,
+        derive=_either_time,
+        needs={"timestamp": ("time", "_own")},
         rank=6,
     ),
     TextLayout(
@@ -110,7 +123,7 @@ _SYSLOG: Final = (
     ),
     TextLayout(
         "syslog-iso",
-        r"(?P<time>{iso}) (?P<host>[A-Za-z0-9][\w.-]*) "
+        r"(?P<time>{iso}|{weekday-iso}) (?P<host>[A-Za-z0-9][\w.-]*) "
         r"(?P<source>[A-Za-z_][^ :\[\]]*)(?:\[(?P<pid>[0-9]+)\])?:(?: |$)",
         "2023-01-29T16:42:09.486123+01:00 web-1 sshd[4712]: Server listening on 0.0.0.0 port 22.",
         numbers=_N,
@@ -155,7 +168,7 @@ _SUPERCOMPUTERS: Final = (
 _GENERIC: Final = (
     TextLayout(
         "time-level",
-        r"\[?(?P<time>{any})\]?[ \t,:|-]*[\[(<]?(?P<level>{LEVEL})\b[\])>]?:?(?:[ \t|-]+|$)",
+        r"\[?(?P<time>{any})\]?[ \t,:|-]*[\[(<]?(?P<level>{LEVEL})\b(?:[ \t]*[\])>])?:?(?:[ \t|-]+|$)",
         "2023-01-29 16:42:09 [ERROR] cannot reach the printer",
         multiline=True,
         rank=5,  # over a syslog whose host would have the level's name
@@ -163,28 +176,29 @@ _GENERIC: Final = (
     TextLayout(
         "time-thread-level",
         r"\[?(?P<time>{any})\]?[ \t,:|-]+[\[(](?P<thread>[^\[\]()]{1,64})[\])][ \t,:|-]*[\[(<]?(?P<level>{LEVEL})\b"
-        r"[\])>]?:?(?:[ \t|-]+|$)",
+        r"(?:[ \t]*[\])>])?:?(?:[ \t|-]+|$)",
         "[2023-01-29 16:42:09 +0000] [8] [INFO] Booting worker with pid: 8",
         multiline=True,
         rank=3,
     ),
     TextLayout(
         "level-time",
-        r"\[?(?P<level>{LEVEL})\b\]?[ \t,:|-]+\[?(?P<time>{any})\]?[ \t,:|-]*",
+        r"\[?(?P<level>{LEVEL})\b\]?[ \t,:|-]*\[?(?P<time>{any})\]?[ \t,:|-]*",
         "ERROR [2023-01-29 16:42:09] cannot reach the printer",
         multiline=True,
         rank=2,
     ),
     TextLayout(
         "time",
-        r"[\[(]?(?P<time>{any})\b[\])]?(?:[ \t,:|-]+|$)",
+        r"[\[(]?(?P<time>{any})\b(?:[\])]?[ \t,:|-]+|[\])]|$)",
         "2023-01-29 16:42:09 status installed libc6:amd64 2.36-9",
         rank=1,
     ),
     TextLayout(
         "epoch-level",
-        r"\[?(?P<time>1[0-9]{9}(?:\.[0-9]{1,9}|[0-9]{3})?)\]?[ \t,:|-]+(?:(?P<source>[A-Za-z][\w./-]*)"
-        r"(?:\[(?P<pid>[0-9]+)(?::[0-9]+)?\])?:? )?[\[(<]?(?P<level>{LEVEL})\b[\])>]?:?(?:[ \t|-]+|$)",
+        r"\[?(?P<time>1[0-9]{9}(?:\.[0-9]{1,9}|[0-9]{3}|[0-9]{6}|[0-9]{9})?)\]?[ \t,:|-]+"
+        r"(?:(?P<source>[A-Za-z][\w./-]*)(?:\[(?P<pid>[0-9]+)(?::[0-9]+)?\])?:? )?"
+        r"[\[(<]?(?P<level>{LEVEL})\b[\])>]?:?(?:[ \t|-]+|$)",
         "[1675010529] unbound[712:0] info: start of service (unbound 1.17.1).",
         stamp="epoch",
         multiline=True,
@@ -193,7 +207,7 @@ _GENERIC: Final = (
     ),
     TextLayout(
         "epoch",
-        r"\[?(?P<time>1[0-9]{9}(?:\.[0-9]{1,9}|[0-9]{3})?)\]?[ \t,:|-]+",
+        r"\[?(?P<time>1[0-9]{9}(?:\.[0-9]{1,9}|[0-9]{3}|[0-9]{6}|[0-9]{9})?)\]?[ \t,:|-]+",
         "1675010529.486 link up",
         stamp="epoch",
         rank=1,
@@ -220,4 +234,10 @@ _GENERIC: Final = (
 )
 
 #: All text formats by name, the more particular first.
-TEXT: Final = {layout.name: layout for layout in (*_SUPERCOMPUTERS, *LOG4J, *APPLICATIONS, *_WEB, *_SYSLOG, *_GENERIC)}
+TEXT: Final = {
+    layout.name: layout
+    for family in (
+        *(_SUPERCOMPUTERS, LOG4J, DATABASES, RUNTIMES, APPLICATIONS, SECURITY, SERVERS, _WEB, _SYSLOG, _GENERIC, LEFT),
+    )
+    for layout in family
+}

@@ -69,7 +69,7 @@ LOG4J: Final = (
     TextLayout(
         "logback",
         rf"(?P<time>{{iso}}|{{clock}}) +\[(?P<thread>[^\]]*)\] +{_LEVEL} +(?P<source>[\w.$/\[\]-]+)"
-        r"(?:\#[0-9]+)?(?: +\[[^\]]*\])? (?:-|:|--) ?",
+        r"(?:\#[0-9]+)?(?: +\[[^\]]*\]| \([^()]*\))? (?:-|:|--) ?",
         "16:42:09.486 [main] INFO  c.e.shop.OrderController - order 17 accepted",
         multiline=True,
     ),
@@ -213,12 +213,6 @@ APPLICATIONS: Final = (
         r"(?P<time>{iso}) (?P<level>[FEWID])[1-5]? +(?P<source>[A-Z][A-Z-]*|-) +\[(?P<thread>[^\]]*)\] ?",
         "2023-01-29T16:42:09.486+0000 I NETWORK  [conn1] end connection 127.0.0.1:50100 (3 connections now open)",
         multiline=True,
-    ),
-    TextLayout(
-        "redis",
-        r"(?P<pid>[0-9]+):(?P<role>[XCSM]) (?P<time>{day-month}) [.*#-] ",
-        "4712:M 29 Jan 2023 16:42:09.486 * Background saving started by pid 77",
-        numbers=_N,
     ),
     TextLayout(
         "android",

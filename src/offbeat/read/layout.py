@@ -65,6 +65,7 @@ class Context:
         indent: of JSON documents printed over several lines, what stands before their first brace.
         folded: lines may hold several JSON records, as an array of them.
         pieces: a record of Docker that does not end its line goes on in the next one.
+        time_key: the field that holds the time where it has none of the usual names.
         keys: for JSON, the key of each role where all records of the sample keep it in plain text at the top.
     """
 
@@ -76,6 +77,7 @@ class Context:
     folded: bool = False
     pieces: bool = False
     keys: Mapping[str, str] | None = None
+    time_key: str | None = None
 
 
 @lru_cache(maxsize=512)
@@ -154,6 +156,8 @@ class TextLayout:
             return match[0]
         if match[1] == "any":
             return times.ANY
+        if match[1] == "dated":
+            return times.DATED
         if match[1] == "LEVEL":
             return levels.WORDS
         return times.STAMPS[match[1]].bare
@@ -163,8 +167,8 @@ class TextLayout:
         """Shape of the time stamp; None where the pattern allows any or has none."""
         if self.stamp:
             return times.STAMPS[self.stamp]
-        names = [name for name in _STAMP.findall(self.pattern) if name in times.STAMPS or name == "any"]
-        return times.STAMPS[names[0]] if names and len(names) == 1 and names[0] != "any" else None
+        names = [name for name in _STAMP.findall(self.pattern) if name in times.STAMPS or name in {"any", "dated"}]
+        return times.STAMPS[names[0]] if names and len(names) == 1 and names[0] in times.STAMPS else None
 
     @cached_property
     def groups(self) -> tuple[str, ...]:
@@ -175,6 +179,11 @@ class TextLayout:
     def timed(self) -> bool:
         """Whether its lines carry a time."""
         return "time" in self.groups
+
+    @property
+    def alone(self) -> bool:
+        """Whether the header fills its line, so that the message follows below."""
+        return self.pattern.endswith("$") and not self.tail and "message" not in self.groups
 
     @property
     def sequential(self) -> bool:

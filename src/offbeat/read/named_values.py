@@ -14,9 +14,14 @@ from offbeat.read.names import NAMES, Record
 from offbeat.read.records import to_frame
 
 _PAIR: Final = re.compile(r'([A-Za-z_@][\w.@/-]*)=("(?:[^"\\]|\\.)*"|[^\s"]*)(?:\s+|$)')
-_PAIRS: Final = r'^(?:[A-Za-z_@][\w.@/-]*=(?:"(?:[^"\\]|\\.)*"|[^\s"]*)\s*){2,}$'
-_KNOWN: Final = re.compile(r"(?:^|\s)(?:time|ts|t|timestamp|@timestamp|level|lvl|severity|msg|message)=")
+_PAIRS: Final = r'^(?:<[0-9]{1,3}>)?(?:[A-Za-z_@][\w.@/-]*=(?:"(?:[^"\\]|\\.)*"|[^\s"]*)\s*){2,}$'
+_KNOWN: Final = re.compile(r"(?:^|[\s>])(?:time|ts|t|timestamp|@timestamp|level|lvl|severity|msg|message)=")
 
+_CLOCK: Final = re.compile(r"[0-9]{1,2}:[0-9]{2}:[0-9]{2}")
+_OFFSET: Final = re.compile(r"[+-][0-9]{2}:?[0-9]{2}")
+_STATUS: Final = {"4": "warn", "5": "error"}
+#: What a last column without a name is called.
+_LAST: Final = "message"
 #: Lines of a table's row at most; a quote that nobody closes within so many is a stray one.
 _MOST_LINES: Final = 1000
 
@@ -42,8 +47,10 @@ class Logfmt:
     def parse(self, lines: pl.Series, want: Want, context: Context) -> pl.DataFrame:
         """As :meth:`TextLayout.parse`."""
         fits = self.fits(lines).to_list()
-        records = [_pairs(line) if fit else None for line, fit in zip(lines.to_list(), fits, strict=True)]
-        return to_frame(records, want, context)
+        records: list[Record | None] = [
+            _pairs(line) if fit else None for line, fit in zip(lines.to_list(), fits, strict=True)
+        ]
+        return to_frame(_dated(records), want, context)
 
 
 def _pairs(line: str) -> dict[str, str]:
@@ -89,14 +96,14 @@ class Table:
         records: list[Record | None] = [None] * len(texts)
         marks = [0] * len(texts)
         for row, span, values in _rows(texts, separator, len(names)):
-            if texts[row].startswith("#") or values == names:
+            if texts[row].startswith("#") or values == names or [*values, _LAST] == names:
                 marks[row] = HEADER
             elif len(values) == len(names):
                 records[row] = {n: v for n, v in zip(names, values, strict=True) if v not in ("", "-", "(empty)")}
             else:
                 continue
             marks[row + 1 : row + span] = [JOINED] * (span - 1)
-        frame = to_frame(_dated(records, names), want, context)
+        frame = to_frame(_requests(_dated(records), names), want, context)
         return frame.with_columns(pl.Series("mark", marks, dtype=pl.UInt8))
 
 
@@ -143,35 +150,63 @@ def _quoted(texts: Sequence[str], separator: str) -> list[str]:
     return [] if more else first
 
 
-def _dated(records: list[Record | None], names: Sequence[str]) -> list[Record | None]:
-    """W3C tables write date and time apart."""
-    if not {"date", "time"} <= set(names):
+def _dated(records: list[Record | None]) -> list[Record | None]:
+    """Put together date and time where they stand apart, as in W3C's tables and on firewalls, and the zone if any."""
+    if not any(record is not None and _apart(record) for record in records):
         return records
     return [
-        {"timestamp": f"{r['date']} {r['time']}", **r} if r is not None and "date" in r and "time" in r else r
-        for r in records
+        {"timestamp": f"{r['date']} {r['time']}{_zone(r)}", **r} if r is not None and _apart(r) else r for r in records
+    ]
+
+
+def _apart(record: Record) -> bool:
+    return "date" in record and "time" in record and _CLOCK.match(str(record["time"])) is not None
+
+
+def _zone(record: Record) -> str:
+    zone = str(record.get("tz", ""))
+    return zone if _OFFSET.fullmatch(zone) else ""
+
+
+def _requests(records: list[Record | None], names: Sequence[str]) -> list[Record | None]:
+    """Say of web requests in W3C's tables what other access logs say: method, path and status."""
+    if not {"cs-method", "cs-uri-stem", "sc-status"} <= set(names):
+        return records
+    return [
+        record
+        if record is None or "cs-method" not in record
+        else {
+            "message": f"{record['cs-method']} {record.get('cs-uri-stem', '-')} {record.get('sc-status', '-')}",
+            "level": _STATUS.get(str(record.get("sc-status"))[:1], "info"),
+            **record,
+        }
+        for record in records
     ]
 
 
 def header_of(texts: Sequence[str]) -> tuple[str, ...]:
     """Separator and column names where the first lines are a header; empty where they are not."""
-    for text in texts:
+    for at, text in enumerate(texts):
         if text.lower().startswith("#fields"):
-            _, separator, columns = text.partition("\t" if "\t" in text else " ")
-            return (separator, *columns.split(separator)) if columns else ()
+            columns = text[len("#fields") :].lstrip(": \t")
+            data = next((row for row in texts[at + 1 :] if not row.startswith("#")), text)
+            named = columns.split("\t" if "\t" in columns else " ")  # CloudFront parts names and values otherwise
+            return ("\t" if "\t" in data else " ", *named) if columns else ()
         if not text.startswith("#"):
             break
-    first = next((text for text in texts if text and not text.startswith("#")), "")
+    first, *more = [text for text in texts if text and not text.startswith("#")][:2] or [""]
     separator = max(",;\t|", key=first.count)
     try:
         names = next(csv.reader([first], delimiter=separator), [])
+        row = next(csv.reader(more, delimiter=separator), [])
     except csv.Error:
         return ()
     usual = {name.lower() for role in NAMES.values() for name in role} | {"lineid", "eventid"}
     clean = all(re.fullmatch(r"[A-Za-z_@][\w .@/()-]{0,60}", name.strip()) for name in names)
     if len(names) < 2 or not clean or not any(name.strip().lower() in usual for name in names):
         return ()
-    return (separator, *names)
+    # Windows' Event Viewer gives the text of the event no name.
+    return (separator, *names, _LAST) if len(row) == len(names) + 1 and _LAST not in names else (separator, *names)
 
 
 class JournalExport:

@@ -10,6 +10,7 @@ from typing import Final
 import polars as pl
 
 from offbeat.read import layout as layouts
+from offbeat.read import levels
 from offbeat.read import lines as text_lines
 from offbeat.read.blocks import Block
 from offbeat.read.json_records import JsonDocuments, JsonLines
@@ -28,6 +29,8 @@ BLANK_MARK: Final = 4
 CONTINUED: Final = 5
 #: Any header has a clock, a long number, a record or a pair in it; two dozen expressions need not run on other lines.
 _MAY_HAVE_HEADER: Final = r"^\s*\{|[0-9]{1,2}[:.][0-9]{1,2}|[0-9]{6}|[A-Za-z]="
+#: What journalctl prints between entries.
+_BETWEEN: Final = r"^-- (?:Boot [0-9a-f]{32} --|Reboot --|Journal begins at |Logs begin at |No entries --)"
 #: Share of lines from which on a layout is run on all of them at once.
 _MOSTLY: Final = 0.7
 MAX_MESSAGE: Final = 64 * 1024
@@ -221,8 +224,9 @@ def _continued_or_plain(
         joins = pl.repeat(True, len(rest), eager=True)
     else:
         joins = rest.str.contains(CONTINUATION)
-    joins = joins & ~blank & (rows > 0)
-    alone = ~joins & ~blank
+    between = rest.str.contains(_BETWEEN) if layout is not None else joins
+    joins = joins & ~blank & ~between & (rows > 0)
+    alone = ~joins & ~blank & ~between
     if layout is not None and alone.any():
         broken = layout.name == "json" and rest.filter(alone).str.starts_with("{")
         count = int(broken.sum()) if isinstance(broken, pl.Series) else 0
@@ -230,7 +234,14 @@ def _continued_or_plain(
         done.unplaced[NO_FORMAT] += int(alone.sum()) - count
         done.unplaced += Counter()  # drops the zeros
     mark = pl.select(
-        pl.when(blank).then(BLANK_MARK).when(joins).then(CONTINUED).otherwise(0).cast(pl.UInt8)
+        pl.when(between)
+        .then(HEADER)
+        .when(blank)
+        .then(BLANK_MARK)
+        .when(joins)
+        .then(CONTINUED)
+        .otherwise(0)
+        .cast(pl.UInt8)
     ).to_series()
     return frame.with_columns(mark.alias("mark")).select("placed", *want.schema(), "mark", "row")
 
@@ -263,6 +274,16 @@ def _events(frame: pl.DataFrame, lines: pl.Series, want: Want, done: Parsed) -> 
     return _joined(frame.filter(~outside), want, columns)
 
 
+def _level_below(lines: pl.Series) -> pl.Series:
+    """The level of events whose header says none, from the line below it: UInt8, shape (n,).
+
+    So java.util.logging writes it; others say there what went wrong.
+    """
+    named = levels.from_names(lines.str.extract(rf"^\s*({levels.WORDS}):?(?:\s|$)"))
+    unknown = (named == 0).arg_true()
+    return named.scatter(unknown, levels.from_words(lines.gather(unknown).fill_null("")))
+
+
 def _joined(frame: pl.DataFrame, want: Want, columns: list[str]) -> pl.DataFrame:
     sizes = frame.group_by("event", maintain_order=True).agg(pl.len().cast(pl.UInt32).alias("span"))
     single = sizes.filter(pl.col("span") == 1).select("event")
@@ -272,16 +293,21 @@ def _joined(frame: pl.DataFrame, want: Want, columns: list[str]) -> pl.DataFrame
         return alone.select(columns)
     first = [pl.col(name).first() for name in columns if name not in {"span", "message", "hash", "level"}]
     whole = [pl.len().cast(pl.UInt32).alias("span")]
+    tail = pl.col("text").filter(pl.col("more") & (pl.col("mark") != JOINED))
     if "level" in want:
         whole.append(pl.col("level").first())
+        whole.append(tail.first().alias("next"))
     if "message" in want:
         head = pl.col("message").filter(~pl.col("more") & ~pl.col("skip")).str.join("")
-        tail = pl.col("text").filter(pl.col("more") & (pl.col("mark") != JOINED))
         whole.append(head.alias("message"))
         whole.append(tail.str.join("\n").alias("tail"))
     if "hash" in columns:
         whole.append(pl.col("text").str.join("\n").hash(7).first().alias("hash"))
     groups = several.group_by("event", maintain_order=True).agg(*first, *whole)
+    if "level" in want and (groups["level"] == 0).any():
+        groups = groups.with_columns(
+            pl.when(pl.col("level") == 0).then(_level_below(groups["next"])).otherwise("level").alias("level")
+        )
     if "message" in want:
         head, tail = pl.col("message"), pl.col("tail")
         both = pl.when(head == "").then(tail.str.strip_chars_start()).otherwise(head + "\n" + tail)

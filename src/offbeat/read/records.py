@@ -43,6 +43,8 @@ def to_frame(records: Sequence[Record | None], want: Want, context: Context) -> 
         for role, column in values.items():
             names = names_in(members[0], role)
             known = (context.keys or {}).get(role)
+            if role == "time" and context.time_key is not None:
+                known, names = context.time_key, [*names, context.time_key]
             found = _pick(members, sorted(names, key=lambda name: name != known) if known in names else names, role)
             if len(rows) == len(column):
                 values[role] = found

@@ -16,8 +16,8 @@ from typing import Final
 
 import polars as pl
 
-from offbeat.errors import InputError
-from offbeat.read import lines, stamps, streams, times
+from offbeat.errors import InputError, OptionError
+from offbeat.read import lines, slashed, stamps, streams, times
 from offbeat.read.files import Source
 from offbeat.read.formats import TEXT
 from offbeat.read.json_columns import keys_of
@@ -39,7 +39,14 @@ _JSON: Final = JsonLines()
 _ID_NAME: Final = r"(?:^|[._-]|trace|span|request|session|flow|order|user)_?id$|uid$|guid$|cursor$"
 
 #: Layouts that read too much that is no header, unless most lines are like that.
-_WEAK: Final = frozenset({"level", "python-basic", "kernel", "name-time", "epoch"})
+_WEAK: Final = frozenset({"level", "python-basic", "kernel", "xorg", "name-time", "epoch", "inside", "inside-epoch"})
+
+
+_STAMP: Final = re.compile(stamps.DATED)
+#: Layouts whose events are records with names.
+_RECORDS: Final = frozenset({"json", "json-documents", "csv", "logfmt"})
+#: Layouts of little form, whose lines may or may not have others that belong to them.
+_LOOSE: Final = frozenset({"time", "inside", "name-level", "level-time"})
 
 
 @dataclass(frozen=True)
@@ -114,8 +121,12 @@ def make_plan(source: Source, layout: Layout | None = None, *, zone: str = "UTC"
         events = int((~sample.str.contains(CONTINUATION)).sum())
         enough = 0.5 if name in _WEAK else 0.02
         chosen = LAYOUTS[name] if hits >= max(1, enough * events) else None
+        if name == "inside-epoch" and not _is_clock(LAYOUTS[name], sample):
+            chosen = None
     context = replace(_context(source, sample, chosen, zone), folded=folded is not None)
     others = () if plain else _others(counts, chosen)
+    if isinstance(chosen, TextLayout) and chosen.timed and counts:
+        chosen, others = _joining(chosen, others, sample, context)
     if isinstance(chosen, TextLayout) and chosen.timed and (shape := stamps.shape_of(_stamps_of(chosen, sample))):
         others = (chosen, *others)
         chosen = replace(chosen, shape=shape)
@@ -144,11 +155,42 @@ def _assign(sample: pl.Series) -> Counter[str]:
     for layout in sorted(BY_LINE, key=lambda layout: -layout.rank):
         if left.is_empty():
             break
-        fits = layout.fits(left).fill_null(False)
+        fits = layout.fits(left)
         if fits.any():
             counts[layout.name] += int(fits.sum())
             left = left.filter(~fits)
     return counts
+
+
+def _is_clock(layout: Layout, sample: pl.Series) -> bool:
+    """Whether the long numbers in nearly all lines are times: none lies ahead, and they seldom go back."""
+    frame = layout.parse(sample, Want(frozenset({"timestamp"})), Context())
+    stamps_ = frame["timestamp"].drop_nulls()
+    if len(stamps_) < 0.9 * len(sample):
+        return False
+    steps = stamps_.diff().drop_nulls()
+    soon = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
+    return int((steps >= dt.timedelta(0)).sum()) >= 0.8 * len(steps) and bool((stamps_ < soon).all())
+
+
+def _joining(
+    layout: TextLayout, others: tuple[Layout, ...], sample: pl.Series, context: Context
+) -> tuple[TextLayout, tuple[Layout, ...]]:
+    """Whether lines without a header go on with the event before, where the layout itself does not say.
+
+    They do where most lines have one; and all of them where the header stands on a line of its own.
+    """
+    if not layout.multiline and layout.name not in _LOOSE:
+        return layout, others
+    frame = layout.parse(sample, Want(frozenset({"message"})), context)
+    messages = frame["message"].filter(frame["placed"])
+    alone = int((messages == "").sum()) > 0.8 * len(messages)
+    if alone:
+        others = ()
+    elif layout.multiline or layout.name.startswith("inside"):
+        others = tuple(other for other in others if not other.name.startswith("inside"))
+    often = len(messages) >= 0.5 * int((~sample.str.contains(CONTINUATION)).sum())
+    return (replace(layout, multiline=True), others) if alone or often else (layout, others)
 
 
 def _others(counts: Counter[str], chosen: Layout | None) -> tuple[Layout, ...]:
@@ -169,6 +211,10 @@ def _context(source: Source, sample: pl.Series, layout: Layout | None, zone: str
     if isinstance(layout, TextLayout):
         found = _stamps_of(layout, sample)
         stamp = layout.stamp_of or times.find_stamp(found[:50])
+        if stamp is not None and stamp.name in slashed.SLASHED:
+            stamp = slashed.day_or_month_first([*found, *_last_stamps(source, layout)], context.clock)
+        if "zone" in layout.groups and zone == "UTC":
+            context = replace(context, clock=replace(context.clock, zone=_zone_of(layout, sample)))
         context = replace(context, stamp=stamp)
         if stamp is not None and stamp.cycle and found:
             context = replace(context, clock=_anchored(context.clock, stamp, source, layout, found))
@@ -176,13 +222,32 @@ def _context(source: Source, sample: pl.Series, layout: Layout | None, zone: str
         context = replace(context, indent=indent_of(sample))
     records = [record for record in _JSON.records(sample.head(300)) if record is not None]
     context = replace(context, pieces=in_pieces(records))
+    if layout.name in _RECORDS:
+        context = replace(context, time_key=_time_key(layout, sample, context))
     if isinstance(layout, JsonLines):
         keys = keys_of(records)
+        if keys and context.time_key and all(isinstance(record.get(context.time_key), str) for record in records):
+            keys["time"] = context.time_key
         times_ = [str(record[keys["time"]]) for record in records] if keys and "time" in keys else []
         context = replace(context, keys=keys, stamp=times.find_stamp(times_[:50]))
     if layout.name in {"json", "cri", "json-documents"}:
         context = replace(context, inner=_inner(layout, sample, context))
     return context
+
+
+def _time_key(layout: Layout, sample: pl.Series, context: Context) -> str | None:
+    """The field that holds the time where none has a usual name: the first whose values nearly all are stamps."""
+    import orjson
+
+    frame = layout.parse(sample.head(300), Want(frozenset({"timestamp", "fields"})), context).filter("placed")
+    if frame.is_empty() or frame["timestamp"].null_count() < len(frame):
+        return None
+    records = [orjson.loads(text) for text in frame["fields"].drop_nulls().to_list()]
+    for name in dict.fromkeys(name for record in records for name in record):
+        values = [str(record[name]).strip("[]") for record in records if record.get(name) is not None]
+        if len(values) > 0.9 * len(records) and sum(bool(_STAMP.fullmatch(v)) for v in values) > 0.9 * len(values):
+            return str(name)
+    return None
 
 
 def _written(source: Source) -> dt.datetime:
@@ -205,13 +270,26 @@ def _stamps_of(layout: TextLayout, sample: pl.Series) -> list[str]:
     )
 
 
+def _zone_of(layout: TextLayout, sample: pl.Series) -> str:
+    """The zone that the file's stamps name; UTC where they name none."""
+    found = layout.parse(sample, Want(frozenset(), ("zone",)), Context())["fields.zone"].drop_nulls()
+    try:
+        return times.check_zone(str(found.mode().sort()[0])) if len(found) else "UTC"
+    except OptionError:
+        return "UTC"
+
+
+def _last_stamps(source: Source, layout: TextLayout) -> list[str]:
+    tail = streams.tail(source)
+    tail_sample = lines.split(tail[tail.find(b"\n") + 1 :] if len(tail) >= streams.HEAD else tail, Counter())
+    return _stamps_of(layout, tail_sample.tail(SAMPLE_LINES))
+
+
 def _anchored(
     clock: times.Clock, stamp: times.Stamp, source: Source, layout: TextLayout, first: list[str]
 ) -> times.Clock:
     """Years (or days) that the stamps leave out, from the first and the last of them."""
-    tail = streams.tail(source)
-    tail_sample = lines.split(tail[tail.find(b"\n") + 1 :] if len(tail) >= streams.HEAD else tail, Counter())
-    last = _stamps_of(layout, tail_sample.tail(SAMPLE_LINES)) or first
+    last = _last_stamps(source, layout) or first
     fitting = [text for text in first if stamp.compiled.fullmatch(text)]
     ending = [text for text in last if stamp.compiled.fullmatch(text)]
     return clock.anchored(stamp, fitting[0], ending[-1]) if fitting and ending else clock
@@ -223,7 +301,7 @@ def _inner(layout: Layout, sample: pl.Series, context: Context) -> TextLayout | 
     messages = frame["message"].drop_nulls()
     best, most = None, 0.0
     for inner in sorted(TEXT.values(), key=lambda one: -one.rank):
-        if inner.name in {"time", "name-time", "level", "kernel"} or inner.name.startswith("access"):
+        if inner.name in _WEAK | {"time"} or inner.name.startswith("access"):
             continue
         if most > 0.8:  # no other can be better by enough
             break

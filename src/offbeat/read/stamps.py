@@ -17,8 +17,22 @@ from typing import Final
 _MONTH: Final = r"(?P<b>[A-Z][a-z]{2})"
 _CLOCK: Final = r"(?P<H>[0-9]{2}):(?P<M>[0-9]{2}):(?P<S>[0-9]{2})"
 _FRACTION: Final = r"(?:[.,](?P<f>[0-9]{1,9}))?"
-_ZONE: Final = r"(?P<z>Z| ?(?:UTC|GMT)| ?[+-][0-9]{2}:?[0-9]{2})?"
-TAIL: Final = re.compile(r"(?:[.,](?P<f>[0-9]{1,9}))?(?P<z>Z| ?(?:UTC|GMT)| ?[+-][0-9]{2}:?[0-9]{2})?")
+#: Names of zones that mean one thing, or in North America what RFC 5322, 4.3 says, in hours east of Greenwich.
+ZONES: Final[Mapping[str, float]] = {
+    name: hours
+    for hours, names in (
+        *((-10, "HST"), (-9, "AKST"), (-8, "PST"), (-7, "PDT MST"), (-6, "MDT CST"), (-5, "CDT EST"), (-4, "EDT")),
+        *((-3, "BRT"), (0, "Z UTC GMT WET"), (1, "WEST BST CET MET"), (2, "CEST MEST EET SAST"), (3, "EEST MSK")),
+        *((8, "HKT SGT AWST"), (9, "JST KST"), (9.5, "ACST"), (10, "AEST"), (11, "AEDT"), (12, "NZST"), (13, "NZDT")),
+    )
+    for name in names.split()
+}
+_NAMED_ZONE: Final = (
+    r"(?:UTC|GMT|WES?T|BST|CES?T|MES?T|EES?T|SAST|MSK|HKT|SGT|AWST|[JK]ST|ACST|AE[SD]T|NZ[SD]T|BRT|[ECMP][SD]T|AKST"
+    r"|HST)"
+)
+_ZONE: Final = rf"(?P<z>Z| ?{_NAMED_ZONE}\b| ?[+-][0-9]{{2}}:?[0-9]{{2}}|[+-][0-9]{{2}}\b)?"
+TAIL: Final = re.compile(r"(?:[.,](?P<f>[0-9]{1,9}))?" + _ZONE)
 
 
 def shape_of(stamps: Iterable[str]) -> str | None:
@@ -69,37 +83,61 @@ def _stamps(*stamps: Stamp) -> Mapping[str, Stamp]:
 
 
 _DATE: Final = r"(?P<Y>[0-9]{4})[-/.](?P<m>[0-9]{2})[-/.](?P<d>[0-9]{2})"
+_WEEKDAY: Final = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
+_MONTH_NUMBER: Final = r"(?P<m>1[0-2]|0?[1-9])"
+_DAY_NUMBER: Final = r"(?P<d>[12][0-9]|3[01]|0?[1-9])"
+_HALF: Final = r"(?: ?(?P<p>[AaPp][Mm])\b)?"
+_SLASHED: Final = (
+    r"/(?P<Y>[0-9]{4})(?:,? +(?:-+ )?|-)(?P<H>[0-9]{1,2}):(?P<M>[0-9]{2}):(?P<S>[0-9]{2})" + _FRACTION + _HALF
+)
 
 #: In the order in which an unknown stamp is tried: the more particular first.
 STAMPS: Final[Mapping[str, Stamp]] = _stamps(
-    Stamp("bgl", _DATE + r"-(?P<H>[0-9]{2})\.(?P<M>[0-9]{2})\.(?P<S>[0-9]{2})" + _FRACTION, "YYYY?mm?dd?HH?MM?SS"),
-    Stamp("iso", _DATE + "[T _]" + _CLOCK + _FRACTION + _ZONE, "YYYY?mm?dd?HH?MM?SS"),
+    Stamp(
+        "bgl",  # and DB2's, which gives the zone in minutes; Unreal's fraction follows a colon
+        _DATE + r"-(?P<H>[0-9]{2})\.(?P<M>[0-9]{2})\.(?P<S>[0-9]{2})(?:[.,:](?P<f>[0-9]{1,9}))?(?P<z>[+-][0-9]{3}\b)?",
+        "YYYY?mm?dd?HH?MM?SS",
+    ),
+    Stamp("iso", _DATE + "(?:[T _:-]|, ?|  )" + _CLOCK + _FRACTION + _ZONE, "YYYY?mm?dd?HH?MM?SS"),
     Stamp(
         "clf", rf"(?P<d>[0-9]{{2}})/{_MONTH}/(?P<Y>[0-9]{{4}})[: ]{_CLOCK}{_FRACTION}{_ZONE}", "dd?bbb?YYYY?HH?MM?SS"
     ),
     Stamp(
         "ctime",
-        rf"[A-Z][a-z]{{2}} {_MONTH} +(?P<d>[0-9]{{1,2}}) {_CLOCK}{_FRACTION}(?: [A-Z]{{3,4}})? (?P<Y>[0-9]{{4}})",
+        rf"[A-Z][a-z]{{2}} {_MONTH} +(?P<d>[0-9]{{1,2}}) {_CLOCK}{_FRACTION}{_ZONE}(?: [A-Z]{{3,5}})?"
+        " (?P<Y>[0-9]{4})",
         "????bbb?dd?HH?MM?SS?YYYY",
     ),
+    Stamp(
+        "mail",  # RFC 5322
+        rf"{_WEEKDAY}, (?P<d>[0-9]{{1,2}}) {_MONTH} (?P<Y>[0-9]{{4}}) {_CLOCK}{_FRACTION}{_ZONE}",
+        "?????dd?bbb?YYYY?HH?MM?SS",
+    ),
+    Stamp("weekday-iso", rf"{_WEEKDAY} {_DATE}[T ]{_CLOCK}{_FRACTION}{_ZONE}", "????YYYY?mm?dd?HH?MM?SS"),
     Stamp("syslog-year", rf"{_MONTH} +(?P<d>[0-9]{{1,2}}) (?P<Y>[0-9]{{4}}) {_CLOCK}{_FRACTION}"),
     Stamp("syslog", rf"{_MONTH} +(?P<d>[0-9]{{1,2}}) {_CLOCK}{_FRACTION}", "bbb?dd?HH?MM?SS", "year"),
-    Stamp("spark", rf"(?P<y>[0-9]{{2}})/(?P<m>[0-9]{{2}})/(?P<d>[0-9]{{2}}) {_CLOCK}{_FRACTION}", "yy?mm?dd?HH?MM?SS"),
     Stamp(
-        "us",
-        r"(?P<m>[0-9]{1,2})/(?P<d>[0-9]{1,2})/(?P<Y>[0-9]{4}),? (?P<H>[0-9]{1,2}):(?P<M>[0-9]{2}):(?P<S>[0-9]{2})"
-        + _FRACTION
-        + "(?: (?P<p>[AP]M))?",
+        "spark",
+        rf"(?P<y>[0-9]{{2}})/(?P<m>0[1-9]|1[0-2])/(?P<d>[0-2][0-9]|3[01]) {_CLOCK}{_FRACTION}",
+        "yy?mm?dd?HH?MM?SS",
     ),
+    Stamp("us", _MONTH_NUMBER + "/" + _DAY_NUMBER + _SLASHED),
+    Stamp("slashed", _DAY_NUMBER + "/" + _MONTH_NUMBER + _SLASHED),
+    Stamp(
+        "us-short",
+        rf"{_MONTH_NUMBER}/{_DAY_NUMBER}/(?P<y>[0-9]{{2}}),? +(?P<H>[0-9]{{1,2}}):(?P<M>[0-9]{{2}}):(?P<S>[0-9]{{2}})"
+        rf"(?::(?P<ms>[0-9]{{3}}))?{_HALF}{_ZONE}",
+    ),
+    Stamp("snort", rf"(?P<m>0[1-9]|1[0-2])/(?P<d>[0-3][0-9])-{_CLOCK}{_FRACTION}", "mm?dd?HH?MM?SS", "year"),
     Stamp(
         "day-month",
-        rf"(?P<d>[0-9]{{1,2}})[- ]{_MONTH}[- ](?P<Y>[0-9]{{4}})[ T]{_CLOCK}{_FRACTION}{_ZONE}",
+        rf"(?P<d>[0-9]{{1,2}})[- ]?{_MONTH}[- ]?(?P<Y>[0-9]{{4}})(?:[ T]|::?){_CLOCK}{_FRACTION}{_ZONE}",
         "dd?bbb?YYYY?HH?MM?SS",
     ),
     Stamp(
         "java",
-        rf"{_MONTH} (?P<d>[0-9]{{1,2}}), (?P<Y>[0-9]{{4}}),? (?P<H>[0-9]{{1,2}}):(?P<M>[0-9]{{2}}):(?P<S>[0-9]{{2}})"
-        "(?: (?P<p>[AP]M))?",
+        rf"(?:{_WEEKDAY}[a-z]*, )?{_MONTH}[a-z]* (?P<d>[0-9]{{1,2}}), (?P<Y>[0-9]{{4}}),? (?:at )?"
+        rf"(?P<H>[0-9]{{1,2}}):(?P<M>[0-9]{{2}}):(?P<S>[0-9]{{2}}){_FRACTION}{_HALF}{_ZONE}",
     ),
     Stamp(
         "german",
@@ -122,18 +160,46 @@ STAMPS: Final[Mapping[str, Stamp]] = _stamps(
         r"(?P<y>[0-9]{2})(?P<m>[0-9]{2})(?P<d>[0-9]{2}) (?P<H>[0-9]{2})(?P<M>[0-9]{2})(?P<S>[0-9]{2})",
         "yymmdd?HHMMSS",
     ),
-    Stamp("mysql", rf"(?P<y>[0-9]{{2}})(?P<m>[0-9]{{2}})(?P<d>[0-9]{{2}}) +{_CLOCK}"),
+    Stamp(
+        "mysql",
+        r"(?P<y>[0-9]{2})(?P<m>[0-9]{2})(?P<d>[0-9]{2}) +(?P<H>[0-9]{1,2}):(?P<M>[0-9]{2}):(?P<S>[0-9]{2})" + _FRACTION,
+    ),
     Stamp("logcat", rf"(?P<m>[0-9]{{2}})-(?P<d>[0-9]{{2}}) {_CLOCK}{_FRACTION}", "mm?dd?HH?MM?SS", "year"),
     Stamp("proxifier", rf"(?P<m>[0-9]{{2}})\.(?P<d>[0-9]{{2}}) {_CLOCK}{_FRACTION}", "mm?dd?HH?MM?SS", "year"),
     Stamp("klog", rf"(?P<m>[0-9]{{2}})(?P<d>[0-9]{{2}}) {_CLOCK}{_FRACTION}", "mmdd?HH?MM?SS", "year"),
-    Stamp("epoch", r"(?P<e>[0-9]{9,10}(?:\.[0-9]{1,9})?|[0-9]{13}|[0-9]{16}|[0-9]{19})"),
+    Stamp(
+        "chromium",
+        r"(?P<m>[0-9]{2})(?P<d>[0-9]{2})/(?P<H>[0-9]{2})(?P<M>[0-9]{2})(?P<S>[0-9]{2})\.(?P<f>[0-9]{3,6})",
+        cycle="year",
+    ),
+    Stamp("epoch", r"(?P<e>[0-9]{9,10}(?:\.[0-9]{1,9})?|[0-9]{13}(?:\.[0-9]{1,6})?|[0-9]{16}|[0-9]{19})"),
     Stamp("iso-minute", _DATE + r"[T ](?P<H>[0-9]{2}):(?P<M>[0-9]{2})" + _ZONE, "YYYY?mm?dd?HH?MM"),
     Stamp("iso-date", _DATE, "YYYY?mm?dd"),
+    Stamp(
+        "kitchen",  # Go's name for it
+        r"(?P<H>1[0-2]|0?[1-9]):(?P<M>[0-5][0-9])(?::(?P<S>[0-9]{2}))? ?(?P<p>[AaPp][Mm])\b",
+        cycle="day",
+    ),
     Stamp("clock", _CLOCK + _FRACTION, "HH?MM?SS", "day"),
 )
 
 #: Any stamp that begins a line, as one expression without named groups.
 ANY: Final = "(?:" + "|".join(f"(?:{stamp.bare})" for stamp in STAMPS.values() if stamp.name != "epoch") + ")"
+
+
+_DATED: Final = (
+    *("bgl", "iso", "clf", "ctime", "mail", "weekday-iso", "syslog-year", "syslog", "us", "slashed", "day-month"),
+    *("java", "german"),
+)
+#: A stamp with a date that can be told from anything else wherever in a line it stands.
+DATED: Final = (
+    "(?:"
+    + "|".join(f"(?:{STAMPS[name].bare})" for name in _DATED).replace(
+        "(?:[.,](?:[0-9]{1,9}))?",
+        r"(?:\.[0-9]{1,9}|,[0-9]{3,6}\b)?",  # a comma may part it from the next value
+    )
+    + ")"
+)
 
 
 def find_stamp(samples: Iterable[str], candidates: Iterable[Stamp] | None = None) -> Stamp | None:

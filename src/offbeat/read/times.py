@@ -18,10 +18,21 @@ import polars as pl
 
 from offbeat.errors import OptionError
 from offbeat.read import fixed
-from offbeat.read.stamps import ANY, STAMPS, TAIL, Stamp, find_stamp
+from offbeat.read.stamps import ANY, DATED, STAMPS, TAIL, ZONES, Stamp, find_stamp
 from offbeat.schema import TIME
 
-__all__ = ["ANY", "STAMPS", "Clock", "Stamp", "check_zone", "find_stamp", "from_numbers", "parse", "parse_any"]
+__all__ = [
+    "ANY",
+    "DATED",
+    "STAMPS",
+    "Clock",
+    "Stamp",
+    "check_zone",
+    "find_stamp",
+    "from_numbers",
+    "parse",
+    "parse_any",
+]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -154,11 +165,12 @@ def parse_any(stamps: pl.Series, clock: Clock, first: Stamp | None = None) -> pl
     if left.is_empty():
         return times.alias(stamps.name)
     distinct = texts.gather(left).unique()
+    bare = distinct.str.strip_chars(" []")
     read = pl.Series([None], dtype=TIME).new_from_index(0, len(distinct))
     for stamp in STAMPS.values():  # the first shape that fits, whatever shapes the others have
-        rows = (read.is_null() & distinct.str.contains(f"^(?:{stamp.bare})$")).arg_true()
+        rows = (read.is_null() & bare.str.contains(f"^(?:{stamp.bare})$")).arg_true()
         if len(rows):
-            read = read.scatter(rows, parse(distinct.gather(rows), stamp, clock))
+            read = read.scatter(rows, parse(bare.gather(rows), stamp, clock))
     found = texts.gather(left).replace_strict(distinct, read, default=None, return_dtype=TIME)
     return times.scatter(left, found).alias(stamps.name)
 
@@ -304,15 +316,17 @@ def _by_regex(stamp: Stamp, stamps: pl.Series) -> dict[str, Any] | None:
                 fixed.MONTHS, range(1, 13), default=None, return_dtype=pl.Int64
             )
         column = column.cast(pl.Int64, strict=False)
+        if name == "S":  # a clock may show no seconds
+            column = pl.select(pl.when(groups.struct["H"].is_not_null()).then(column.fill_null(0))).to_series()
         ok &= column.is_not_null().to_numpy()
         parts["m" if name == "b" else name] = column.fill_null(1).to_numpy()
     parts["ok"] = ok
     if "p" in names:
-        half = groups.struct["p"].fill_null("").to_numpy()
+        half = groups.struct["p"].fill_null("").str.to_uppercase().to_numpy()
         parts["H"] = np.where(half == "", parts["H"], parts["H"] % 12 + 12 * (half == "PM"))
     if "ms" in names:
         parts["f"] = groups.struct["ms"].cast(pl.Int64, strict=False).fill_null(0).to_numpy() * 1_000_000
-    elif "f" in names or "z" in names:
+    if "f" in names or "z" in names:
         _fraction_and_zone(parts, groups)
     return parts
 
@@ -332,10 +346,11 @@ def _fraction_and_zone(parts: dict[str, Any], groups: pl.Series) -> None:
 def _offset(zone: str) -> float:
     """Seconds east of Greenwich."""
     zone = zone.strip()
-    if zone in {"Z", "UTC", "GMT"}:
-        return 0.0
+    if zone in ZONES:
+        return 3600.0 * ZONES[zone]
     digits = zone[1:].replace(":", "")
-    seconds = int(digits[:2]) * 3600 + int(digits[2:]) * 60
+    # Three digits are minutes, as DB2 writes them.
+    seconds = int(digits) * 60 if len(digits) == 3 else int(digits[:2]) * 3600 + int(digits[2:] or 0) * 60
     return float(-seconds if zone[0] == "-" else seconds)
 
 

@@ -7,6 +7,7 @@ stands on.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 import orjson
@@ -15,7 +16,10 @@ import polars as pl
 from offbeat.read.names import NAMES
 
 #: Names of the list in exports of CloudTrail, Azure, CloudWatch and others.
-_NAMES: Final = "Records|records|Events|events|logEvents|logs|entries|items|results|value|data"
+_NAMES: Final = (
+    "Records|records|Events|events|logEvents|logs|entries|items|results|value|data|resourceLogs|resource_logs"
+)
+_OTLP: Final = frozenset({"resourceLogs", "resource_logs"})
 #: A record with one of these is an event itself, whatever list it holds.
 _OWN: Final = frozenset({*NAMES["time"], *NAMES["message"]})
 _FOLDED: Final = rf'^\s*(?:\{{\s*"(?:{_NAMES})"\s*:\s*)?\[\s*\{{'
@@ -54,10 +58,39 @@ def records(text: str) -> list[str]:
     if isinstance(value, dict):
         if any(name in _OWN for name in value):
             return [text]
-        value = next(item for item in value.values() if isinstance(item, list))
+        name, value = next((name, item) for name, item in value.items() if isinstance(item, list))
+        if name in _OTLP:
+            value = [record for resource in value for record in _of_resource(resource)]
     if not all(isinstance(item, dict) for item in value):
         return [text]
     return [orjson.dumps(item).decode() for item in value]
+
+
+def _of_resource(resource: Any) -> Iterator[Any]:
+    """The records of one resource in OpenTelemetry's JSON (OTLP, opentelemetry-proto), each with what it shares."""
+    shared = _attributes(_part(resource, "resource"))
+    for scope in _list(resource, "scopeLogs", "scope_logs"):
+        for record in _list(scope, "logRecords", "log_records"):
+            if isinstance(record, dict):
+                named = {"scope": name} if (name := _part(scope, "scope").get("name")) else {}
+                own = {key: value for key, value in record.items() if key != "attributes"}
+                yield {**own, **shared, **named, **_attributes(record)}
+
+
+def _part(value: Any, name: str) -> dict[str, Any]:
+    part = value.get(name) if isinstance(value, dict) else None
+    return part if isinstance(part, dict) else {}
+
+
+def _list(value: Any, *names: str) -> list[Any]:
+    found: Any = next((value[name] for name in names if name in value), []) if isinstance(value, dict) else []
+    return found if isinstance(found, list) else []
+
+
+def _attributes(owner: dict[str, Any]) -> dict[str, Any]:
+    """Attributes, a list of keys and typed values, as a record."""
+    pairs = [pair for pair in _list(owner, "attributes") if isinstance(pair, dict) and isinstance(pair.get("key"), str)]
+    return {pair["key"]: next(iter(_part(pair, "value").values()), None) for pair in pairs}
 
 
 def _cut_off(text: str) -> list[str]:
