@@ -62,7 +62,7 @@ def test_p_values_are_valid_in_every_group():
     assert len(shares) == 6
     for one, found in shares.items():
         share = np.mean(found, axis=0)
-        assert (share <= alphas * 1.25 + 0.002).all(), (one, share)
+        assert (share <= alphas * (1.5, 1.25, 1.1) + 0.002).all(), (one, share)
         assert (share[1:] >= alphas[1:] * 0.5).all(), (one, share)
     assert np.mean(pooled[102], axis=0)[0] > 0.04
     assert np.mean(pooled[314], axis=0)[2] < 0.001
@@ -96,7 +96,7 @@ def test_order_is_kept_and_nothing_is_clipped(learned, seed):
 
 @given(SCORES, st.integers(0, 5))
 def test_a_group_may_say_only_so_much_against_the_whole(learned, seed):
-    """A group of n units lowers a p-value to no less than AROUND / (n + AROUND) of the whole log's."""
+    """A group of n units, none of which score so much, lowers a p-value by what n p of them would have told."""
     scores = np.random.default_rng(seed).choice(learned, 500)
     frame = units(np.where(np.arange(500) % 4 == 0, 1, 2))
     by_group, groups = calibrated(scores, frame)
@@ -105,7 +105,7 @@ def test_a_group_may_say_only_so_much_against_the_whole(learned, seed):
     size = {int(g): int(n) for g, n in zip(*np.unique(groups.of(frame), return_counts=True), strict=True)}
     for group, n in size.items():
         given = by_group(at, np.full(len(at), group))
-        assert (given <= whole + np.log((n + AROUND) / AROUND) + 1e-9).all()
+        assert (given <= whole + np.log1p(n * np.exp(-whole) / AROUND) + 1e-9).all()
     assert (by_group(at, np.zeros(len(at), dtype=int)) == whole).all()
 
 
