@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from offbeat.bench import get_split
 from offbeat.decide import GROUP, Decision, Groups
+from offbeat.decide.groups import LEAST as LEAST_UNITS
 from offbeat.learn import DEFAULT
 from offbeat.pipeline import Pipeline
 from offbeat.rules import RuleSet
@@ -109,15 +110,16 @@ def judged(pipeline: Pipeline, by_group: bool, seed: int) -> dict[str, NDArray[n
     )  # fmt: skip
     other = {view: s[~half] for view, s in raw.items()} | ({GROUP: of[~half]} if by_group else {})
     out = {view: np.exp(-decision.nats(view, other)) for view in raw}
-    return out | {"whole": decision.p_value(decision(other), other.get(GROUP)), "groups": of[~half].astype(np.int64)}
+    return out | {"whole": decision.p_value(decision(other), other), "groups": of[~half].astype(np.int64)}
 
 
 def measure(name: str, data: Path, seeds: int) -> list[str]:
     """Return a log's rows of the table."""
     pipeline = SETS[name](data)
     groups = pipeline.fitted.decision.groups
-    if groups is None:
-        return [f"| {name} | 0 | | | | | |"]
+    # Half of a group has to be one.
+    if groups is None or groups.table["units"].to_numpy().max() < 3 * LEAST_UNITS:
+        return [f"| {name} | {0 if groups is None else groups.table.height} | | | | | | | | |"]
     rows = []
     found = {how: [judged(pipeline, how == "groups", seed) for seed in range(seeds)] for how in ("pooled", "groups")}
     for view in ("presence", "count", "ngram", "timing", "values", "whole"):

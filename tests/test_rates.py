@@ -8,6 +8,8 @@ import polars as pl
 import pytest
 
 from offbeat import Pipeline, report
+from offbeat.errors import OptionError
+from offbeat.replay import Setting, line_of, replay
 from offbeat.rules import RuleSet
 from offbeat.simulate import simulate
 
@@ -73,6 +75,33 @@ def test_a_real_access_log_keeps_the_rate():
     lines = gzip.decompress(need("web/apache_access.log.gz").read_bytes()).decode().splitlines()
     _, run = half_by_half(lines, "follow:10/1000")
     assert 10 / 1.5 <= 1000 * run.alert_share <= 10 * 1.5
+
+
+@pytest.mark.parametrize("rate", ["follow:10/day", "follow:1/hour"])
+def test_a_real_access_log_keeps_a_rate_by_time(rate):
+    """So many a day or an hour come on its second half, and the report says so."""
+    lines = gzip.decompress(need("web/apache_access.log.gz").read_bytes()).decode().splitlines()
+    made, run = half_by_half(lines, rate)
+    text = "".join(piece for line in report.head(run, made.summary, 0, 0) for piece, _ in line)
+    came = run.rate.achieved(run.scores)
+    assert f"{came:.3g}/{run.rate.per} came, {run.rate} asked" in text
+    assert run.rate.count / 1.5 <= came <= run.rate.count * 1.5
+
+
+@pytest.mark.parametrize("threshold", ["rate:30/day", "follow:2/hour"])
+def test_a_rate_by_time_is_saved(calm, threshold, tmp_path):
+    """A saved model decides as before; in replay such a rate is told by the units of the past; ids have no times."""
+    half = len(calm) // 2
+    made = Pipeline(detectors=["presence", "count"], threshold=threshold, rules=RuleSet()).fit(calm[:half])
+    made.save(tmp_path / "model")
+    run, again = made.score(calm[half:]), Pipeline.load(tmp_path / "model").score(calm[half:])
+    assert run.scores["is_anomaly"].to_list() == again.scores["is_anomaly"].to_list()
+    assert str(run.rate) == threshold.split(":")[1]
+    past = replay(made, calm[half:], [Setting("now", rules=RuleSet()), Setting("then", threshold="rate:30/day")])
+    assert [one.setting for one in past] == ["now", "then"]
+    assert past[1].run.threshold == pytest.approx(line_of("rate:30/day", made.fitted.decision, run.scores))
+    with pytest.raises(OptionError, match="needs times"):
+        Pipeline(detectors=["presence"], threshold=threshold).fit([["a", "b"]] * 40)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from offbeat.decide import GROUP, Decision, Groups, Threshold
+from offbeat.decide import GROUP, Decision, Groups, Threshold, on_units
 from offbeat.decide.decision import ANCHOR, ORDER
 from offbeat.detect import DETECTORS, Detector, NGram
 from offbeat.distinct import Distinct
@@ -202,7 +202,7 @@ def learn(
         raw,
         weight,
         clean=clean,
-        rule=rule,
+        rule=on_units(rule, units.filter(normal)),
         taught={name: out[name][known] for name in taught},
         boundary={name: b for name, d in refitted.items() if name in taught and (b := d.boundary) is not None},
         in_nats={name for name, detector in fresh().items() if detector.in_nats},

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from offbeat import bundle, saving
 from offbeat.codes import Ids, Sources
-from offbeat.decide import GROUP, Drift, Threshold, asked_share, check_drift, parse_calibrate, parse_threshold, verdicts
+from offbeat.decide import Drift, asked_share, check_drift, on_units, parse_calibrate, parse_threshold, timed, verdicts
 from offbeat.detect import Ragged
 from offbeat.detect.bursts import Bursts
 from offbeat.distinct import Scorer
@@ -53,8 +53,8 @@ class Pipeline:
         detectors: views to use, by name.
         params: parameters of detectors, by ``name`` or ``detector.name``.
         clean: the training data is declared free of anomalies.
-        threshold: ``knee``, ``sigma:3``, ``quantile:0.999``, ``pot:0.001``, ``rate:5/1000`` or ``follow:5/1000``; None
-            chooses by ``clean``.
+        threshold: ``knee``, ``sigma:3``, ``quantile:0.999``, ``pot:0.001``, ``rate:5/1000``, ``follow:5/1000`` (or
+            ``/day``, ``/hour``); None chooses by ``clean``.
         calibrate: ``groups``, by source and hour of the day where there are units enough, or ``pooled``.
         seed: of everything random.
         mask_key: replace personal data by a hash with this key before anything is mined, stored or shown.
@@ -88,7 +88,7 @@ class Pipeline:
         self.detectors = tuple(detectors)
         self.params = dict(params or {})
         self.clean = clean
-        self.rule: Threshold | None = parse_threshold(threshold) if threshold else None
+        self.rule = parse_threshold(threshold) if threshold else None
         self.threshold = threshold
         self.calibrate = parse_calibrate(calibrate)
         self.seed = seed
@@ -292,12 +292,11 @@ class Pipeline:
         for units, raw, data in parts:
             given = decision.with_group(raw, units)
             fused = decision(given)
-            p_value = decision.p_value(fused, given.get(GROUP))
-            columns: dict[str, Any] = {"score": fused, "p_value": p_value, "is_anomaly": fused >= decision.threshold}
+            p_value = decision.p_value(fused, given)
+            columns = {"score": fused, "p_value": p_value, "is_anomaly": fused >= decision.threshold}
             columns |= {view_column(view): score for view, score in raw.items()}
-            if decision.groups is not None:
-                columns[GROUP] = group_column(given[GROUP], decision.groups.names(self.sources.names))
-            table = unit_columns(units, files).with_columns(**columns)
+            told = group_column(given, decision.groups, self.sources.names)
+            table = unit_columns(units, files).with_columns(**columns, **told)
             sequence = sequences.add(units, data)
             if placed is not None:
                 placed.add(units)
@@ -322,7 +321,8 @@ class Pipeline:
             known_keys(labels, scores)
         fused = scores["score"].to_numpy()
         weight = scores["weight"].to_numpy() if "weight" in scores.columns else None
-        drift = check_drift(decision, fused, weight, self.rule)
+        rule = on_units(self.rule, scores)
+        drift = check_drift(decision, fused, weight, rule)
         threshold, learned, habits = decision.threshold, None, None
         if drift:
             threshold, learned = drift.threshold, scores["score"]
@@ -331,8 +331,7 @@ class Pipeline:
             if again:
                 scores, threshold = scores.with_columns(score=again.score, p_value=again.p_value), again.threshold
                 habits = again.habits
-        flags = verdicts(self.rule, scores["score"].to_numpy(), scores["p_value"].to_numpy(), threshold)
-        scores = scores.with_columns(is_anomaly=pl.Series(flags))
+        scores = scores.with_columns(is_anomaly=pl.Series(verdicts(rule, scores, threshold)))
         assert self.catalog is not None  # noqa: S101 - units come from it
         assert self.grouping is not None  # noqa: S101 - learned with the catalog
         if placed is not None and intake.ruling is not None and isinstance(self.catalog, Catalog):
@@ -344,7 +343,8 @@ class Pipeline:
             views=self.fitted.views,
             decision=decision,
             threshold=threshold,
-            asked=asked_share(self.rule),
+            asked=asked_share(rule),
+            rate=timed(self.rule),
             drift=drift,
             learned=learned,
             habits=habits,

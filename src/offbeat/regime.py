@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from offbeat.decide import GROUP, Decision, Drift
+from offbeat.decide import Decision, Drift
 from offbeat.decide.threshold import Share
 from offbeat.detect import Detector, Ragged
 from offbeat.learn import score_each_other
@@ -166,7 +166,7 @@ def recalibrate(
     learned, own = decision(raw), itself(usual_here)
     score = joined(learned, decision, own, itself)
     share = float(np.average(learned >= drift.threshold, weights=weight))
-    p_value = np.maximum(decision.p_value(learned, raw.get(GROUP)), itself.p_value(own))
+    p_value = np.maximum(decision.p_value(learned, raw), itself.p_value(own))
     return Recalibrated(score, p_value, Share(share).fit(score, weight), _habits(itself, units))
 
 

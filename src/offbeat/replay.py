@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
+import polars as pl
 
 from offbeat.budget import Budget
-from offbeat.decide import Decision, parse_threshold
+from offbeat.decide import Decision, Threshold, Timed, parse_threshold
 from offbeat.errors import OptionError
 from offbeat.feedback import Feedback
 from offbeat.finding import Finding, iso
@@ -130,7 +131,7 @@ def replay(pipeline: Pipeline, data: Data, settings: Sequence[Setting], *, label
         OptionError: a setting cannot be used.
     """
     for setting in settings:
-        if setting.threshold is not None:
+        if setting.threshold is not None and not isinstance(_rule(setting.threshold), Timed):
             line_of(setting.threshold, pipeline.fitted.decision)
     pipeline.rules = settings[0].rules
     first = pipeline.score(data, labels)
@@ -143,19 +144,32 @@ def replay(pipeline: Pipeline, data: Data, settings: Sequence[Setting], *, label
 
 
 def _with_line(run: Run, threshold: str | None) -> Run:
-    return run if threshold is None else run.with_threshold(line_of(threshold, run.decision))
+    return run if threshold is None else run.with_threshold(line_of(threshold, run.decision, run.scores))
 
 
-def line_of(threshold: str, decision: Decision) -> float:
+def _rule(threshold: str) -> Threshold | float:
+    try:
+        return float(threshold)
+    except ValueError:
+        return parse_threshold(threshold)
+
+
+def line_of(threshold: str, decision: Decision, scores: pl.DataFrame | None = None) -> float:
     """Return the fused score that a threshold stands for: a number in nats, or a rule on the training scores.
+
+    Args:
+        threshold: as it is written.
+        decision: what was learned.
+        scores: SCORES of the past, by whose units a rate a day or an hour is told.
 
     Raises:
         OptionError: it is neither, or the model kept no training scores.
     """
-    try:
-        return float(threshold)
-    except ValueError:
-        rule = parse_threshold(threshold)
+    rule = _rule(threshold)
+    if isinstance(rule, float):
+        return rule
+    if isinstance(rule, Timed) and scores is not None:
+        rule = rule.on(scores)
     if decision.fused is None:
         raise OptionError("the model keeps no training scores", where="--threshold", hint="give a number")
     # The calibration keeps the share of training units at each score or above.

@@ -56,7 +56,11 @@ def head(run: Run, trained: Mapping[str, Any], shown: int, total: int) -> Iterat
     flagged = int(run.scores["is_anomaly"].sum())
     share = f"{flagged:,} of {s['units']:,} {run.unit}s ({run.alert_share:.2%})"
     hidden = f", {shown} shown" if shown < total else ""
-    expected = f"{run.decision.alert_share:.2%} expected" + (f", {run.asked:.2%} asked" if run.asked else "")
+    expected = f"{run.decision.alert_share:.2%} expected"
+    if run.rate:
+        expected += f", {run.rate.achieved(run.scores):.3g}/{run.rate.per} came, {run.rate} asked"
+    elif run.asked:
+        expected += f", {run.asked:.2%} asked"
     yield [("alerts   ", "dim"), (f"{share}, {expected}, in {total:,} finding{'' if total == 1 else 's'}{hidden}", "")]
     if run.feedback is not None:
         yield [("feedback ", "dim"), (quiet_words(run.feedback.as_dict(), run.unit), "")]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from offbeat.anew import changed_finding
 from offbeat.beside import with_volume
 from offbeat.budget import Budget
-from offbeat.decide import Decision, Drift, contributions
+from offbeat.decide import Decision, Drift, Timed, contributions
 from offbeat.decide.incidents import SEVERITIES, finding_id, join_alarms, join_strays, severity, told_apart
 from offbeat.detect import LSTM, Detector
 from offbeat.errors import OptionError
@@ -59,6 +59,7 @@ class Run:
         stretch: only findings that lie, at least partly, between these times.
         most: so many findings are allowed, None for any number.
         asked: the share of units that the threshold was asked to flag, None where it was asked for none.
+        rate: the alarms a day or an hour that it was asked for, None where it was not.
         feedback: what people said of earlier findings, and what is quiet by it.
         changed: lines that a release worded anew, scored as the lines they were; ``quieted`` units are so no anomalies.
         fit: how well the model fits the log, see ``stability``; None where the model keeps too little to say.
@@ -88,6 +89,7 @@ class Run:
     stretch: tuple[datetime | None, datetime | None] = (None, None)
     most: int | None = None
     asked: float | None = None
+    rate: Timed | None = None
     feedback: Quiet | None = None
     changed: Sequence[Changed] = ()
     quieted: int = 0

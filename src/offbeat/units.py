@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from offbeat.decide import GROUP
+from offbeat.decide import GROUP, Groups
 from offbeat.errors import InputError
 from offbeat.group.sessions import POSITION_BITS
 from offbeat.schema import SEQUENCES, view_column
@@ -98,9 +98,17 @@ def unit_columns(units: pl.DataFrame, files: Sequence[str]) -> pl.DataFrame:
     return out.with_columns(names.gather(out["file"]).alias("file"))
 
 
-def group_column(groups: NDArray[np.float64], names: Sequence[str]) -> pl.Series:
-    """Return the column of SCORES that says among which units each was judged; its physical values are the groups."""
-    return pl.Series(GROUP, names, dtype=pl.Enum(names)).gather(pl.Series(groups.astype(np.uint32)))
+def group_column(
+    scores: Mapping[str, NDArray[np.float64]], groups: Groups | None, sources: Sequence[str | None]
+) -> dict[str, pl.Series]:
+    """Return the column of SCORES that says among which units each was judged; none without groups.
+
+    Its physical values are the groups that go with the raw ``scores``.
+    """
+    if groups is None:
+        return {}
+    names = groups.names(sources)
+    return {GROUP: pl.Series(GROUP, names, dtype=pl.Enum(names)).gather(pl.Series(scores[GROUP].astype(np.uint32)))}
 
 
 def marked_lines(group: pl.DataFrame) -> list[tuple[int, int, str | None]]:

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from offbeat.codes import Ids
-from offbeat.decide import GROUP
+from offbeat.decide import GROUP, on_units
 from offbeat.decide.incidents import finding_id
 from offbeat.detect import Ragged
 from offbeat.distinct import Scorer
@@ -306,7 +306,8 @@ def _learned(made: Pipeline, mixture: pl.DataFrame) -> Learned:
     decision.line = before.decision.line
     raw = decision.with_group(found.out_of_fold, mixture)
     fused = decision(raw)
-    decision.threshold = decision.line if made.rule is None else made.rule.fit(fused, weight)
+    rule = on_units(made.rule, mixture)
+    decision.threshold = decision.line if rule is None else rule.fit(fused, weight)
     decision.settle(fused, weight, raw.get(GROUP))
     return found
 

@@ -193,7 +193,7 @@ def test_a_decision_by_group_is_saved():
     assert again.with_group(plain, frame).keys() == raw.keys()
     for scores in (raw, plain):
         assert (again(scores) == made(scores)).all()
-        assert (again.p_value(made(scores), scores.get(GROUP)) == made.p_value(made(scores), scores.get(GROUP))).all()
+        assert (again.p_value(made(scores), scores) == made.p_value(made(scores), scores)).all()
         assert (again.leading(scores) == made.leading(scores)).all()
     assert not np.allclose(made(raw), made(plain))
     pooled = Decision.fit(plain, weight)

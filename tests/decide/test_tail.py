@@ -1,15 +1,31 @@
 """Thresholds by the rate of alarms they are asked for: from training, from its tail, and as units come."""
 
+from datetime import UTC, datetime
+
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offbeat.decide import Decision, Follow, Knee, Pot, Quantile, Rate, asked_share, check_drift, parse_threshold
+from offbeat.decide import (
+    Decision,
+    Follow,
+    Knee,
+    Pot,
+    Quantile,
+    Rate,
+    Timed,
+    asked_share,
+    check_drift,
+    on_units,
+    parse_threshold,
+)
 from offbeat.decide import verdicts as judge
 from offbeat.decide.tail import pareto_tail, raising
 from offbeat.errors import OptionError
 
+TIME = pl.Datetime("us", "UTC")
 SCORES = st.lists(st.integers(0, 8).map(float), min_size=1, max_size=60).map(np.array)
 
 
@@ -111,9 +127,69 @@ def test_the_asked_share_is_said():
 
 def test_verdicts_are_by_the_line_or_as_units_come():
     """A fixed line flags what reaches it; a following one goes by p-values in order."""
-    score, p = np.array([1.0, 2.0, 3.0]), np.array([0.5, 0.001, 0.2])
-    assert judge(Knee(), score, p, 2.0).tolist() == [False, True, True]
-    assert judge(Follow(0.01), score, p, 2.0).tolist() == [False, True, False]
+    scores = pl.DataFrame({"score": [1.0, 2.0, 3.0], "p_value": [0.5, 0.001, 0.2]})
+    assert judge(Knee(), scores, 2.0).tolist() == [False, True, True]
+    assert judge(Follow(0.01), scores, 2.0).tolist() == [False, True, False]
+
+
+def spread(seconds):
+    """Return units with times, so many seconds after a Monday."""
+    start = pl.lit(datetime(2026, 3, 2, tzinfo=UTC)) + pl.duration(milliseconds=pl.col("s"))
+    frame = pl.DataFrame({"s": pl.Series((np.asarray(seconds) * 1000).astype(int))})
+    return frame.select(start=start.cast(TIME), end=start.cast(TIME))
+
+
+def busy_days(rng, days=10, noon=400, night=20):
+    """Return when units come, in seconds: many between 8 and 20 o'clock and few at night."""
+    hours = [(d * 24 + h, noon if 8 <= h < 20 else night) for d in range(days) for h in range(24)]
+    return np.sort(np.concatenate([3600 * (h + rng.random(n)) for h, n in hours]))
+
+
+@pytest.mark.parametrize("text", ["follow:6/day", "follow:2/hour"])
+@pytest.mark.parametrize("shift", [0.0, 2.0])
+def test_following_keeps_a_rate_by_time(text, shift):
+    """So many alarms a day or an hour come, by the hour also at night, however strange or many the units are."""
+    rng = np.random.default_rng(8)
+    seconds = busy_days(rng)
+    rule = parse_threshold(text)
+    asked = on_units(rule, spread(seconds))
+    units = spread(seconds).with_columns(p_value=pl.Series(np.exp(-rng.exponential(size=len(seconds)) - shift)))
+    flags = judge(asked, units, np.inf)
+    assert rule.achieved(units.with_columns(is_anomaly=flags)) == pytest.approx(rule.count, rel=0.15)
+    if rule.per == "hour":
+        night = (seconds // 3600 % 24 < 8) | (seconds // 3600 % 24 >= 20)
+        assert flags[night].sum() / flags.sum() == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_pause_banks_no_more_than_one_day():
+    """After two weeks in which nothing came, no more than a day's alarms are due at once."""
+    seconds = np.concatenate([np.arange(0, 86_400, 60.0), 15 * 86_400 + np.arange(0, 3_600, 6.0)])
+    flags = Follow(0.003, every=86_400 / 4, banked=86_400).flags(np.full(len(seconds), 3.0), seconds)
+    assert flags[1440:].sum() <= 6
+
+
+def test_time_does_not_run_backwards():
+    """Units out of order and without times give no rate of their own, and end in verdicts all the same."""
+    rng = np.random.default_rng(9)
+    seconds = rng.permutation(busy_days(rng, days=3))
+    seconds[::7] = np.nan
+    flags = Follow(0.003, every=86_400 / 4, banked=86_400).flags(rng.exponential(size=len(seconds)), seconds)
+    assert 4 <= flags.sum() <= 20
+
+
+def test_a_rate_by_time_is_one_by_units_of_training():
+    """Twelve alarms a day of 2,400 units a day are five in a thousand; without times nothing can be said."""
+    frame = spread(np.linspace(0, 2 * 86_400, 4800))
+    assert parse_threshold("rate:12/day").on(frame).share == pytest.approx(0.005)
+    assert parse_threshold("rate:1/hour").on(frame).share == pytest.approx(0.01)
+    assert parse_threshold("rate:1/hour").on(frame.with_columns(weight=pl.lit(2.0))).share == pytest.approx(0.005)
+    assert parse_threshold("rate:9000/day").on(frame).share == 0.5
+    assert on_units(Rate(0.1), frame) == Rate(0.1)
+    for empty in (frame.with_columns(start=pl.lit(None, TIME)), frame[:0]):
+        with pytest.raises(OptionError, match=r"rate by the day needs times.*N/1000"):
+            on_units(Timed(5, "day", False), empty)
+    with pytest.raises(OptionError, match="needs times"):
+        Timed(5, "hour", True).fit(np.ones(3), np.ones(3))
 
 
 def test_a_changed_log_keeps_the_rate_that_was_asked_for():
@@ -131,6 +207,8 @@ def test_a_changed_log_keeps_the_rate_that_was_asked_for():
     [
         ("rate:5/1000", Rate(0.005)),
         (" follow:0.5/1000 ", Follow(0.0005)),
+        ("rate:5/day", Timed(5, "day", False)),
+        ("follow:0.5/hour", Timed(0.5, "hour", True)),
         ("pot", Pot(1e-3)),
         ("pot:0.0001", Pot(1e-4)),
         ("knee", Knee()),
@@ -142,8 +220,10 @@ def test_thresholds_are_read(text, rule):
     assert parse_threshold(text) == rule
 
 
-@pytest.mark.parametrize("text", ["rate", "rate:5", "rate:0/1000", "rate:1000/1000", "follow:5/day", "pot:0", "pot:1"])
+@pytest.mark.parametrize(
+    "text", ["rate", "rate:5", "rate:0/1000", "rate:1000/1000", "follow:5/week", "rate:0/day", "pot:0", "pot:1"]
+)
 def test_a_bad_rate_is_refused(text):
     """What is none is named, with all there are."""
-    with pytest.raises(OptionError, match=r"--threshold.*pot:0.001, rate:5/1000 or follow"):
+    with pytest.raises(OptionError, match=r"--threshold.*pot:0.001, rate:5/1000, rate:5/day, follow"):
         parse_threshold(text)

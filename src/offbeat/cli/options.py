@@ -37,7 +37,9 @@ Params = Annotated[
 Clean = Annotated[bool, typer.Option("--clean", help="The training data is declared free of anomalies.")]
 Rule = Annotated[
     str | None,
-    typer.Option("--threshold", help="knee, sigma:3, quantile:0.999, pot:0.001, rate:5/1000 or follow:5/1000."),
+    typer.Option(
+        "--threshold", help="knee, sigma:3, quantile:0.999, pot:0.001, rate:5/1000, follow:5/1000 (or 5/day, 1/hour)."
+    ),
 ]
 Calibrate = Annotated[
     str | None,

@@ -3,7 +3,7 @@
 from offbeat.decide.calibrate import Calibration
 from offbeat.decide.decision import Decision, Drift, check_drift, contributions
 from offbeat.decide.groups import GROUP, Groups, parse_calibrate
-from offbeat.decide.tail import Follow, Pot, Rate, asked_share, parse_threshold, verdicts
+from offbeat.decide.tail import Follow, Pot, Rate, Timed, asked_share, on_units, parse_threshold, timed, verdicts
 from offbeat.decide.threshold import Knee, Quantile, Share, Sigma, Threshold
 
 __all__ = [
@@ -20,10 +20,13 @@ __all__ = [
     "Share",
     "Sigma",
     "Threshold",
+    "Timed",
     "asked_share",
     "check_drift",
     "contributions",
+    "on_units",
     "parse_calibrate",
     "parse_threshold",
+    "timed",
     "verdicts",
 ]

@@ -214,11 +214,11 @@ class Decision:
         each = [self.nats(view, scores) + np.log(share) for view, share in views.items()]
         return np.asarray(np.maximum.reduce(each), dtype=np.float64)
 
-    def p_value(self, fused: Floats, group: Floats | None = None) -> Floats:
-        """Return the calibrated p-value of fused scores, among units of the same group where that is given."""
+    def p_value(self, fused: Floats, scores: Mapping[str, Floats] | None = None) -> Floats:
+        """Return the calibrated p-value of fused scores, among units of the same group where that goes with scores."""
         if self.fused is None:
             raise ValueError("the decision is not fitted")
-        surprise = self._in_group(_FUSED, self.fused(fused), group)
+        surprise = self._in_group(_FUSED, self.fused(fused), (scores or {}).get(GROUP))
         return np.asarray(np.clip(np.exp(-surprise), np.finfo(float).tiny, 1.0), dtype=np.float64)
 
     def leading(self, scores: Mapping[str, Floats]) -> NDArray[np.int64]:

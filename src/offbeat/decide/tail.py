@@ -7,12 +7,15 @@ are not like those, the line has to move with them (Gibbs and Candès, NeurIPS 2
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from offbeat.decide.threshold import Knee, Threshold
@@ -120,20 +123,34 @@ class Follow:
 
     It starts from the ``Rate`` of training.
 
+    Where so many alarms a day are asked for, the level rises with the time that passes, not with units; so the rate
+    holds in a busy hour as in a quiet one. A pause banks no more than one such day's.
+
     Attributes:
         share: of units to be flagged.
         step: by how much a flagged unit lowers the logarithm of the level.
+        every: seconds between two alarms, where these are asked for by time.
+        banked: seconds of a pause that count at most.
     """
 
     share: float
     step: float = 0.7
+    every: float | None = None
+    banked: float = math.inf
 
     def fit(self, scores: Floats, weight: Floats) -> float:
         """Return what a ``Rate`` returns: where to begin."""
         return Rate(self.share).fit(scores, weight)
 
-    def flags(self, surprise: Floats) -> NDArray[np.bool_]:
-        """Return which units are flagged, shape (n,), from their surprise ``-ln p`` in the order in which they came."""
+    def flags(self, surprise: Floats, seconds: Floats | None = None) -> NDArray[np.bool_]:
+        """Return which units are flagged, shape (n,), from their surprise ``-ln p`` in the order in which they came.
+
+        Args:
+            surprise: of units.
+            seconds: when each came; NaN where that is not known. Not needed for a rate by units.
+        """
+        if self.every is not None and seconds is not None:
+            return self._by_time(surprise, seconds, self.every)
         line = -float(np.log(self.share))
         # One that is flagged raises the line by what the units in between, on average, take back.
         up, down = self.step * (1.0 - self.share), self.step * self.share
@@ -147,6 +164,87 @@ class Follow:
                 line = max(line - down, down)
         return out
 
+    def _by_time(self, surprise: Floats, seconds: Floats, every: float) -> NDArray[np.bool_]:
+        line, now = -float(np.log(self.share)), math.inf
+        out = np.zeros(len(surprise), dtype=bool)
+        for i, (one, when) in enumerate(zip(surprise.tolist(), seconds.tolist(), strict=True)):
+            # Time does not run backwards, nor for a unit that has none: max gives its first where the other is NaN.
+            line = max(line - self.step * min(max(0.0, when - now), self.banked) / every, 1e-9)
+            now = when if when == when and not when < now < math.inf else now
+            if one >= line:
+                out[i] = True
+                line += self.step
+        return out
+
+
+_SPANS: Final[Mapping[str, float]] = {"day": 86_400.0, "hour": 3_600.0}
+
+
+@dataclass(frozen=True)
+class Timed:
+    """So many alarms a day or an hour: a ``Rate`` or a ``Follow``, once it is known how many units come in that time.
+
+    Attributes:
+        count: alarms.
+        per: ``day`` or ``hour``.
+        follow: whether to hold the rate however units differ from training.
+    """
+
+    count: float
+    per: str
+    follow: bool
+
+    def fit(self, scores: Floats, weight: Floats) -> float:
+        """Raise OptionError: without the times of units nothing can be said."""
+        raise self._no_times()
+
+    def _no_times(self) -> OptionError:
+        return OptionError(f"a rate by the {self.per} needs times", where="--threshold", hint="use N/1000")
+
+    def on(self, units: pl.DataFrame) -> Rate | Follow:
+        """Return what it comes to where as many units come in a day or an hour as in these.
+
+        Args:
+            units: SEQUENCES or SCORES: ``start``, ``end``, and ``weight`` where there is one.
+
+        Raises:
+            OptionError: they have no times.
+        """
+        spans = self._spans(units)
+        number = float(units["weight"].sum()) if "weight" in units.columns else float(units.height)
+        # Of fewer units than alarms no more than each second one can be strange.
+        share = min(self.count * spans / max(number, 1.0), 0.5)
+        length = _SPANS[self.per]
+        return Follow(share, every=length / self.count, banked=length) if self.follow else Rate(share)
+
+    def achieved(self, units: pl.DataFrame) -> float:
+        """Return how many units a day or an hour are flagged: SCORES, with times."""
+        return float(units["is_anomaly"].sum()) / self._spans(units)
+
+    def _spans(self, units: pl.DataFrame) -> float:
+        first, last = units["start"].min(), units["end"].max()
+        if not isinstance(first, datetime) or not isinstance(last, datetime):
+            raise self._no_times()
+        # Of less than an hour a rate cannot be told; that of the whole hour is the least to go by.
+        return max((last - first).total_seconds(), 3_600.0) / _SPANS[self.per]
+
+    def __str__(self) -> str:
+        return f"{self.count:g}/{self.per}"
+
+
+def on_units(rule: Threshold | None, units: pl.DataFrame) -> Threshold | None:
+    """Return a rule as it is for these units: a rate by time becomes one by units; others stay as they are.
+
+    Raises:
+        OptionError: a rate by time is asked for, and units have no times.
+    """
+    return rule.on(units) if isinstance(rule, Timed) else rule
+
+
+def timed(rule: Threshold | None) -> Timed | None:
+    """Return a rule that asks for so many alarms a day or an hour, None where it is another."""
+    return rule if isinstance(rule, Timed) else None
+
 
 def asked_share(rule: Threshold | None) -> float | None:
     """Return the share of units that a threshold is asked to flag, None where it is asked for none."""
@@ -158,29 +256,36 @@ def raising(rule: Threshold | None) -> Threshold:
     return Knee() if asked_share(rule) is None or rule is None else rule
 
 
-def verdicts(rule: Threshold | None, score: Floats, p_value: Floats, threshold: float) -> NDArray[np.bool_]:
-    """Return which units are anomalies, shape (n,), from fused scores and p-values in the order of the units."""
-    return rule.flags(-np.log(p_value)) if isinstance(rule, Follow) else np.asarray(score >= threshold)
+def verdicts(rule: Threshold | None, scores: pl.DataFrame, threshold: float) -> NDArray[np.bool_]:
+    """Return which units are anomalies, shape (n,), from SCORES in the order of the units."""
+    if not isinstance(rule, Follow):
+        return scores["score"].to_numpy() >= threshold
+    times = (
+        scores["end"].dt.timestamp("us").cast(pl.Float64).fill_null(math.nan) / 1e6 if "end" in scores.columns else None
+    )
+    return rule.flags(-np.log(scores["p_value"].to_numpy()), None if times is None else times.to_numpy())
 
 
 _RATES: Final[Mapping[str, type[Rate] | type[Follow]]] = {"rate": Rate, "follow": Follow}
 
 
 def parse_threshold(text: str) -> Threshold:
-    """Read ``rate:5/1000``, ``follow:5/1000``, ``pot:0.001``, or what ``threshold.parse_threshold`` reads.
+    """Read ``rate:5/1000``, ``follow:5/day``, ``rate:1/hour``, ``pot:0.001``, or what is read for a fixed threshold.
 
     Raises:
         OptionError: it is none of these, or its number is out of range.
     """
-    found = re.fullmatch(r"(rate|follow):(\d*\.?\d+)/1000|(pot)(?::(\d*\.?\d+))?", text.strip())
-    if found and found[3]:
-        q = float(found[4] or 1e-3)
+    found = re.fullmatch(r"(rate|follow):(\d*\.?\d+)/(?:1000|(day|hour))|(pot)(?::(\d*\.?\d+))?", text.strip())
+    if found and found[4]:
+        q = float(found[5] or 1e-3)
         if 0 < q < 1:
             return Pot(q)
-    if found and found[1] and 0 < float(found[2]) < 1000:
+    if found and found[3] and float(found[2]) > 0:
+        return Timed(float(found[2]), found[3], found[1] == "follow")
+    if found and found[1] and not found[3] and 0 < float(found[2]) < 1000:
         return _RATES[found[1]](float(found[2]) / 1000)
     try:
         return parse_fixed(text)
     except OptionError:
-        hint = "knee, sigma:3, quantile:0.999, pot:0.001, rate:5/1000 or follow:5/1000"
+        hint = "knee, sigma:3, quantile:0.999, pot:0.001, rate:5/1000, rate:5/day, follow:5/1000 or follow:2/hour"
         raise OptionError(f"{text!r} is no threshold", where="--threshold", hint=hint) from None
