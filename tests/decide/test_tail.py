@@ -164,7 +164,7 @@ def test_following_keeps_a_rate_by_time(text, shift):
 def test_a_pause_banks_no_more_than_one_day():
     """After two weeks in which nothing came, no more than a day's alarms are due at once."""
     seconds = np.concatenate([np.arange(0, 86_400, 60.0), 15 * 86_400 + np.arange(0, 3_600, 6.0)])
-    flags = Follow(0.003, every=86_400 / 4, banked=86_400).flags(np.full(len(seconds), 3.0), seconds)
+    flags = Follow(0.003, every=86_400 / 4).flags(np.full(len(seconds), 3.0), seconds)
     assert flags[1440:].sum() <= 6
 
 
@@ -173,7 +173,7 @@ def test_time_does_not_run_backwards():
     rng = np.random.default_rng(9)
     seconds = rng.permutation(busy_days(rng, days=3))
     seconds[::7] = np.nan
-    flags = Follow(0.003, every=86_400 / 4, banked=86_400).flags(rng.exponential(size=len(seconds)), seconds)
+    flags = Follow(0.003, every=86_400 / 4).flags(rng.exponential(size=len(seconds)), seconds)
     assert 4 <= flags.sum() <= 20
 
 

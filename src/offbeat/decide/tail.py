@@ -30,6 +30,10 @@ _INITIAL: Final = 0.98
 _LEAST: Final = 10
 
 
+#: Seconds.
+_SPANS: Final[Mapping[str, float]] = {"day": 86_400.0, "hour": 3_600.0}
+
+
 @dataclass(frozen=True)
 class Rate:
     """The score that ``share`` of later units are to reach, by what training reached out of fold.
@@ -124,19 +128,17 @@ class Follow:
     It starts from the ``Rate`` of training.
 
     Where so many alarms a day are asked for, the level rises with the time that passes, not with units; so the rate
-    holds in a busy hour as in a quiet one. A pause banks no more than one such day's.
+    holds in a busy hour as in a quiet one. A pause banks no more than a day's.
 
     Attributes:
         share: of units to be flagged.
         step: by how much a flagged unit lowers the logarithm of the level.
         every: seconds between two alarms, where these are asked for by time.
-        banked: seconds of a pause that count at most.
     """
 
     share: float
     step: float = 0.7
     every: float | None = None
-    banked: float = math.inf
 
     def fit(self, scores: Floats, weight: Floats) -> float:
         """Return what a ``Rate`` returns: where to begin."""
@@ -169,15 +171,12 @@ class Follow:
         out = np.zeros(len(surprise), dtype=bool)
         for i, (one, when) in enumerate(zip(surprise.tolist(), seconds.tolist(), strict=True)):
             # Time does not run backwards, nor for a unit that has none: max gives its first where the other is NaN.
-            line = max(line - self.step * min(max(0.0, when - now), self.banked) / every, 1e-9)
+            line = max(line - self.step * min(max(0.0, when - now), _SPANS["day"]) / every, 1e-9)
             now = when if when == when and not when < now < math.inf else now
             if one >= line:
                 out[i] = True
                 line += self.step
         return out
-
-
-_SPANS: Final[Mapping[str, float]] = {"day": 86_400.0, "hour": 3_600.0}
 
 
 @dataclass(frozen=True)
@@ -214,8 +213,7 @@ class Timed:
         number = float(units["weight"].sum()) if "weight" in units.columns else float(units.height)
         # Of fewer units than alarms no more than each second one can be strange.
         share = min(self.count * spans / max(number, 1.0), 0.5)
-        length = _SPANS[self.per]
-        return Follow(share, every=length / self.count, banked=length) if self.follow else Rate(share)
+        return Follow(share, every=_SPANS[self.per] / self.count) if self.follow else Rate(share)
 
     def achieved(self, units: pl.DataFrame) -> float:
         """Return how many units a day or an hour are flagged: SCORES, with times."""
