@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from offbeat import Lines, Pipeline
+from offbeat.finding import Finding
 
 START = datetime(2026, 3, 1)
 SMALL = {"lstm.epochs": 1, "lstm.hidden": 8}
@@ -108,3 +109,31 @@ def test_failures_at_once_are_told_with_who_wrote_them():
     assert one.sources == ["db"]
     assert [json.loads(line.text)["message"] for line in one.lines] == [f"lock {i} not released" for i in range(6)]
     assert {line.mark for line in one.lines} == {"strange"}
+
+
+def test_lines_of_no_session_are_judged_by_their_numbers():
+    """A heap that fills up is told by lines without a trace, with its service, its lines and what is usual."""
+    start = datetime(2026, 3, 1, 8, tzinfo=UTC)
+    rows = []
+    for i in range(1200):
+        at, trace = start + timedelta(seconds=30 * i), f"{i:032x}"
+        rows += [(at, "web", f"step {k} done", {"trace": trace}) for k in range(3)]
+        for n, who in enumerate(("web", "db", "cart")):
+            full = who == "db" and 800 <= i <= 815
+            cpu = 90 + i % 5 if full else 30 + (7 * i + n) % 13
+            rows.append((at + timedelta(seconds=1 + n), who, f"health checked, {i % 9} open", {"cpu": cpu}))
+    log = [
+        json.dumps({"timestamp": at.isoformat(), "service": who, "message": text} | more)
+        for at, who, text, more in rows
+    ]
+    run = Pipeline(detectors=["presence"], session_by="trace").fit(Lines(log)).cross_score()
+    (one,) = [f for f in run.find() if f.kind == "shift"]
+    assert one.reason.startswith(
+        "“health checked, <*> open” of db is at about 92 in 16 lines within 7.5 minutes; usually"
+    )
+    assert one.sources == ["db"]
+    assert [line.mark for line in one.lines].count("worst") == 1
+    for line in one.lines:
+        assert json.loads(line.text)["service"] == "db"
+        assert json.loads(line.text)["cpu"] >= 90
+    assert Finding.of(one.as_dict()) == one

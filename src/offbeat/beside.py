@@ -30,7 +30,7 @@ def with_volume(
         found: findings of units.
         alarms: the units of each, strangest first: ``key``, ``start``, ``end``, ``template``, ``event``, ``level``,
             ``source``, and ``timestamps`` where there are any.
-        rows: bursts and silences, columns of VOLUMES.
+        rows: bursts, silences and shifts: ``start``, ``end`` and the ``series`` that are off, as in VOLUMES.
         volumes: the finding of each.
     """
     of_units: list[list[dict[str, Any]]] = [[] for _ in found]
@@ -73,7 +73,7 @@ def in_words(one: Finding) -> str:
         return ""
     first, others = one.related[0], len(one.related) - 1
     more = f", and {others:,} more" if others else ""
-    if first["kind"] in ("volume", "silence"):
+    if first["kind"] in ("volume", "silence", "shift"):
         return f"Meanwhile: {first['reason']} (id {first['id']}{more})"
     units = sum(each["units"] for each in one.related)
     many = f"{units:,} unit{'' if units == 1 else 's'}"

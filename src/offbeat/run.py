@@ -29,7 +29,17 @@ from offbeat.ruling import Joiner, Ruling
 from offbeat.schema import SCORES
 from offbeat.tally import Lanes, Tally
 from offbeat.units import marked_lines, raw_of
-from offbeat.watch import Watch, burst_finding, failures, places_of, places_of_failures, volume_finding, without_bursts
+from offbeat.watch import (
+    Watch,
+    burst_finding,
+    failures,
+    in_series,
+    places_of,
+    places_of_failures,
+    shift_finding,
+    volume_finding,
+    without_bursts,
+)
 
 if TYPE_CHECKING:
     from offbeat.regime import Habits
@@ -54,7 +64,7 @@ class Run:
         habits: what the log was judged by beside the model, where there is drift and it is not too much to keep.
         tally: how often each template came when, and the volume over time.
         lanes: how strange each source was when.
-        watch: volume, bursts and blame, beside the units.
+        watch: volume, shifts, bursts and blame, beside the units.
         ruling: what rules found, None where there are none.
         stretch: only findings that lie, at least partly, between these times.
         most: so many findings are allowed, None for any number.
@@ -185,13 +195,14 @@ class Run:
         bursts = [row for row in self.watch.strange_bursts().iter_rows(named=True) if self._inside(row)]
         alarms = without_bursts(self._alarms(), bursts)
         volumes = [row for row in self.watch.strange_volume(bursts).iter_rows(named=True) if self._inside(row)]
+        shifts = [row for row in self.watch.strange_shifts().iter_rows(named=True) if self._inside(row)]
         failed = [failures(row, self.kept) for row in volumes]
         groups = self.groups(alarms)
         limit = min((n for n in (limit, self.most) if n is not None), default=None)
         refs = {i: marked_lines(g) for i, (_, _, g) in enumerate(groups[:limit])}
         places = {ref[:2] for marked in refs.values() for ref in marked}
         places |= {divmod(one.place, 2**POSITION_BITS) for one in self.changed}
-        places.update(*map(places_of, bursts), *map(places_of_failures, failed))
+        places.update(*map(places_of, [*bursts, *shifts]), *map(places_of_failures, failed))
         lines = fetched(self.logs, self.messages, places | (self.ruling.places() if self.ruling else set()))
         found = [
             self._finding(*groups[i], [lines(ref) for ref in marked], self._blamed(groups[i][2], i < _RANKED))
@@ -199,7 +210,8 @@ class Run:
         ]
         known = (self.texts, self.template_ids, self.sources, lines)
         told = [volume_finding(row, events, *known) for row, events in zip(volumes, failed, strict=True)]
-        found = with_volume(found, [groups[i][2] for i in refs], volumes, told)
+        told += [shift_finding(row, *known) for row in shifts]
+        found = with_volume(found, [groups[i][2] for i in refs], [*volumes, *map(in_series, shifts)], told)
         found += [burst_finding(row, self.texts, self.template_ids, lines) for row in bursts]
         if self.ruling is not None and self.ruling.firings:
             joiner = self._joiner(self.ruling, {found[i].id: groups[i][2] for i in refs})

@@ -1,4 +1,4 @@
-"""What is watched beside the units: volume over time, bursts of one address, and which source is to blame."""
+"""What is watched beside the units: volume, numbers over time, bursts of one address, and which source is to blame."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ import polars as pl
 from offbeat.blame import Ledger
 from offbeat.decide.incidents import finding_id
 from offbeat.detect.bursts import Bursts
+from offbeat.detect.shifts import Shifts
 from offbeat.detect.volume import FAILING, Volume
 from offbeat.errors import NotEnoughDataError
-from offbeat.explain.words import burst_sentence, volume_sentence
+from offbeat.explain.words import burst_sentence, shift_sentence, volume_sentence
 from offbeat.finding import Finding, Line, iso
 from offbeat.group.sessions import POSITION_BITS
 from offbeat.schema import LEVELS
 
 #: A burst is told when fewer than one such run is expected in a log like this; the volume, judged in many series at
-#: once, only when fewer than one in about 150 logs would show it.
+#: once, and shifts of numbers only when fewer than one in about 150 logs would show it.
 _BURST: Final = 0.0
 _VOLUME: Final = 5.0
+_SHIFT: Final = 5.0
 #: A burst is severe from so many nats beyond that.
 _FAR: Final = 3.0
 #: Lines shown of a burst of failures, and templates named.
@@ -47,18 +49,21 @@ class Watch:
 
     volume: Volume = field(default_factory=Volume)
     bursts: Bursts = field(default_factory=Bursts)
+    shifts: Shifts = field(default_factory=Shifts)
     ledger: Ledger = field(default_factory=Ledger)
     before: Bursts | None = None
 
     def add(self, events: pl.DataFrame) -> None:
-        """Take up events: TEMPLATED with source codes and ``address``."""
+        """Take up events: TEMPLATED with source codes, ``address``, and ``value`` and ``usage`` where there are any."""
         self.volume.add(events)
+        self.shifts.add(events)
         self.bursts.add(events.select("template", "timestamp", "file", "line", value="address"))
 
     def rename(self, code: Callable[[pl.Series], pl.Series]) -> None:
         """Replace shape codes by template codes."""
         self.volume.rename(code)
         self.bursts.rename(code)
+        self.shifts.rename(code)
 
     def blamed(self, start: datetime, end: datetime, sources: Sequence[str | None], texts: Sequence[str]) -> list[str]:
         """Return the sources of a stretch of time, most to blame first; empty where it cannot be said."""
@@ -73,6 +78,10 @@ class Watch:
         """Return the bursts, strangest first: the columns of BURSTS."""
         return self.bursts.alarms(_BURST, self.before)
 
+    def strange_shifts(self) -> pl.DataFrame:
+        """Return numbers that are off for a while, strangest first: the columns of SHIFTS."""
+        return self.shifts.alarms(_SHIFT)
+
     def strange_volume(self, bursts: Sequence[dict[str, Any]]) -> pl.DataFrame:
         """Return bursts and silences of whole series, strangest first: the columns of VOLUMES.
 
@@ -85,7 +94,9 @@ class Watch:
         return found.filter(~(explained & (pl.col("kind") == "volume")))
 
 
-def _made(kind: str, grade: str, score: float, start: datetime, end: datetime, about: str, **given: Any) -> Finding:
+def _made(
+    kind: str, grade: str, score: float, start: datetime, end: datetime, about: str, view: str = "volume", **given: Any
+) -> Finding:
     """Return a finding about the log as a whole rather than its units; ``score`` is -ln of how many are expected."""
     return Finding(
         id=finding_id(kind, about, "", iso(start) or ""),
@@ -97,7 +108,7 @@ def _made(kind: str, grade: str, score: float, start: datetime, end: datetime, a
         start=start,
         end=end,
         rules=[],
-        views={"volume": round(score, 4)},
+        views={view: round(score, 4)},
         **given,
     )
 
@@ -132,9 +143,10 @@ def burst_finding(row: dict[str, Any], texts: Sequence[str], ids: Sequence[str],
     )
 
 
-def places_of(row: dict[str, Any]) -> list[tuple[int, int]]:
-    """Return (file, line) of the events that a row of BURSTS names."""
-    return sorted((place >> POSITION_BITS, place & (2**POSITION_BITS - 1)) for place in row["places"] if place)
+def places_of(row: dict[str, Any], *, ordered: bool = True) -> list[tuple[int, int]]:
+    """Return (file, line) of the events that a row of BURSTS or SHIFTS names, in the log's order or as they are."""
+    places = [(place >> POSITION_BITS, place & (2**POSITION_BITS - 1)) for place in row["places"] if place]
+    return sorted(places) if ordered else places
 
 
 def failures(row: dict[str, Any], kept: pl.DataFrame) -> pl.DataFrame:
@@ -203,6 +215,38 @@ def volume_finding(
         lines=shown,
         units=1,
     )
+
+
+def shift_finding(
+    row: dict[str, Any], texts: Sequence[str], ids: Sequence[str], sources: Sequence[str | None], lines: Lines
+) -> Finding:
+    """Return the finding for a row of SHIFTS."""
+    seconds = (row["end"] - row["start"]).total_seconds()
+    text, who = texts[row["template"]], sources[row["source"]] or ""
+    about = (row["what"], row["seen"], row["usual"], row["events"], seconds, row["also"])
+    reason, expected = shift_sentence(text, who, *about)
+    shown = [lines((*place, "worst" if i == 0 else "strange")) for i, place in enumerate(places_of(row, ordered=False))]
+    return _made(
+        "shift",
+        "medium" if row["score"] >= 2 * _SHIFT else "low",
+        row["score"],
+        row["start"],
+        row["end"],
+        f"{row['what']} {who} {text}",
+        view="shift",
+        session=None,
+        sources=[name for name in (sources[code] for code in row["sources"]) if name is not None],
+        templates=[{"template_id": ids[c], "template": texts[c]} for c in row["templates"][:_NAMED]],
+        reason=reason,
+        expected=expected,
+        lines=sorted(shown, key=lambda line: (line.file, line.line)),
+        units=1,
+    )
+
+
+def in_series(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of SHIFTS with the ``series`` that are off, as rows of VOLUMES have them."""
+    return row | {"series": [{"what": "template", "code": code} for code in row["templates"]]}
 
 
 def without_bursts(alarms: pl.DataFrame, bursts: list[dict[str, Any]]) -> pl.DataFrame:

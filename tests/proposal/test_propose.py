@@ -173,6 +173,26 @@ def test_a_burst_of_one_address_is_counted_by_address(tmp_path):
     assert "src_ip" in found.rule
 
 
+def test_numbers_that_are_off_for_a_while_become_a_bound_that_is_counted(tmp_path):
+    """A service at full load for minutes becomes an event count of its lines with a number beyond the usual."""
+    lines = []
+    for i in range(900):
+        at = f"2026-03-01T{8 + i // 120:02}:{i // 2 % 60:02}:{30 * (i % 2):02}Z"
+        for n, who in enumerate(("web", "db", "cart")):
+            cpu = 90 + i % 5 if who == "db" and 600 <= i <= 615 else 30 + (7 * i + n) % 13
+            lines.append(json.dumps({"timestamp": at, "service": who, "message": "health checked", "cpu": cpu}))
+    made = Pipeline(detectors=["presence"], window=20).fit(_written(tmp_path / "health.jsonl", lines))
+    run = made.cross_score()
+    write_run(run, run.find(), tmp_path / "run", made)
+    past = Past.open(tmp_path / "run")
+    (shift,) = [f for f in past.findings if f["kind"] == "shift"]
+    found = propose(past, shift)
+    assert found.caught
+    assert found.false_alarms == 0
+    assert "cpu|gte: 6" in found.rule
+    assert "offbeat.source: db" in found.rule
+
+
 def test_templates_as_selections():
     """Words with wildcards, the words alone, or the template; what holds no words has only the last."""
     text = "user * <*> took <num> ms…"

@@ -107,7 +107,7 @@ class Values(ByEvent):
     def _fit(self, data: Ragged, y: np.ndarray[Any, np.dtype[np.bool_]] | None) -> None:
         at = np.flatnonzero(np.isfinite(data.extra["values"]))
         code, value, weight = data.ids[at], data.extra["values"][at], data.weight[data.rows[at]]
-        self.units_, self.unit_ = _units(code, value)
+        self.units_, self.unit_ = small_sizes(code, value)
         x = self._scaled(code, value)
         self.high_ = Tails.fit(code, x, weight, _LEAST_SCALE)
         self.low_ = Tails.fit(code, -x, weight, _LEAST_SCALE)
@@ -173,7 +173,7 @@ class Values(ByEvent):
         return self
 
 
-def _units(code: Ints, value: Floats) -> tuple[Ints, Floats]:
+def small_sizes(code: Ints, value: Floats) -> tuple[Ints, Floats]:
     """Return the templates that have numbers, increasing, and the size below which theirs are linear."""
     frame = pl.DataFrame({"code": code, "size": np.abs(value)}).unique()
     # Of distinct numbers, so that weights need not be known.

@@ -216,6 +216,30 @@ def volume_sentence(
     return f"{subject} {verb} {many} in {duration(seconds)}{of}; {usual}{more}.", expectation
 
 
+def shift_sentence(
+    template: str, who: str, what: str, seen: float, usual: float, events: int, seconds: float, also: int
+) -> tuple[str, str]:
+    """Return the reason and what was expected for numbers that are off for a while.
+
+    Args:
+        template: text of the lines that hold them.
+        who: their source; empty where it is unknown.
+        what: ``usage`` for the use of a resource, else any number.
+        seen: the median of the numbers.
+        usual: what they usually are around that time.
+        events: how many numbers there are.
+        seconds: from the first to the last.
+        also: other numbers that are off at that time.
+    """
+    verb = "is at" if what == "usage" else "says"
+    more = f" ({also:,} more {'series of numbers is' if also == 1 else 'series of numbers are'} off with it)"
+    of = f" of {who}" if who else ""
+    within = f" in {events:,} lines within {duration(seconds)}" if seconds > 0 else f" in {events:,} lines at once"
+    expected = f"about {_number(usual)}"
+    reason = f"“{shortened(template)}”{of} {verb} about {_number(seen)}{within}; usually {expected}"
+    return f"{reason}{more if also else ''}.", expected
+
+
 def rule_sentence(
     title: str,
     events: int,

@@ -1,4 +1,4 @@
-"""Rules for findings about the log as a whole: bursts of one address, more or fewer lines than usual."""
+"""Rules for findings about the log as a whole: bursts of one address, more or fewer lines, numbers that are off."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ _WIDTHS: Final = (1, 2, 4)
 #: A burst is counted over the shortest span in which it has so many times the events of all others.
 _CLEAR: Final = 2.0
 _SECOND: Final = 1_000_000
+#: Kinds of findings about a stretch of the log.
+_WHOLE: Final = ("volume", "silence", "shift")
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def _written(past: Past, finding: dict[str, Any]) -> list[tuple[list[dict[str, A
     """Return documents to be tried, with their spans in seconds."""
     here = _stretch(finding)
     out = []
-    for name, events in _events(finding):
+    for name, events in _beyond(past, finding, here) if finding["kind"] == "shift" else _events(finding):
         for group in dict.fromkeys((past.address, "offbeat.address")) if here.who else ("",):
             hits = _hits(past, events, group)
             for seconds, condition in _conditions(past, finding, hits, here):
@@ -118,6 +120,24 @@ def _events(finding: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return out
 
 
+def _beyond(past: Past, finding: dict[str, Any], here: _Stretch) -> list[tuple[str, dict[str, Any]]]:
+    """Return the events of a template and source with a number beyond what is usual, as ``_events`` does."""
+    out: list[tuple[float, str, dict[str, Any]]] = []
+    who = {"offbeat.source": escaped(finding["sources"][0])} if finding["sources"] else {}
+    for name, events in _events(finding):
+        for field in (past.value, *past.usages):
+            rows = _hits(past, events | who, field).with_columns(pl.col("who").cast(pl.Float64, strict=False))
+            inside = pl.col("time").is_between(here.start, here.end)
+            seen, usual = (rows.filter(part)["who"].median() for part in (inside, ~inside))
+            if isinstance(seen, float) and isinstance(usual, float) and seen != usual:
+                side, word = ("gte", "from") if seen > usual else ("lte", "up to")
+                bound = float(f"{(seen + usual) / 2:.3g}")
+                number = {f"{field}|{side}": int(bound) if bound.is_integer() else bound}
+                far = abs(np.log1p(abs(seen)) - np.log1p(abs(usual)))
+                out.append((far, f"{name} {word} {bound:g}", events | who | number))
+    return [(name, events) for _, name, events in sorted(out, key=lambda one: -one[0])]
+
+
 def _hits(past: Past, events: dict[str, Any], group: str) -> pl.DataFrame:
     """Return when the events come, ``time`` in microseconds, and ``who``."""
     draft = finished(counted("draft", events, [group] if group else [], 60, {"gte": 1}), _DRAFT, "")
@@ -144,7 +164,7 @@ def _conditions(
     inside = (time >= here.start) & (time <= here.end)
     if here.who:
         inside &= (rows["who"] == here.who).to_numpy()
-    told = [_stretch(f) for f in past.findings if f["kind"] == "volume" and f["start"] and f["end"]]
+    told = [_stretch(f) for f in past.findings if f["kind"] in ("volume", "shift") and f["start"] and f["end"]]
     out = []
     for seconds in _SPANS if here.who else [_bucket(past) * width for width in _WIDTHS]:
         many = _sliding(code, time, seconds * _SECOND)
@@ -193,7 +213,7 @@ def _result(past: Past, finding: dict[str, Any], documents: list[dict[str, Any]]
 
     (outcome,) = tried(past, [compiled(finished(documents, finding, ""))])
     here = _stretch(finding)
-    told = [_stretch(f) for f in past.findings if f["kind"] in ("volume", "silence") and f["start"] and f["end"]]
+    told = [_stretch(f) for f in past.findings if f["kind"] in _WHOLE and f["start"] and f["end"]]
     others = [one for one in told if one != here]
     by = documents[-1]["correlation"].get("group-by", [""])[0]
     who = [f.group.get(by) for f in outcome.firings]

@@ -48,6 +48,7 @@ class Past:
         texts: of the templates by code.
         unit: the word for a unit.
         by: the field that tells units apart.
+        value, usages: the field that holds the number of an event, and those of its use of resources.
         why_not: why the log is not at hand; None where it was read.
         series: counts over time, as the run keeps them.
     """
@@ -62,6 +63,7 @@ class Past:
     series: pl.DataFrame
     by: str = "offbeat.session"
     value: str = "offbeat.value"
+    usages: Sequence[str] = ()
     address: str = "src_ip"
     why_not: str | None = None
     formats: Sequence[str | None] = ()
@@ -147,6 +149,7 @@ class Past:
             series=frames["series"],
             by=key.name if key is not None and key.is_field and grouping.window is None else "offbeat.session",
             value=value_field(fields) or "offbeat.value",
+            usages=intake.numbers.get("usage", ()),
             address=address_field(fields) or "src_ip",
             formats=[sniffed.layout for sniffed in intake.logs.sniffed] if intake.logs else (),
             _intake=intake,
