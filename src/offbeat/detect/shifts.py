@@ -53,15 +53,19 @@ _BLOCKS, _LEAST_BLOCK, _AROUND = 60, 10, 8
 _LEAST_SPREAD: Final = 0.05
 #: A number counts for at most so many spreads, and this is taken off for each: smaller shifts are not looked for.
 _MOST_SPREADS, _ALLOWED = 4.0, 1.0
-#: A shift has at least so many numbers, is so many spreads off on the mean, and by a fifth; it is no longer than this
-#: share of the log: what goes on longer is a habit.
-_LEAST_RUN, _LEAST_MEAN, _LEAST_CHANGE, _LONGEST = 3, 1.5, 0.2, 0.05
+#: A shift has at least so many numbers, is so many spreads off on the mean, and no longer than this share of the log:
+#: what goes on longer is a habit.
+_LEAST_RUN, _LEAST_MEAN, _LONGEST = 3, 1.5, 0.05
+#: It is a fifth more than usual, or a third less (logarithms): what is quicker or needs less seldom is trouble.
+_LEAST_RISE, _LEAST_FALL = 0.2, 0.4
 #: The least size of a shift, and of what other runs are taken to be, in nats.
 _LEAST_SIZE, _LEAST_USUAL = 12.0, 0.7
 #: One usual run of this size stands for those that have not come yet.
 _PRIOR: Final = 3.0
 #: Where two or more other sources of the template are off by half as much on the median, it is no shift of one.
 _PEERS, _SHARED = 2, 0.5
+#: Where more than two sources are off while so many times the usual numbers are written, it is the load.
+_LOADED: Final = 1.4
 #: Events of a run that are named.
 _PLACES: Final = 8
 
@@ -159,7 +163,9 @@ class Shifts:
             for run in one.runs(least)
             if not _shared(run, [other for other in alike[one.what, one.template] if other is not one])
         ]
-        return pl.DataFrame([_told(group) for group in _joined(found)], schema=SHIFTS, orient="row")
+        at = np.sort(cells["at"].to_numpy())
+        told = [_told(group) for group in _joined(found) if not _under_load(group, at)]
+        return pl.DataFrame(told, schema=SHIFTS, orient="row")
 
 
 @dataclass(frozen=True)
@@ -228,8 +234,9 @@ class _Run:
         """Whether it is long enough, and no longer, and off by enough to matter."""
         long = self.within.stop - self.within.start >= _LEAST_RUN
         short = self.end - self.start <= _LONGEST * (self.series.at[-1] - self.series.at[0])
-        change = abs(float(np.median(self.series.change[self.within])))
-        return bool(long and short and self.mean >= _LEAST_MEAN and change >= _LEAST_CHANGE)
+        change = self.sign * float(np.median(self.series.change[self.within]))
+        least = _LEAST_RISE if self.sign > 0 else _LEAST_FALL
+        return bool(long and short and self.mean >= _LEAST_MEAN and change >= least)
 
 
 def _summed(cells: pl.DataFrame, halvings: int) -> pl.DataFrame:
@@ -267,29 +274,31 @@ def _judged(cells: pl.DataFrame) -> Iterator[_Series]:
 
 
 def _expected(x: Floats) -> Floats:
-    """Return what is usual at each number, shape (n,), without its own block: a line through the blocks around.
+    """Return what is usual at each number, shape (n,), by the medians of the blocks around its own.
 
-    The line's slope is the median of those between the blocks' medians (Theil, 1950; Sen, 1968). Near the ends, where
-    it goes on beyond the blocks it was laid through, all from there to the nearest block's median is usual.
+    All is usual between their median and a line through them, whose slope is the median of the slopes between them
+    (Theil, 1950; Sen, 1968): a block among them may be off itself. Near the ends, where the line goes on beyond the
+    blocks, so is all between it and the nearest block.
     """
     blocks = len(x) // max(_LEAST_BLOCK, len(x) // _BLOCKS)
     edges = np.linspace(0, len(x), blocks + 1).astype(np.int64)
     median = np.array([np.median(x[a:b]) for a, b in pairwise(edges)])
     middle = (edges[:-1] + edges[1:]) / 2
     near = min(_AROUND, blocks - 1)
-    low = np.clip(np.arange(blocks) - near // 2, 0, blocks - 1 - near)
+    own = np.arange(blocks)
+    low = np.clip(own - near // 2, 0, blocks - 1 - near)
     others = low[:, None] + np.arange(near + 1)
-    others = others[others != np.arange(blocks)[:, None]].reshape(blocks, near)
+    others = others[others != own[:, None]].reshape(blocks, near)
     i, j = np.triu_indices(near, 1)
     rise, run = (v[others][:, j] - v[others][:, i] for v in (median, middle))
     slope = np.median(rise / run, axis=1)
     level = np.median(median[others] - slope[:, None] * middle[others], axis=1)
-    of = np.repeat(np.arange(blocks), np.diff(edges))
-    line = np.asarray(level[of] + slope[of] * np.arange(len(x)), dtype=np.float64)
-    inner = np.clip(np.arange(blocks), near // 2, blocks - 1 - near // 2)
-    next_ = np.arange(blocks) + np.sign(inner - np.arange(blocks))
-    beside = median[next_][of]
-    return np.where((inner == np.arange(blocks))[of], line, np.clip(x, *np.sort([line, beside], axis=0)))
+    flat = np.median(median[others], axis=1)
+    inner = np.clip(own, near // 2, blocks - 1 - near // 2)
+    beside = np.where(inner == own, flat, median[own + np.sign(inner - own)])
+    of = np.repeat(own, np.diff(edges))
+    usual = np.stack([level[of] + slope[of] * np.arange(len(x)), flat[of], beside[of]])
+    return np.asarray(np.clip(x, usual.min(axis=0), usual.max(axis=0)), dtype=np.float64)
 
 
 def _excursions(steps: Floats) -> tuple[Ints, Ints, Floats]:
@@ -311,6 +320,20 @@ def _shared(run: _Run, others: Sequence[_Series]) -> bool:
         if high - low >= 2:
             means.append(float(run.sign * one.off[low:high].mean()))
     return len(means) >= _PEERS and float(np.median(means)) > _SHARED * run.mean
+
+
+def _under_load(group: Sequence[_Run], at: Ints) -> bool:
+    """Whether several sources are off while there is much more to do than before and after.
+
+    Args:
+        group: runs that overlap in time, strangest first.
+        at: when any number was written, in order.
+    """
+    start, end = group[0].start, group[0].end
+    long = end - start + 1
+    before, now, after = np.diff(np.searchsorted(at, [start - long, start, start + long, start + 2 * long]))
+    sources = {run.series.source for run in group}
+    return len(sources) > _PEERS and bool(2 * now >= _LOADED * (before + after))
 
 
 def _joined(runs: Sequence[_Run]) -> list[list[_Run]]:
