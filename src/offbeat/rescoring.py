@@ -111,7 +111,9 @@ class Rescoring:
             extra[name][own] = numbers[place[own]]
         owner = np.repeat(np.arange(len(lengths)), lengths)
         if "timestamps" in extra:
-            extra["timestamps"] = _in_time(extra["timestamps"], owner)
+            at = extra["timestamps"]
+            at[own] -= _pauses(self._numbers["timestamps"], owner[own], place[own], len(lengths))
+            extra["timestamps"] = _in_time(at, owner)
         offsets = np.concatenate(([0], np.cumsum(lengths)))
         return Ragged(flat & _CODE, offsets, np.ones(len(lengths)), extra)
 
@@ -140,12 +142,12 @@ class Rescoring:
         decision = self.learned.decision
         if self.habits is None:
             # Of a log that changed and holds too much to be kept this is more than the verdict asks.
-            raw = self._scored(self.learned.views, data)
-            return decision(raw), _beyond(decision.surprise(raw), self.threshold)
+            given = decision.surprise(self._scored(self.learned.views, data))
+            return decision.fuse(given), _beyond(given, self.threshold)
         itself = self.habits.decision
         slow = {name: view for name, view in self.learned.views.items() if name not in self.own}
-        raw = self._scored(slow, data) | self._scored(self.own, data)
-        own = itself(raw)
+        given = itself.surprise(self._scored(slow, data) | self._scored(self.own, data))
+        own = itself.fuse(given)
         # The log's habits alone can only excuse, so what they do not is left at that; the rest is scored in full.
         score = joined(np.full(len(data), np.inf), decision, own, itself)
         good = np.flatnonzero(score < self.threshold)
@@ -153,7 +155,7 @@ class Rescoring:
             learned = decision(self._scored(self.learned.views, data.take(good)))
             score[good] = joined(learned, decision, own[good], itself)
         line = self.threshold - decision.threshold + itself.threshold
-        return score, _beyond(itself.surprise(raw), line)
+        return score, _beyond(given, line)
 
     @property
     def hopeless(self) -> bool:
@@ -171,6 +173,21 @@ class Rescoring:
         line = self.threshold - decision.threshold + self.habits.decision.threshold
         own = [float(s[0]) for s in self.habits.decision.surprise(stays).values()]
         return max(given, default=0.0) >= self.threshold and max(own, default=0.0) >= line
+
+
+def _pauses(times: Floats, owner: NDArray[np.int64], place: NDArray[np.int64], n: int) -> Floats:
+    """Return how much earlier each event of a unit comes in a sequence that lacks some: by the pauses before those.
+
+    Args:
+        times: of the unit's events, in seconds.
+        owner: of each event that a sequence has, which sequence.
+        place: and the event's place in the unit.
+        n: how many sequences there are.
+    """
+    pause = np.nan_to_num(np.diff(times, prepend=times[:1]))
+    lacks = np.ones((n, len(times)), dtype=np.bool_)
+    lacks[owner, place] = False
+    return np.asarray(np.cumsum(lacks * pause, axis=1)[owner, place], dtype=np.float64)
 
 
 def _in_time(times: Floats, owner: NDArray[np.int64]) -> Floats:

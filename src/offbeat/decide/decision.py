@@ -200,9 +200,13 @@ class Decision:
 
     def __call__(self, scores: Mapping[str, Floats]) -> Floats:
         """Return the fused score of shape (n,), in nats of the anchor, higher is stranger, unclipped."""
-        given = self.surprise(scores)
-        tie = given.pop(TIE_BREAKER) if TIE_BREAKER in given and self.anchor != TIE_BREAKER else 0.0
-        return np.asarray(np.maximum.reduce(list(given.values())) + tie, dtype=np.float64)
+        return self.fuse(self.surprise(scores))
+
+    def fuse(self, given: Mapping[str, Floats]) -> Floats:
+        """Return the fused score, shape (n,), from what each view gives to it (``surprise``)."""
+        apart = TIE_BREAKER if TIE_BREAKER in given and self.anchor != TIE_BREAKER else None
+        most = np.maximum.reduce([nats for view, nats in given.items() if view != apart])
+        return np.asarray(most + (given[apart] if apart else 0.0), dtype=np.float64)
 
     def channels(self, scores: Mapping[str, Floats]) -> Floats:
         """Return how surprising a unit is to the channels that see single changes, each with its share of one budget.

@@ -19,17 +19,20 @@ from offbeat.explain.edits import Codes, Edit, Nearest, Score, apply, changes, d
 
 #: What an event of a change costs beside it, so that to remove all of a sequence and add another is never the least.
 EVENT_COST: Final = 0.25
-#: Groups of edits tried by themselves, those kept to be joined with others, and states kept, each round.
-_TRIED: Final = 320
+#: Groups of edits tried at once: events of all these sequences together, and at least and at most so many groups.
+_EVENTS: Final = 6_000
+_LEAST_TRIED: Final = 40
+_MOST_TRIED: Final = 320
+#: Groups kept to be joined with others, and states kept, each round.
 _JOINED: Final = 24
 _STATES: Final = 4
 #: Rounds, each of which adds one group.
 _ROUNDS: Final = 4
 #: Near normal sequences whose differences are tried, and of them those whose whole differences are taken back.
 _NEAR: Final = 5
-_TAKEN_BACK: Final = 3
+_TAKEN_BACK: Final = 2
 #: Of all that turn the verdict the cheapest are stripped of what they do not need.
-_STRIPPED: Final = 3
+_STRIPPED: Final = 2
 
 Edits = tuple[Edit, ...]
 
@@ -92,6 +95,7 @@ class _Search:
         self.score = score
         self.threshold = threshold
         self.left = left
+        self.many = max(_LEAST_TRIED, min(_MOST_TRIED, _EVENTS // max(1, len(codes))))
         self.found: dict[Edits, float] = {}
         self.least = np.inf
 
@@ -119,9 +123,10 @@ class _Search:
         states = list(moves[:_STATES])
         for _ in range(_ROUNDS):
             grown = dict.fromkeys(_joined(s, m) for s in states for m in moves if _compatible(s, m))
-            ready = [e for e in grown if cost(e) < self.least]
+            ready = [e for e in grown if 1 + EVENT_COST * len(e) < self.least and cost(e) < self.least]
             if not ready:
                 return
+            ready = ready[: self.many]
             found = self._tried(ready)
             states = [ready[i] for i in np.lexsort(([len(e) for e in ready], found))[:_STATES]]
 
@@ -160,42 +165,50 @@ class _Search:
             for template in dict.fromkeys(codes):
                 out[tuple(e for i, c in enumerate(codes) if c == template for e in again[i])] = None
         out |= {(Edit("add", i, t),): None for t in missing for i in range(n)}
-        return list(out)[:_TRIED]
+        return list(out)[: self.many]
 
     def _cheapest(self, edits: Edits) -> Edits:
-        """Make edits that turn the verdict cheaper, step by step, while they do."""
+        """Make edits that turn the verdict cheaper, step by step, while they do: coarse steps before fine ones."""
         self._tried([edits])
+        fine = False
         while edits in self.found:
-            fewer = [some for some in dict.fromkeys(self._cheaper(edits)) if cost(some) < cost(edits)]
+            some = _each_left_out(edits) if fine else _parts_left_out(edits)
+            fewer = [one for one in dict.fromkeys(some) if one and cost(one) < cost(edits)]
             left = self._tried(fewer)
-            good = [i for i, some in enumerate(fewer) if some in self.found]
-            if not good:
+            good = [i for i, one in enumerate(fewer) if one in self.found]
+            if good:
+                edits, fine = fewer[min(good, key=lambda i: (cost(fewer[i]), left[i]))], False
+            elif fine:
                 break
-            edits = fewer[min(good, key=lambda i: (cost(fewer[i]), left[i]))]
+            else:
+                fine = True
         return edits
 
     def _stripped(self, edits: Edits) -> Edits:
         """Return edits that turn the verdict without what they do not need, though more changes be left."""
         edits = self._cheapest(edits)
         while True:
-            fewer = [(*edits[:i], *edits[i + 1 :]) for i in range(len(edits))]
+            fewer = [one for one in _each_left_out(edits) if one]
             self._tried(fewer)
             good = [some for some in fewer if some in self.found]
             if not good:
                 return edits
             edits = self._cheapest(min(good, key=cost))
 
-    def _cheaper(self, edits: Edits) -> Iterable[Edits]:
-        """Yield edits without a change, a half of it, an event, or a template."""
-        runs = changes(edits)
-        for run in runs:
-            half = len(run) // 2
-            for gone in (run, run[:half], run[half:], run[1:-1]) if half > 1 else (run,):
-                yield tuple(e for e in edits if e not in gone)
-        for template in dict.fromkeys(e.template for e in edits):
-            yield tuple(e for e in edits if e.template != template)
-        for i in range(len(edits)):
-            yield (*edits[:i], *edits[i + 1 :])
+
+def _parts_left_out(edits: Edits) -> Iterable[Edits]:
+    """Yield edits without a change, a half of it, or a template."""
+    for run in changes(edits):
+        half = len(run) // 2
+        for gone in (run, run[:half], run[half:], run[1:-1]) if half > 1 else (run,):
+            yield tuple(e for e in edits if e not in gone)
+    for template in dict.fromkeys(e.template for e in edits):
+        yield tuple(e for e in edits if e.template != template)
+
+
+def _each_left_out(edits: Edits) -> Iterable[Edits]:
+    """Yield edits without one of them."""
+    yield from ((*edits[:i], *edits[i + 1 :]) for i in range(len(edits)))
 
 
 def _joined(one: Edits, other: Edits) -> Edits:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,7 @@ _COMPARED: Final = 40
 _STAYS: Final = 0.25
 
 
-@dataclass(frozen=True)
-class Edit:
+class Edit(NamedTuple):
     """What is done to one event: ``add`` a template, ``remove`` an event, or ``move`` it to another place.
 
     Places are 0-based in the sequence as it was; what is added or moved comes before the event at that place, and if
