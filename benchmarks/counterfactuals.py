@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from explained_runs import NAMES, run_of
+from explained_runs import asked, run_of
 
 from offbeat.proposal.past import Past
 from offbeat.rescoring import Rescoring, tagged
@@ -31,14 +31,13 @@ SAMPLE = 100
 
 def main() -> None:
     """Print one row a run."""
-    names = [name for name in sys.argv[1:] if name in NAMES] or list(NAMES)
-    given = next((a for a in sys.argv[1:] if a not in NAMES), None)
+    names, given = asked()
     heads = "turned | changes, median | largest | at most 3 | events, median | largest | false | not needed"
     print(f"| run | explained | {heads} | CPU ms, median | 95 % | largest |")
     print(f"|---|{'---:|' * 12}")
     with tempfile.TemporaryDirectory() as scratch:
         for name in names:
-            run = run_of(name, Path(given or scratch))
+            run = run_of(name, given or Path(scratch))
             opened = Findings.open(run)
             ids = [f["id"] for f in opened.found if opened.units.height and f["id"] in set(opened.units["id"])]
             print(row(f"{name}, findings", opened, ids))

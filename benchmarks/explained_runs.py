@@ -19,8 +19,16 @@ from offbeat.simulate import simulate
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 BLOCK = r"blk_-?\d+"
+#: The names; another number behind the first four is a seed (0 where there is none).
 NAMES = ("T1-clean", "T1-free", "T3-clean", "T3-free", "sim-1", "sim-2", "sim-3", "sim-4")
 _SIMULATED, _WINDOW = 30_000, 20
+
+
+def asked() -> tuple[list[str], Path | None]:
+    """Return the names on the command line, all unless there are some, and the folder where one is named."""
+    names = [name for name in sys.argv[1:] if re.fullmatch(r"T[13]-(clean|free)(-\d+)?|sim-\d+", name)]
+    folder = next((Path(given) for given in sys.argv[1:] if given not in names), None)
+    return names or list(NAMES), folder
 
 
 def run_of(name: str, folder: Path) -> Path:
@@ -38,7 +46,8 @@ def run_of(name: str, folder: Path) -> Path:
     else:
         before, after = _t1(folder / name, name) if name.startswith("T1") else _t3(folder / name, name)
         how = {"session_by": BLOCK} if name.startswith("T1") else {"window": _WINDOW}
-        made = Pipeline(clean=name.endswith("clean"), **how).fit(str(before))
+        seed = int((*name.split("-"), "0")[2])
+        made = Pipeline(clean="clean" in name, seed=seed, **how).fit(str(before))
         scored = made.score(str(after))
     write_run(scored, scored.find(), run, made)
     print(f"{name}: run made in {time.process_time() - started:.0f} s of CPU", file=sys.stderr)
@@ -52,7 +61,7 @@ def _t1(folder: Path, name: str) -> tuple[Path, Path]:
         named = [(found.group(), line) for line in lines if (found := re.search(BLOCK, line))]
     blocks = {block: i for i, block in enumerate(dict.fromkeys(block for block, _ in named))}
     half = len(blocks) // 2
-    left_out = bad if name.endswith("clean") else set()
+    left_out = bad if "clean" in name else set()
     first = [line for block, line in named if blocks[block] < half and block not in left_out]
     return _write(folder / "before.log", first), _write(
         folder / "after.log", [line for block, line in named if blocks[block] >= half]
@@ -66,7 +75,7 @@ def _t3(folder: Path, name: str) -> tuple[Path, Path]:
         rows = [(row["label"] != "-", row["time"], texts[row["event_id"]]) for row in csv.DictReader(given)]
     half = len(rows) // 2
     windows = [rows[i : i + _WINDOW] for i in range(0, half, _WINDOW)]
-    kept = [row for w in windows if name.endswith("free") or not any(bad for bad, *_ in w) for row in w]
+    kept = [row for w in windows if "free" in name or not any(bad for bad, *_ in w) for row in w]
     return _write(folder / "before.log", map(_line, kept)), _write(folder / "after.log", map(_line, rows[half:]))
 
 

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from explained_runs import NAMES, run_of
+from explained_runs import asked, run_of
 
 from offbeat.errors import NotEnoughDataError, OptionError
 from offbeat.proposal import Proposal, propose, surrogate
@@ -26,15 +26,14 @@ from offbeat.proposal.past import Past
 
 def main() -> None:
     """Print one row a run, and what was missed."""
-    names = [name for name in sys.argv[1:] if name in NAMES] or list(NAMES)
-    given = next((a for a in sys.argv[1:] if a not in NAMES), None)
+    names, given = asked()
     print(
         "| run | findings | good | caught | quiet | one event each | no `offbeat.…` | CPU s | tree agrees | tree F1 |"
     )
     print(f"|---|{'---:|' * 9}")
     with tempfile.TemporaryDirectory() as scratch:
         for name in names:
-            print(row(name, Past.open(run_of(name, Path(given or scratch)))))
+            print(row(name, Past.open(run_of(name, given or Path(scratch)))))
 
 
 def row(name: str, past: Past) -> str:
