@@ -140,3 +140,35 @@ def test_calm_says_how_near_it_was(scored):
     text = report.calm(run)[0][0]
     assert "Nothing is off the beat" in text
     assert f"{run.threshold:.1f}" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"time":"2026-03-01T00:00:00Z","level":"WARN","message":"disk sda is full"}', "disk sda is full"),
+        ('{"log":"started\\n","stream":"stdout"}', "started"),
+        ('{"http":{"status":500}}', ""),
+        ('{"message":17}', ""),
+        ("{broken", ""),
+        ("plain text", ""),
+    ],
+)
+def test_the_message_of_a_record_is_found(text, said):
+    """Of a line that is a JSON record people want the message; any other line is shown as it is."""
+    assert report.message_of(text) == said
+
+
+def test_a_record_is_shown_by_its_message():
+    """The message of a JSON record comes before the record, which is cut where it gets long."""
+    log = [
+        f'{{"time":"2026-03-01T08:{i:02}:00Z","padding":"{"x" * 200}","message":"checked order-{i}"}}'
+        for i in range(60)
+    ]
+    log += ['{"time":"2026-03-01T09:00:00Z","padding":"' + "y" * 200 + '","message":"kernel panic"}']
+    run = Pipeline(detectors=("presence",), window=3).fit(Lines(log)).cross_score()
+    (one,) = run.find()
+    line = next(text for text in text_of(report.finding(one)).splitlines() if "kernel panic  {" in text)
+    assert line.strip().startswith("> ")
+    assert '  kernel panic  {"time":"2026' in line
+    assert line.endswith("…")
+    assert len(line) < 220

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import orjson
 import polars as pl
 
 from offbeat.beside import in_words
 from offbeat.finding import Finding, iso
 from offbeat.printable import printable
+from offbeat.read.names import getter, roles_of
 from offbeat.run import Run
 
 #: A piece of text and a style name; the command line turns styles into colour, or into nothing.
 Piece = tuple[str, str]
+
+#: From so many findings on their kinds are counted, at most so many by name.
+_MANY: Final = 10
+_NAMES: Final = 8
 
 _STYLES: Final = {"low": "dim", "medium": "yellow", "high": "red", "critical": "bold red"}
 
@@ -67,6 +74,16 @@ def head(run: Run, trained: Mapping[str, Any], shown: int, total: int) -> Iterat
     if run.ruling is not None and run.ruling.untold:
         yield [("rules    ", "dim"), (f"{run.ruling.untold:,} more findings of rules are not told: tune them", "")]
     yield [("views    ", "dim"), (views_line(run, trained), "")]
+
+
+def overview(findings: Sequence[Finding]) -> str:
+    """Say how many findings there are of each rule and kind, the most frequent first; nothing where there are few."""
+    if len(findings) < _MANY:
+        return ""
+    names = Counter(one.rules[0] if one.kind == "rule" and one.rules else one.kind for one in findings)
+    told = [f"{printable(name, 60)} {n:,}" for name, n in names.most_common(_NAMES)]
+    rest = sum(n for _, n in names.most_common()[_NAMES:])
+    return ", ".join(told) + (f" and {rest:,} more" if rest else "")
 
 
 def quiet_words(quiet: Mapping[str, Any], unit: str) -> str:
@@ -129,10 +146,26 @@ def finding(one: Finding) -> Iterator[list[Piece]]:
     ]
     for line in one.lines:
         arrow = ">" if line.mark else " "
+        said = message_of(line.text)
+        rest = [(printable(f"  {line.text}", max(20, 160 - len(said))), "dim")] if said else []
         yield [
             (f"       {arrow} {printable(line.file, 60)}:{line.line}  ", "dim"),
-            (printable(line.text), "bold" if line.mark else ""),
+            (printable(said or line.text), "bold" if line.mark else ""),
+            *rest,
         ]
+
+
+def message_of(text: str) -> str:
+    """Return the message in a line that is a JSON record, to be read before the rest of it; else nothing."""
+    if not text.startswith("{"):
+        return ""
+    try:
+        record = orjson.loads(text)
+    except ValueError:
+        return ""
+    places = roles_of(record)["message"]
+    found = getter(places[0])(record) if places else None
+    return found.strip() if isinstance(found, str) else ""
 
 
 def calm(run: Run) -> list[Piece]:

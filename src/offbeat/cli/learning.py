@@ -239,6 +239,8 @@ def _print_report(run: Run, findings: list[Finding], limit: int, trained: dict[s
 
     console = Console(highlight=False, soft_wrap=True)
     lines = list(report.head(run, trained, min(limit, len(findings)), len(findings)))
+    if kinds := report.overview(findings):
+        lines.append([("found    ", "dim"), (kinds, "")])
     for one in findings[:limit]:
         lines += report.finding(one)
     if not findings:

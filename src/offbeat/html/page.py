@@ -88,6 +88,7 @@ def context(
         "headline": _headline(len(findings)),
         "calm": _calm(run) if not findings else None,
         "severities": _severities(findings),
+        "overview": report.overview(findings),
         "facts": _facts(run, trained, len(shown), len(findings)),
         "drift": _drift(run),
         "fit": run.fit,
@@ -209,7 +210,8 @@ def _lines(lines: Sequence[Line]) -> list[dict[str, Any]]:
     for line in lines:
         file = before is None or line.file != before.file
         gap = before is not None and not file and line.line > before.line + 1
-        out.append({"line": line, "file": PurePath(line.file).name if file else "", "gap": gap})
+        name = PurePath(line.file).name if file else ""
+        out.append({"line": line, "said": report.message_of(line.text), "file": name, "gap": gap})
         before = line
     return out
 
