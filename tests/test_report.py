@@ -172,3 +172,16 @@ def test_a_record_is_shown_by_its_message():
     assert '  kernel panic  {"time":"2026' in line
     assert line.endswith("…")
     assert len(line) < 220
+
+
+def test_many_findings_are_counted_by_kind():
+    """From ten on findings are counted by rule and kind, the most frequent first; fewer are read one by one."""
+    base = dict.fromkeys(("id", "severity_reason", "reason", "expected"), "x")
+    base |= {"severity": "low", "score": 1.0, "p_value": 0.1, "start": None, "end": None, "session": None}
+    base |= {"sources": [], "templates": [], "lines": [], "units": 1, "views": {}}
+    made = [Finding.of(base | {"kind": "rule", "rules": ["Brute force"]}) for _ in range(8)]
+    made += [Finding.of(base | {"kind": "order", "rules": []}) for _ in range(2)]
+    assert report.overview(made) == "Brute force 8, order 2"
+    assert report.overview(made[:9]) == ""
+    many = [Finding.of(base | {"kind": f"kind {i}", "rules": []}) for i in range(11)]
+    assert report.overview(many).endswith("kind 7 1 and 3 more")

@@ -30,7 +30,7 @@ from offbeat.watch import Watch
 #: Windows of this many events where no key is found, and fewer where the log is so short that there would be few: by
 #: the number of events below which each size is taken.
 WINDOW = 100
-_SMALLER = ((2_000, 10), (10_000, 20), (40_000, 50))
+_SMALLER = ((200, 5), (2_000, 10), (10_000, 20), (40_000, 50))
 #: Events looked at to find a key.
 _SAMPLED = 20_000
 

@@ -224,7 +224,8 @@ def _too_little(units: pl.DataFrame) -> NotEnoughDataError:
     many = "unit" if n == 1 else "units"
     holds = f"{events:,} event{'' if events == 1 else 's'}"
     size = events // LEAST_UNITS
-    smaller = f", or smaller windows: --window {size}" if size > 1 else ""
+    # Fewer lines than that say next to nothing about what belongs together.
+    smaller = f", or smaller windows: --window {size}" if size >= 5 else ""
     return NotEnoughDataError(
         f"only {n} {many} to learn from, of {holds} in all; at least {LEAST_UNITS} are needed",
         where="training data",

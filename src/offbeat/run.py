@@ -386,7 +386,12 @@ class Run:
         instead: list[tuple[str | None, float]] = []
         lstm = self.views.get("lstm")
         if worst["kind"] == "order" and event is not None and isinstance(lstm, LSTM):
-            instead = [(None if c is None else self.texts[c], p) for c, p in lstm.expected(codes, event)]
+            # Where windows end says nothing about the system.
+            instead = [
+                (None if c is None else self.texts[c], p)
+                for c, p in lstm.expected(codes, event)
+                if c is not None or self.unit == "session"
+            ]
         return Facts(
             kind=worst["kind"],
             unit=self.unit,

@@ -27,8 +27,9 @@ from offbeat.schema import LEVELS
 _BURST: Final = 0.0
 _VOLUME: Final = 5.0
 _SHIFT: Final = 5.0
-#: A burst is severe from so many nats beyond that.
+#: A burst is severe from so many nats beyond that, and of low severity up to so many: one in five logs has such a one.
 _FAR: Final = 3.0
+_NEAR: Final = 1.6
 #: Lines shown of a burst of failures, and templates named.
 _SHOWN: Final = 8
 _NAMED: Final = 20
@@ -128,7 +129,7 @@ def burst_finding(row: dict[str, Any], texts: Sequence[str], ids: Sequence[str],
     shown = [lines((*place, "worst" if i == 0 else "strange")) for i, place in enumerate(places_of(row))]
     return _made(
         "volume",
-        "high" if row["score"] >= _FAR else "medium",
+        "high" if row["score"] >= _FAR else "medium" if row["score"] >= _NEAR else "low",
         row["score"],
         row["start"],
         row["end"],

@@ -113,6 +113,8 @@ def test_a_burst_names_who_and_what_others_do():
         "“Failed password from <*>” comes 147 times within 7.3 minutes for 1.2.3.4; at most twice for anybody else."
     )
     assert expected == "at most twice for anybody else"
+    reason, _ = burst_sentence("GET <path> 206", "1.2.3.4", 16, 16, 56.0)
+    assert reason == "“GET <path> 206” comes 16 times within 56 s for 1.2.3.4; hardly ever as often for anybody else."
     reason, _ = burst_sentence("Invalid user from <*>", "1.2.3.4", 43, 0, 0.0)
     assert reason == "“Invalid user from <*>” comes 43 times at once for 1.2.3.4; never for anybody else."
 

@@ -176,7 +176,10 @@ def burst_sentence(template: str, value: str, events: int, usual: int, seconds: 
         usual: how many others have at most, nearly always; 0 where there are no others.
         seconds: from the first to the last.
     """
-    expected = f"at most {times(usual)} for anybody else" if usual else "never for anybody else"
+    if usual >= events:
+        expected = "hardly ever as often for anybody else"
+    else:
+        expected = f"at most {times(usual)} for anybody else" if usual else "never for anybody else"
     within = f"within {duration(seconds)}" if seconds > 0 else "at once"
     return f"“{shortened(template)}” comes {times(events)} {within} for {value}; {expected}.", expected
 
