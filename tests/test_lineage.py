@@ -70,6 +70,16 @@ def test_other_words_at_the_very_place_are_the_line():
     assert changed(now, places([[0, 5, 2, 3]] * 50)) == [(5, 1)]
 
 
+def test_what_begins_late_is_not_a_line_that_was_gone_before():
+    """Where the log begins after the release, the new words come at once; a step added later is new, place or not."""
+    texts = [*TEXTS, "stock of <*> checked again"]
+    now = lives({0: (100, 0, 396), 4: (100, 1, 397), 5: (60, 161, 398), 2: (100, 2, 398), 3: (100, 3, 399)})
+    here = places([[0, 4, 2, 3]] * 40 + [[0, 4, 5, 2, 3]] * 60)
+    assert changed(now, here, texts) == [(4, 1)]
+    alone = lives({0: (100, 0, 396), 5: (40, 241, 397), 2: (100, 2, 398), 3: (100, 3, 399)})
+    assert changed(alone, places([[0, 2, 3]] * 60 + [[0, 5, 2, 3]] * 40), texts) == []
+
+
 def test_an_alarming_line_at_the_place_of_a_calm_one_is_new():
     """Errors in the place of a step are not that step in other words."""
     now = pl.concat([lives({0: (50, 0, 196), 2: (50, 2, 198), 3: (50, 3, 199)}), lives({5: (50, 1, 197)}, level=17)])

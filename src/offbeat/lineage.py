@@ -38,6 +38,8 @@ _RELEASE: Final = 3
 _FASTER: Final = 3.0
 #: Of an old line's usual events, the share that may still come after the new one has begun (instances not yet renewed).
 _OVERLAP: Final = 0.1
+#: So many events of an old line may be missing before the new one comes.
+_SILENT: Final = 10
 #: The most templates compared, the commonest.
 _MOST_NEW, _MOST_OLD = 600, 3_000
 _VARIABLE: Final = re.compile(r"<[^<>\s]*>")
@@ -197,6 +199,7 @@ class _Pair:
     rate: float
     missed: float
     alarming: bool
+    late: float
 
 
 @dataclass(frozen=True)
@@ -217,15 +220,17 @@ class _Log:
         apart = abs(math.log((many + 0.5) / (expected + 0.5)))
         slack = math.log(_FASTER) + 2 / math.sqrt(1 + min(many, expected))
         # A line may have been silent for a while before it comes back in new words, but not for long.
-        silent = old.share * (first - last - 1) if last >= 0 else 0.0
-        if apart > slack or silent > 10:
+        silent = old.share * (first - last - 1)
+        if apart > slack or (silent > _SILENT and last >= 0):
             return None
+        # Where the log begins after the old line went, what came at once is more likely it than what came late.
+        late = first / max(self.events, 1) if silent > _SILENT else 0.0
         now, was = texts[int(row["template"])], texts[old.code]
         text = _alike(_grams(now), old.grams)
         alarming = int(row["level"]) >= _WARN > old.level
         since, place = row["first_seen"], int(row["place"])
         changed = Changed(int(row["template"]), old.code, now, was, since, first, place)
-        return _Pair(changed, text, 1 - apart / slack, missed, alarming)
+        return _Pair(changed, text, 1 - apart / slack, missed, alarming, late)
 
 
 _Sides = Mapping[int, Mapping[int, Mapping[int, float]]]  # template → side → neighbour → count
@@ -278,6 +283,10 @@ def _mutual(scored: Sequence[tuple[_Pair, float]]) -> list[tuple[_Pair, float]]:
 
 def _similarity(pair: _Pair, before: _Sides, now: _Sides, names: Mapping[int, int], new: set[int]) -> float:
     """Return how alike a pair is, 0 … 1; 0 where its text and place together do not carry it."""
+    return (1 - pair.late) * _likeness(pair, before, now, names, new)
+
+
+def _likeness(pair: _Pair, before: _Sides, now: _Sides, names: Mapping[int, int], new: set[int]) -> float:
     place = _same_place(before.get(pair.changed.old), now.get(pair.changed.new), names, new)
     text, rate = pair.text, pair.rate
     if place is None:
