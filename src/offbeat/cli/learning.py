@@ -25,8 +25,10 @@ from offbeat.cli.options import (
     Rule,
     Seed,
     SessionBy,
+    Store,
     Window,
     Zone,
+    answers_of,
     done,
     make_pipeline,
     mask_key,
@@ -119,10 +121,7 @@ def detect(
     ] = None,
     pack: Annotated[bool, typer.Option(" /--no-pack", help="Leave out the rules that ship.")] = True,
     expand: Expand = None,
-    store: Annotated[
-        str | None,
-        typer.Option("--store", help="What feedback keeps; MODEL.feedback.sqlite unless given."),
-    ] = None,
+    store: Store = None,
     format_: Format = None,
     session_by: SessionBy = None,
     window: Window = None,
@@ -208,11 +207,9 @@ def detect(
 
 def _answered(run: Run, model: str | None, store: str | None, budget: Budget | None) -> Run:
     """Return the run with what people said of earlier findings applied, and within the budget if there is one."""
-    from offbeat.feedback import Feedback, store_of
+    from offbeat.feedback import Feedback
 
-    if store and not Path(store).is_file():
-        raise InputError("there is no file of answers here", where=store, hint="offbeat feedback add makes one")
-    path = store or (store_of(model) if model else None)
+    path = answers_of(model or "", store) if model or store else None
     return Feedback.open(path).applied(run, budget) if path else run if budget is None else run.with_budget(budget)
 
 

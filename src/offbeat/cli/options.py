@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from offbeat.errors import OptionError
+from offbeat.errors import InputError, OptionError
 
 if TYPE_CHECKING:
     from offbeat.pipeline import Pipeline
@@ -50,6 +51,7 @@ Html = Annotated[str | None, typer.Option("--html", help="Write a report to look
 Expand = Annotated[
     list[str] | None, typer.Option("--expand", help="Values for a placeholder of the modifier expand: NAME=a,b.")
 ]
+Store = Annotated[str | None, typer.Option("--store", help="What feedback keeps; MODEL.feedback.sqlite unless given.")]
 Model = Annotated[str | None, typer.Option("-m", "--model", help="A model that fit wrote.")]
 
 
@@ -153,3 +155,16 @@ def read_labels(path: str | None) -> Any:
     from offbeat.evaluate.labels import read_labels
 
     return read_labels(path) if path else None
+
+
+def answers_of(model: str, store: str | None) -> Path:
+    """Return the file of answers to use: the one named, or that beside a model.
+
+    Raises:
+        InputError: the one named is not there.
+    """
+    from offbeat.feedback import store_of
+
+    if store and not Path(store).is_file():
+        raise InputError("there is no file of answers here", where=store, hint="offbeat feedback add makes one")
+    return Path(store) if store else store_of(model)

@@ -12,6 +12,8 @@ from offbeat.cli.options import (
     Expand,
     Json,
     Mask,
+    Store,
+    answers_of,
     done,
     mask_key,
     out,
@@ -21,7 +23,6 @@ from offbeat.cli.options import (
     say,
     stdin_check,
 )
-from offbeat.errors import InputError
 
 if TYPE_CHECKING:
     from offbeat.finding import Finding
@@ -54,25 +55,19 @@ def replay(
         list[str] | None, typer.Option("--use", help="Rules and filters that are in use today, as --rules of detect.")
     ] = None,
     expand: Expand = None,
-    store: Annotated[
-        str | None, typer.Option("--store", help="What feedback keeps; MODEL.feedback.sqlite unless given.")
-    ] = None,
+    store: Store = None,
     labels: Annotated[str | None, typer.Option("--labels", help="CSV key,label or [file,]line,label.")] = None,
     json: Json = False,
     mask: Mask = False,
 ) -> int:
     """Say what another setting would have given: offbeat replay model app.log --budget 5/day --suppress mine.yml."""
-    from pathlib import Path
-
     from offbeat.budget import Budget
-    from offbeat.feedback import Feedback, store_of
+    from offbeat.feedback import Feedback
     from offbeat.pipeline import Pipeline
     from offbeat.replay import TODAY, Setting
     from offbeat.replay import replay as decide
 
-    if store and not Path(store).is_file():
-        raise InputError("there is no file of answers here", where=store, hint="offbeat feedback add makes one")
-    known = Feedback.open(store or store_of(model))
+    known = Feedback.open(answers_of(model, store))
     now = read_rules(use, True, expand)
     tried = [*(rules or []), *(suppress or [])]
     then = read_rules([*tried, *(use or [])], True, expand) if tried else now

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from offbeat.cli.options import Json, Mask, done, mask_key, out, progress, say, stdin_check
+from offbeat.cli.options import Json, Mask, Store, answers_of, done, mask_key, out, progress, say, stdin_check
 from offbeat.errors import InputError, OptionError
 
 if TYPE_CHECKING:
@@ -45,9 +45,7 @@ def update(
     older: Annotated[
         bool, typer.Option("--older", help="Learn what is older than what was learned last, too.")
     ] = False,
-    store: Annotated[
-        str | None, typer.Option("--store", help="What feedback keeps; MODEL.feedback.sqlite unless given.")
-    ] = None,
+    store: Store = None,
     json: Json = False,
     mask: Mask = False,
 ) -> None:
@@ -63,9 +61,7 @@ def update(
     if output:
         bundle.refuse_foreign(Path(output))
         Answers(store_of(output)).all()  # one that cannot be used is said before anything is written
-    if store and not Path(store).is_file():
-        raise InputError("there is no file of answers here", where=store, hint="offbeat feedback add makes one")
-    answers = Answers(store or store_of(model))
+    answers = Answers(answers_of(model, store))
     pipeline = Pipeline.load(model, mask_key=mask_key(mask), progress=progress())
     pipeline.rules = RuleSet()
     found = pipeline.update(
