@@ -270,8 +270,8 @@ def _matched(pairs: Iterable[_Pair], before: _Sides, now: _Sides, variants: set[
 
 
 def _mutual(scored: Sequence[tuple[_Pair, float]]) -> list[tuple[_Pair, float]]:
-    """Return the pairs that are each other's best."""
-    ranked = sorted(scored, key=lambda item: (-item[1], item[0].changed.new, item[0].changed.old))
+    """Return the pairs that are each other's best; what began late gives way to what began at once."""
+    ranked = sorted(scored, key=lambda item: (-item[1] * (1 - item[0].late), item[0].changed.new, item[0].changed.old))
     out, new, old = [], set[int](), set[int]()
     for pair, similarity in ranked:
         if pair.changed.new not in new and pair.changed.old not in old:
@@ -283,10 +283,6 @@ def _mutual(scored: Sequence[tuple[_Pair, float]]) -> list[tuple[_Pair, float]]:
 
 def _similarity(pair: _Pair, before: _Sides, now: _Sides, names: Mapping[int, int], new: set[int]) -> float:
     """Return how alike a pair is, 0 … 1; 0 where its text and place together do not carry it."""
-    return (1 - pair.late) * _likeness(pair, before, now, names, new)
-
-
-def _likeness(pair: _Pair, before: _Sides, now: _Sides, names: Mapping[int, int], new: set[int]) -> float:
     place = _same_place(before.get(pair.changed.old), now.get(pair.changed.new), names, new)
     text, rate = pair.text, pair.rate
     if place is None:
