@@ -125,6 +125,14 @@ def test_another_value_is_no_other_wording():
     assert {one.new for one in found} == {8, 4, 9}
 
 
+def test_all_templates_of_the_new_words_are_the_line():
+    """Mined as several templates, with the same text or all but a value of it, the new words are one line."""
+    texts = [*TEXTS, TEXTS[4], "checked stock of everything"]
+    now = {0: (50, 0, 196), 4: (40, 1, 197), 6: (8, 9, 190), 7: (2, 60, 90), 2: (50, 2, 198), 3: (50, 3, 199)}
+    here = places([[0, 4, 2, 3]] * 40 + [[0, 6, 2, 3]] * 8 + [[0, 7, 2, 3]] * 2)
+    assert sorted(changed(lives(now), here, texts)) == [(4, 1), (6, 1), (7, 1)]
+
+
 def test_nothing_changed_without_new_templates():
     """The usual case costs next to nothing and finds nothing."""
     assert changed(lives({0: (50, 0, 196), 1: (50, 1, 197)}), USUAL) == []

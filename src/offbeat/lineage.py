@@ -169,14 +169,15 @@ def find_changed(
 def _variants(
     found: Sequence[Changed], fresh: pl.DataFrame, source: Mapping[int, int], texts: Sequence[str]
 ) -> list[Changed]:
-    """Return further templates of lines that changed: like their new words but for one, which is another value."""
+    """Return further templates of lines that changed: their new words, or all but one of them, a value that varies."""
     taken = {one.new for one in found}
     out = []
     for row in fresh.iter_rows(named=True):
         code, now = row["template"], texts[row["template"]]
         if code in taken:
             continue
-        line = next((o for o in found if source[o.new] == row["source"] and _differ_by_a_value(now, o.now)), None)
+        same = (o for o in found if source[o.new] == row["source"])
+        line = next((o for o in same if now == o.now or _differ_by_a_value(now, o.now)), None)
         if line is not None and row["first_order"] >= line.order:
             out.append(replace(line, new=code, now=now, order=row["first_order"], place=row["place"]))
     return out
