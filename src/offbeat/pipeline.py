@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from offbeat import bundle, saving
+from offbeat import allocator, bundle, saving
 from offbeat.codes import Ids, Sources
 from offbeat.decide import Drift, asked_share, check_drift, on_units, parse_calibrate, parse_threshold, timed, verdicts
 from offbeat.detect import Ragged
@@ -33,7 +33,7 @@ from offbeat.schema import view_column
 from offbeat.scored import Placed, judge
 from offbeat.stability import Numbers, fit_of
 from offbeat.tally import Lanes
-from offbeat.units import group_column, known_keys, raw_of, strangest, truth, unit_columns
+from offbeat.units import UnitTable, group_column, known_keys, raw_of, strangest, truth
 from offbeat.updating import Update, changed_lines, names_of, remember, update
 
 if TYPE_CHECKING:
@@ -283,7 +283,7 @@ class Pipeline:
     ) -> Run:
         """Fuse and decide over units with raw scores, keeping the events only of the strangest."""
         decision, files = self.fitted.decision, intake.logs.files if intake.logs else ("input",)
-        tables: list[pl.DataFrame] = []
+        table = UnitTable()
         kept: list[pl.DataFrame] = []
         lanes, sequences = Lanes(), Seen()
         numbers = Numbers(self.memory.spread) if self.memory is not None else None
@@ -293,18 +293,17 @@ class Pipeline:
             given = decision.with_group(raw, units)
             fused = decision(given)
             p_value = decision.p_value(fused, given)
-            columns = {"score": fused, "p_value": p_value, "is_anomaly": fused >= decision.threshold}
+            columns: dict[str, Any] = {"score": fused, "p_value": p_value, "is_anomaly": fused >= decision.threshold}
             columns |= {view_column(view): score for view, score in raw.items()}
-            told = group_column(given, decision.groups, self.sources.names)
-            table = unit_columns(units, files).with_columns(**columns, **told)
+            columns |= group_column(given, decision.groups, self.sources.names)
             sequence = sequences.add(units, data)
             if placed is not None:
                 placed.add(units)
             if numbers is not None:
                 numbers.add(units)
             if labels is not None:
-                table = table.with_columns(sequence, label=truth(labels, units, intake, whole=False))
-            tables.append(table)
+                columns |= {sequence.name: sequence, "label": truth(labels, units, intake, whole=False)}
+            table.add(units, columns, files)
             if "sources" in units.columns:
                 lanes.add(units, fused)
                 intake.watch.ledger.add(units, traced=self.grouping is None or self.grouping.window is None)
@@ -313,7 +312,8 @@ class Pipeline:
             )
             kept = strangest([*kept, rank])
             seen += units.height
-        scores = pl.concat(tables)
+            allocator.give_back()
+        scores = table.frame()
         if isinstance(self.catalog, Catalog) and (merged := intake.generalise(self.catalog)):
             kept = [renamed(part, merged) for part in kept]
             sequences.rename(merged)

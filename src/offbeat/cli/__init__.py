@@ -11,6 +11,7 @@ import sys
 import typer
 from typer import TyperException
 
+from offbeat import allocator
 from offbeat.cli import comparing, explaining, feedback, learning, looking, measuring, replaying, rules, updating
 from offbeat.cli.options import say
 from offbeat.errors import OffbeatError
@@ -34,9 +35,7 @@ def main() -> None:
     # One thread for BLAS: two on two busy cores were measured 40 times slower. Set before numpy is imported.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    # Polars' allocator keeps freed memory for later; given back within a second, peak memory hardly grows with the
-    # input (HDFS ten times over against once: 1.2 times, where it was 1.4), for some 5 % of the time. Read as it loads.
-    os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:1000,muzzy_decay_ms:0")
+    allocator.set_up()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character gets a mark in its place, not a traceback.
