@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,8 +23,18 @@ Ints = NDArray[np.int64]
 USUAL, USUAL_LENGTH = 2_000, 300
 #: Sequences whose scores are remembered, at most (about 100 bytes each); with more, all are forgotten.
 _REMEMBERED: Final = 100_000
+#: Events at a time for views of times and numbers, which hold several arrays as long as the events.
+_AT_ONCE: Final = 65_536
 #: All units.
 EVERY: Final = slice(None)
+
+
+def _few(units: pl.DataFrame) -> list[pl.DataFrame]:
+    """Return units in parts of about so many events; at least one part."""
+    part = units["templates"].list.len().cum_sum() // _AT_ONCE
+    ends = np.flatnonzero(np.diff(part.to_numpy())) + 1
+    bounds = [0, *(int(end) for end in ends), units.height]
+    return [units[low:high] for low, high in itertools.pairwise(bounds)]
 
 
 def by_sequence(detector: Detector) -> bool:
@@ -134,7 +145,8 @@ class Scorer:
             if known is not None and name in self._alone:
                 out[name] = seen.ended(detector, known[:, self._alone.index(name)])
             else:
-                out[name] = detector.anomaly_score(units).to_numpy()
+                parts = _few(units) if not detector.memory else [units]
+                out[name] = np.concatenate([detector.anomaly_score(part).to_numpy() for part in parts])
         return out, seen.data
 
     def _of_sequences(self, seen: Distinct) -> Floats:

@@ -18,7 +18,7 @@ _TAIL: Final = 2
 #: How many numbers of all groups together each group's tail is mixed with.
 _PRIOR: Final = 10.0
 #: Rows looked up at once.
-_CHUNK: Final = 131_072
+_CHUNK: Final = 8_192
 
 
 @dataclass(frozen=True)
