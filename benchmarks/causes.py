@@ -34,6 +34,8 @@ from offbeat.why import Explanation, Findings
 
 #: Of the explanation so many entries count.
 _FIRST = 3
+#: Marks of lines, those that stick out most first.
+_MARKS = ("worst", "strange", None)
 _COLUMNS = ("top", "itself", "event", "event_chance", "cause", "cause_chance")
 
 
@@ -68,7 +70,7 @@ def lines_of(why: Explanation) -> list[int]:
     """Return the lines of the unit behind a finding, those that add most first; else the finding's own."""
     if why.events:
         return [e["line"] for e in sorted(why.events, key=lambda e: -e["adds"])]
-    return [line["line"] for line in sorted(why.finding["lines"], key=lambda x: x["mark"] is None)]
+    return [line["line"] for line in sorted(why.finding["lines"], key=lambda x: _MARKS.index(x["mark"]))]
 
 
 def judge(truth: Truth, incident: Incident, why: Explanation) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -27,6 +26,7 @@ from offbeat.lineage import Changed
 from offbeat.read import Logs
 from offbeat.ruling import Joiner, Ruling
 from offbeat.schema import SCORES
+from offbeat.suspects import Suspects
 from offbeat.tally import Lanes, Tally
 from offbeat.units import marked_lines, raw_of
 from offbeat.watch import (
@@ -46,8 +46,6 @@ if TYPE_CHECKING:
 
 #: Sources are ranked by what changed for so many of the first incidents.
 _RANKED: Final = 20
-#: From so many units on an incident's sources are ranked by what changed in its time.
-_MANY: Final = 10
 
 
 @dataclass
@@ -197,7 +195,8 @@ class Run:
         volumes = [row for row in self.watch.strange_volume(bursts).iter_rows(named=True) if self._inside(row)]
         shifts = [row for row in self.watch.strange_shifts().iter_rows(named=True) if self._inside(row)]
         failed = [failures(row, self.kept) for row in volumes]
-        groups = self.groups(alarms)
+        files = self.logs.files if self.logs else ("frame",)
+        groups, suspects = self.groups(alarms), self._suspects
         limit = min((n for n in (limit, self.most) if n is not None), default=None)
         refs = {i: marked_lines(g) for i, (_, _, g) in enumerate(groups[:limit])}
         places = {ref[:2] for marked in refs.values() for ref in marked}
@@ -205,18 +204,18 @@ class Run:
         places.update(*map(places_of, [*bursts, *shifts]), *map(places_of_failures, failed))
         lines = fetched(self.logs, self.messages, places | (self.ruling.places() if self.ruling else set()))
         found = [
-            self._finding(*groups[i], [lines(ref) for ref in marked], self._blamed(groups[i][2], i < _RANKED))
+            self._finding(*groups[i], [lines(ref) for ref in marked], suspects.of_units(groups[i][2], i < _RANKED))
             for i, marked in refs.items()
         ]
         known = (self.texts, self.template_ids, self.sources, lines)
         told = [volume_finding(row, events, *known) for row, events in zip(volumes, failed, strict=True)]
-        told += [shift_finding(row, *known) for row in shifts]
+        told += [shift_finding(row, *known, suspects.of_shift(row, i < _RANKED)) for i, row in enumerate(shifts)]
         found = with_volume(found, [groups[i][2] for i in refs], [*volumes, *map(in_series, shifts)], told)
         found += [burst_finding(row, self.texts, self.template_ids, lines) for row in bursts]
         if self.ruling is not None and self.ruling.firings:
             joiner = self._joiner(self.ruling, {found[i].id: groups[i][2] for i in refs})
-            files = self.logs.files if self.logs else ("frame",)
             found = joiner.joined(found, self.ruling.findings(lines, self._inside), files)
+        found = suspects.with_first_failure(found, files)
         found += self._regime()
         if self.changed and self._inside({"start": (at := self.changed[0].since), "end": at}):
             found.append(changed_finding(self.changed, self.template_ids, self.quieted, lines))
@@ -224,6 +223,10 @@ class Run:
             found = self.feedback.told(found)
         found.sort(key=lambda f: (-SEVERITIES.index(f.severity), f.p_value, -f.score, f.id))
         return found[:limit]
+
+    @property
+    def _suspects(self) -> Suspects:
+        return Suspects(self.watch, self.kept, self.sources, self.texts, self.windows)
 
     def _joiner(self, ruling: Ruling, groups: Mapping[str, pl.DataFrame]) -> Joiner:
         """Return what joins findings of rules with those made of the given alarms."""
@@ -298,7 +301,7 @@ class Run:
         lines = marked_lines(same)
         fetch = fetched(self.logs, self.messages, {ref[:2] for ref in lines})
         why = f"{self.drift.share:.0%} of the {self.unit}s are improbable, {self.drift.expected:.1%} were expected"
-        made = self._finding("medium", why, same, [fetch(ref) for ref in lines], self._blamed(same, True))
+        made = self._finding("medium", why, same, [fetch(ref) for ref in lines], self._suspects.of_units(same, True))
         return [
             replace(
                 made,
@@ -357,26 +360,6 @@ class Run:
         kept = self.kept.join(ids.select("unit").unique(), on="unit", how="semi")
         return ids.join(self.evidenced(kept), on="unit") if kept.height else kept.clear()
 
-    def _blamed(self, group: pl.DataFrame, ranked_too: bool) -> list[str]:
-        """Return the sources involved, most to blame first.
-
-        Where blame cannot be laid, those of the strange lines come first, then those that wrote most; so too without
-        ``ranked_too``, for ranking by what changed reads all that was kept.
-        """
-        if "sources" not in group.columns:
-            return []
-        strange = Counter(group["source"].drop_nulls().to_list())
-        wrote = Counter(group["sources"].explode().drop_nulls().to_list())
-        ranked = sorted(wrote, key=lambda s: (-strange[s], -wrote[s], s))
-        named = [name for name in (self.sources[s] for s in ranked) if name is not None]
-        start, end = group["start"].min(), group["end"].max()
-        if not (ranked_too and isinstance(start, datetime) and isinstance(end, datetime)):
-            return named
-        blamed = self.watch.blamed(start, end, self.sources, self.texts)
-        # Of a few units the strange lines say who it was; of many, what changed in that time against other times.
-        few = [self.sources[s] for s in ranked if strange[s]] if group.height < _MANY else []
-        return list(dict.fromkeys(name for name in (*few, *blamed, *named) if name is not None))
-
     def _text(self, code: int | None) -> str:
         return "" if code is None else self.texts[code]
 
@@ -392,6 +375,8 @@ class Run:
                 for c, p in lstm.expected(codes, event)
                 if c is not None or self.unit == "session"
             ]
+        if worst["kind"] == "end" and (following := self.watch.ledger.followers.get(worst["template"])):
+            instead = [(self.texts[following[0]], 1.0 - worst["share"])]
         return Facts(
             kind=worst["kind"],
             unit=self.unit,

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from offbeat.blame import Ledger
+from offbeat.blame import BLAME, Ledger
 from offbeat.decide.incidents import finding_id
 from offbeat.detect.bursts import Bursts
 from offbeat.detect.shifts import Shifts
@@ -66,14 +66,15 @@ class Watch:
         self.bursts.rename(code)
         self.shifts.rename(code)
 
-    def blamed(self, start: datetime, end: datetime, sources: Sequence[str | None], texts: Sequence[str]) -> list[str]:
-        """Return the sources of a stretch of time, most to blame first; empty where it cannot be said."""
+    def blamed(
+        self, start: datetime, end: datetime, sources: Sequence[str | None], texts: Sequence[str]
+    ) -> pl.DataFrame:
+        """Return the sources of a stretch of time, most to blame first: columns of BLAME; empty where none can be."""
         short = max(_STRETCH - (end - start), timedelta()) / 2
         try:
-            ranked = self.ledger.rank(start - short, end + short, sources, texts.__getitem__)
+            return self.ledger.rank(start - short, end + short, sources, texts.__getitem__)
         except NotEnoughDataError:
-            return []
-        return [name for name in ranked["source"] if name is not None]
+            return pl.DataFrame(schema=BLAME)
 
     def strange_bursts(self) -> pl.DataFrame:
         """Return the bursts, strangest first: the columns of BURSTS."""
@@ -219,9 +220,14 @@ def volume_finding(
 
 
 def shift_finding(
-    row: dict[str, Any], texts: Sequence[str], ids: Sequence[str], sources: Sequence[str | None], lines: Lines
+    row: dict[str, Any],
+    texts: Sequence[str],
+    ids: Sequence[str],
+    sources: Sequence[str | None],
+    lines: Lines,
+    named: list[str],
 ) -> Finding:
-    """Return the finding for a row of SHIFTS."""
+    """Return the finding for a row of SHIFTS, with the sources ``named``, most to blame first."""
     seconds = (row["end"] - row["start"]).total_seconds()
     text, who = texts[row["template"]], sources[row["source"]] or ""
     about = (row["what"], row["seen"], row["usual"], row["events"], seconds, row["also"])
@@ -236,7 +242,7 @@ def shift_finding(
         f"{row['what']} {who} {text}",
         view="shift",
         session=None,
-        sources=[name for name in (sources[code] for code in row["sources"]) if name is not None],
+        sources=named,
         templates=[{"template_id": ids[c], "template": texts[c]} for c in row["templates"][:_NAMED]],
         reason=reason,
         expected=expected,

@@ -116,6 +116,8 @@ class Ledger:
         self.most = most
         self._every = 1
         self._parts: list[pl.DataFrame] = []
+        self._writers: dict[int, int] | None = None
+        self._followers: dict[int, tuple[int, int]] | None = None
         self._blame: Blame | None = None
 
     def add(self, units: pl.DataFrame, traced: bool = True) -> None:
@@ -134,10 +136,45 @@ class Ledger:
             timestamp="timestamps", source="sources", template="templates", trace="trace", traced=pl.lit(traced)
         ).filter(pl.col("timestamp").is_not_null() & (pl.col("source") > 0))
         self._parts.append(named)
-        self._blame = None
+        self._blame = self._writers = self._followers = None
         while sum(part.height for part in self._parts) > self.most and self._every < 2**40:
             self._every *= 2
             self._parts = [pl.concat(self._parts).filter(pl.col("trace") % self._every == 0)]
+
+    @property
+    def writers(self) -> dict[int, int]:
+        """By template, the code of the source that writes it most often."""
+        if self._writers is None:
+            found = self._most(self._parts, "template", "source")
+            self._writers = dict(found.rows())
+        return self._writers
+
+    @property
+    def followers(self) -> dict[int, tuple[int, int]]:
+        """By template, the template and the source that most often come next in a trace."""
+        if self._followers is None:
+            steps = [part.filter("traced").sort("trace", "timestamp", maintain_order=True) for part in self._parts]
+            within = pl.col("trace") == pl.col("trace").shift(-1)
+            after = [pl.col(c).shift(-1).alias(f"next_{c}") for c in ("template", "source")]
+            pairs = [
+                part.select("template", *after).filter(part.select(within.fill_null(False)).to_series())
+                for part in steps
+            ]
+            found = self._most(pairs, "template", "next_template", "next_source")
+            self._followers = {template: (following, source) for template, following, source in found.rows()}
+        return self._followers
+
+    @staticmethod
+    def _most(parts: Sequence[pl.DataFrame], *names: str) -> pl.DataFrame:
+        """Return the most frequent combination of columns for each value of the first."""
+        if not parts:
+            return pl.DataFrame(schema=list(names))
+        counted = pl.concat(parts).group_by(names).len()
+        return (
+            counted.sort("len", *names[1:], descending=[True] + [False] * (len(names) - 1))
+            .unique(names[0], keep="first", maintain_order=True)
+            .select(names)
+        )
 
     def rank(
         self, start: datetime, end: datetime, sources: Sequence[str | None], name: Callable[[Any], str] = str

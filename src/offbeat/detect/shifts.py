@@ -356,7 +356,7 @@ def _joined(runs: Sequence[_Run]) -> list[list[_Run]]:
 def _told(group: Sequence[_Run]) -> dict[str, Any]:
     """Return a row of SHIFTS for runs that overlap, strangest first."""
     run, series = group[0], group[0].series
-    strangest = np.argsort(-run.sign * series.off[run.within], kind="stable")[:_PLACES]
+    strangest = np.argsort(-run.sign * series.change[run.within], kind="stable")[:_PLACES]
     return {
         "template": series.template,
         "source": series.source,

@@ -19,7 +19,8 @@ class Facts:
         template: text of the template in question.
         seen, usual, share: as in EVIDENCE.
         before: text of the event before, None at the start.
-        instead: what was expected there, (text or None for the end, probability), most likely first.
+        instead: of an order or an end, what was expected there, most likely first: (text or None for the end,
+            probability).
         trained_on: units the model learned from.
         cut: the log ended before the unit may have.
     """
@@ -111,7 +112,8 @@ def sentence(facts: Facts) -> tuple[str, str]:
             after = f"after {t}" if facts.template else "before its first event"
             on = "it always goes on" if facts.share <= 0 else "nearly all go on"
             on = f"{percent(1 - facts.share)} go on" if facts.share >= 0.0005 else on
-            return f"The {unit} ends {after}, where {on}.", f"a further event {after}"
+            further = next((f"“{shortened(x)}”" for x, _ in facts.instead if x), "a further event")
+            return f"The {unit} ends {after}, where {on}.", f"{further} {after}"
         case "misfit":
             alike = rate(facts.share, unit)
             return f"{t} does not fit what is around it; {alike} fit{'s' if facts.share < 0.01 else ''} as badly.", (
