@@ -1,8 +1,8 @@
 """A decision tree in place of the ensemble: what the verdicts of a run come to, and how much of them it gets right.
 
-A global surrogate (Craven and Shavlik, 1996): CART (Breiman and others, 1984) is fitted to the verdicts, not to
-labels, over counts of templates and sizes. How far it can be trusted is its fidelity: its agreement with verdicts of
-units whose sequences it did not see. Growing it needs the extra ``train`` (scikit-learn).
+A global surrogate (Craven and Shavlik, 1996): CART (Breiman and others, 1984) is fitted to the verdicts, not to labels,
+over what can be asked of a unit (``proposal.traits``). How far it can be trusted is its fidelity: its agreement with
+verdicts of units whose sequences it did not see. Growing it needs the extra ``train`` (scikit-learn).
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from offbeat.detect.ragged import Ragged
 from offbeat.errors import NotEnoughDataError, OptionError
-from offbeat.explain.words import duration, shortened, times
 from offbeat.proposal.past import Past
+from offbeat.proposal.traits import asked, is_share, traits
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -28,10 +27,12 @@ Bools = NDArray[np.bool_]
 LEAVES: Final = 12
 _DEPTH: Final = 6
 _FOLDS: Final = 5
-#: Templates with a column: those that most units hold, and all that a strange one holds; of these so many at most.
-_TEMPLATES: Final = 400
+#: Distinct units of a leaf, at least: a question for less is about nobody else.
+_LEAST_LEAF: Final = 3
 #: Strange units of different sequences below which nothing can be held out.
 _LEAST: Final = 2
+#: Below this F1 it is said that units of one sequence were not judged alike.
+_ALIKE: Final = 0.95
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class Node:
     Attributes:
         units: that come here, of those it was grown on.
         strange: how many of them are.
-        feature: ``count`` of a template, ``events`` or ``seconds`` of the unit, or its largest ``pause`` or ``number``;
-            empty for a leaf.
+        feature: a name of ``proposal.traits``: ``count`` of a template, ``events`` or ``seconds`` of the unit, its
+            largest ``pause`` or ``number``, or a ``… share`` of how rare something is; empty for a leaf.
         template: code, for a count.
         above: a unit with more goes to ``more``, another to ``rest``.
         more, rest: nodes; None for a leaf.
@@ -74,6 +75,8 @@ class Surrogate:
         agreement: share of units with the same verdict, held out: each judged by a tree that saw none like it.
         precision, recall, f1: of the strange ones, held out; the verdicts are taken for the truth.
         fitted_f1: the same of the tree shown, on the units that it was grown on.
+        ceiling: the F1 that the best verdict for each sequence has, by any tree over sequences: a run that learned from
+            its own log judges units of one sequence by parts that had not seen them, and not always alike.
         folds: parts that were held out in turn.
     """
 
@@ -87,11 +90,12 @@ class Surrogate:
     recall: float
     f1: float
     fitted_f1: float
+    ceiling: float
     folds: int
 
     def as_dict(self) -> dict[str, Any]:
         """Return tree and fidelity as plain values."""
-        kept = ("unit", "units", "strange", "agreement", "precision", "recall", "f1", "fitted_f1", "folds")
+        kept = ("unit", "units", "strange", "agreement", "precision", "recall", "f1", "fitted_f1", "ceiling", "folds")
         return {name: getattr(self, name) for name in kept} | {"tree": self._plain(self.root)}
 
     def _plain(self, node: Node) -> dict[str, Any]:
@@ -109,6 +113,9 @@ class Surrogate:
             f"{self.strange:,.0f} strange ones {self.recall:.0%} are found, and {self.precision:.0%} of what is found "
             f"is one (F1 {self.f1:.2f}; each judged by a tree that saw no {self.unit} like it, {self.folds} parts)"
         )
+        if self.ceiling < _ALIKE:
+            same = f"{self.unit}s with the same events did not all get the same verdict"
+            yield f"{same}: F1 {self.ceiling:.2f} is the most that can be had"
         yield ""
         yield from self._lines(self.root, "")
 
@@ -116,7 +123,8 @@ class Surrogate:
         if node.more is None or node.rest is None:
             yield f"{indent}{self._leaf(node)}"
             return
-        few, many = self._asked(node)
+        text = None if node.template is None else self.texts[node.template]
+        few, many = asked(node.feature, node.above, text, self.unit)
         for words, child in ((many, node.more), (few, node.rest)):
             if child.more is None:
                 yield f"{indent}{words}: {self._leaf(child)}"
@@ -129,21 +137,6 @@ class Surrogate:
             odd = f", {node.strange:,.0f} of them strange" if node.strange else ""
             return f"normal ({node.units:,.0f}{odd})"
         return f"STRANGE ({node.strange:,.0f} of {node.units:,.0f})"
-
-    def _asked(self, node: Node) -> tuple[str, str]:
-        """Return the question's two answers in words: no more than the bound, and more."""
-        least = int(np.floor(node.above)) + 1
-        if node.template is not None:
-            about = f"“{shortened(self.texts[node.template], 80)}”"
-            if least == 1:
-                return f"no {about}", f"{about} is there"
-            return f"{about} fewer than {times(least)}", f"{about} {times(least)} or more"
-        if node.feature == "events":
-            return f"fewer than {least:,} events", f"{least:,} events or more"
-        if node.feature == "number":
-            return f"no number above {node.above:,.4g}", f"a number above {node.above:,.4g}"
-        what = "a pause" if node.feature == "pause" else "a length"
-        return f"{what} of {duration(node.above)} at most", f"{what} of more than {duration(node.above)}"
 
 
 def surrogate(run: str | Path | Past, *, leaves: int = LEAVES, seed: int = 0) -> Surrogate:
@@ -168,26 +161,35 @@ def surrogate(run: str | Path | Past, *, leaves: int = LEAVES, seed: int = 0) ->
         raise OptionError("needs scikit-learn", where="--surrogate", hint=hint) from None
     past = run if isinstance(run, Past) else Past.open(run)
     verdict, weight = past.units["is_anomaly"].to_numpy(), past.units["weight"].to_numpy()
-    data = Ragged.of(past.units)
-    _, like = data.distinct
+    _, like = Ragged.of(past.units).distinct
     folds = min(_FOLDS, *(len(np.unique(like[verdict == side])) for side in (True, False)))
     if folds < _LEAST:
         what = f"{int(verdict.sum()):,} strange and {int((~verdict).sum()):,} normal {past.unit}s"
         raise NotEnoughDataError(f"{what} are too few that differ", where="--surrogate", hint="a longer log")
-    names, columns = _features(past, data, verdict)
+    names, columns = traits(past.units, len(past.texts), verdict, timed=past.timed)
 
-    def grown(rows: Bools | NDArray[np.int64]) -> Any:
-        tree = DecisionTreeClassifier(max_leaf_nodes=leaves, max_depth=_DEPTH, random_state=seed)
-        return tree.fit(columns[rows], verdict[rows], sample_weight=weight[rows])
+    def grown(rows: Bools | NDArray[np.int64], some: NDArray[np.int64]) -> Any:
+        tree = DecisionTreeClassifier(
+            max_leaf_nodes=leaves, max_depth=_DEPTH, min_samples_leaf=_LEAST_LEAF, random_state=seed
+        )
+        return tree.fit(columns[rows][:, some], verdict[rows], sample_weight=weight[rows])
 
-    said = np.zeros(len(verdict), dtype=np.bool_)
-    parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    for learned, held in parts.split(columns, verdict, like):
-        said[held] = grown(learned).predict(columns[held])
-    whole = grown(np.ones(len(verdict), dtype=np.bool_))
+    parts = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(columns, verdict, like))
+
+    def held_out(some: NDArray[np.int64]) -> Bools:
+        said = np.zeros(len(verdict), dtype=np.bool_)
+        for learned, held in parts:
+            said[held] = grown(learned, some).predict(columns[held][:, some])
+        return said
+
+    plain = np.flatnonzero([not is_share(name) for name, _ in names])
+    # How rare something is says more of units not seen, but less to the reader: it is asked only where it helps.
+    ways = [(some, held_out(some)) for some in (plain, np.arange(len(names)))]
+    some, said = max(ways, key=lambda way: _f1(verdict, way[1], weight)[2])
+    whole = grown(np.ones(len(verdict), dtype=np.bool_), some)
     precision, recall, f1 = _f1(verdict, said, weight)
     return Surrogate(
-        root=_node(whole.tree_, 0, names),
+        root=_node(whole.tree_, 0, [names[i] for i in some]),
         texts=list(past.texts),
         unit=past.unit,
         units=float(weight.sum()),
@@ -196,7 +198,8 @@ def surrogate(run: str | Path | Past, *, leaves: int = LEAVES, seed: int = 0) ->
         precision=precision,
         recall=recall,
         f1=f1,
-        fitted_f1=_f1(verdict, whole.predict(columns), weight)[2],
+        fitted_f1=_f1(verdict, whole.predict(columns[:, some]), weight)[2],
+        ceiling=_f1(verdict, (np.bincount(like, weight * (2.0 * verdict - 1.0)) > 0)[like], weight)[2],
         folds=folds,
     )
 
@@ -207,32 +210,6 @@ def _f1(verdict: Bools, said: Bools, weight: Floats) -> tuple[float, float, floa
     both = precision + recall
     f1 = 2 * precision * recall / both if both else 0.0
     return round(precision, 6), round(recall, 6), round(f1, 6)
-
-
-def _features(past: Past, data: Ragged, verdict: Bools) -> tuple[list[tuple[str, int | None]], NDArray[np.float32]]:
-    """Return the features' names, with the template of a count, and their values, shape (n, features)."""
-    n, top = len(data), len(past.texts)
-    pairs = np.unique(data.rows * top + data.ids)
-    held = np.bincount(pairs % top, minlength=top)
-    odd = np.bincount(pairs[verdict[pairs // top]] % top, minlength=top) > 0
-    codes = np.lexsort((-held, ~odd))[: min(_TEMPLATES, int((held > 0).sum()))]
-    place = np.full(top, -1)
-    place[codes] = np.arange(len(codes))
-    at = np.flatnonzero(place[data.ids] >= 0)
-    flat = data.rows[at] * len(codes) + place[data.ids[at]]
-    counts = np.bincount(flat, minlength=n * len(codes)).reshape(n, len(codes))
-    names: list[tuple[str, int | None]] = [("count", int(code)) for code in codes]
-    columns: list[NDArray[Any]] = [counts, data.lengths[:, None]]
-    names.append(("events", None))
-    if past.timed and "timestamps" in past.units.columns:
-        pause = pl.col("timestamps").list.diff().list.max().dt.total_microseconds() / 1e6
-        long = (pl.col("end") - pl.col("start")).dt.total_microseconds() / 1e6
-        columns.append(past.units.select(pause.fill_null(0.0), seconds=long.fill_null(0.0)).to_numpy())
-        names += [("pause", None), ("seconds", None)]
-    if "values" in past.units.columns:
-        columns.append(past.units.select(pl.col("values").list.max().fill_null(0.0).cast(pl.Float64)).to_numpy())
-        names.append(("number", None))
-    return names, np.hstack([column.astype(np.float32) for column in columns])
 
 
 def _node(tree: Any, at: int, names: list[tuple[str, int | None]]) -> Node:
@@ -246,4 +223,5 @@ def _node(tree: Any, at: int, names: list[tuple[str, int | None]]) -> Node:
     if more.more is None and rest.more is None and more.verdict == rest.verdict:
         return Node(units, strange)
     feature, template = names[int(tree.feature[at])]
-    return Node(units, strange, feature, template, float(tree.threshold[at]), more, rest)
+    above = float(tree.threshold[at])
+    return Node(units, strange, feature, template, float(np.exp(above)) if is_share(feature) else above, more, rest)

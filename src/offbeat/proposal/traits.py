@@ -1,0 +1,178 @@
+"""What a surrogate tree may ask of a unit: what it holds and how often, how long it is, and how rare all that is.
+
+Counts of single templates tell only what was seen before: of units that are strange each in its own way a tree learns
+nothing of the next. So it may also ask how rare a unit's rarest template is, its rarest step from one event to the
+next, its rarest count, pause or number, and how usual what it lacks: shares of the units or events of the whole run,
+which know nothing of verdicts.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from offbeat.detect.ragged import Floats, Ints, Ragged
+from offbeat.explain.words import duration, rate, shortened, times
+
+Bools = NDArray[np.bool_]
+#: The name of a trait, and the template that it is about.
+Name = tuple[str, int | None]
+
+#: Templates with a column: those that a strange unit holds, then those that most units hold; of these so many at most.
+_TEMPLATES: Final = 400
+#: Fewer units than this share of them hold what nobody would miss.
+_USUAL: Final = 0.5
+_LEAST: Final = 1e-9
+
+
+def traits(units: pl.DataFrame, top: int, verdict: Bools, *, timed: bool) -> tuple[list[Name], NDArray[np.float32]]:
+    """Return the names of the traits, and their values, shape (n, traits); of shares the natural logarithms.
+
+    Args:
+        units: n SEQUENCES with ``weight``; also ``timestamps``, ``values``, ``start`` and ``end`` where there are any.
+        top: how many templates there are.
+        verdict: which units are strange, shape (n,): only which templates get a column hangs on it.
+        timed: whether there are times.
+    """
+    lists = [name for name in ("timestamps", "values") if name in units.columns and (timed or name == "values")]
+    data = Ragged.of(units, lists)
+    names, columns = _counts(data, top, verdict)
+    more: dict[str, Any] = {"events": data.lengths} | _rarities(data)
+    if "timestamps" in lists:
+        gap = np.diff(data.extra["timestamps"], prepend=np.nan)
+        gap[data.offsets[:-1][data.lengths > 0]] = np.nan
+        more["pause"] = _largest(np.nan_to_num(gap), data)
+        more["pause share"] = _rarest(data, gap, data.ids)
+        long = (pl.col("end") - pl.col("start")).dt.total_microseconds() / 1e6
+        more["seconds"] = units.select(long.fill_null(0.0)).to_series().to_numpy()
+    if "values" in lists:
+        numbers = data.extra["values"]
+        more["number"] = (
+            units.select(pl.col("values").list.max().fill_null(0.0).cast(pl.Float64)).to_series().to_numpy()
+        )
+        both = [_rarest(data, sign * numbers, data.ids) for sign in (1.0, -1.0)]
+        more["number share"] = np.minimum(*both)
+    names += [(name, None) for name in more]
+    # A bound between two shares is to lie between them by ratio.
+    told = [np.log(np.maximum(column, _LEAST)) if is_share(name) else column for name, column in more.items()]
+    return names, np.column_stack([columns, *told]).astype(np.float32)
+
+
+def is_share(feature: str) -> bool:
+    """Say whether a trait is a share, so that its values are logarithms."""
+    return feature.endswith(" share")
+
+
+def asked(feature: str, above: float, text: str | None, unit: str) -> tuple[str, str]:
+    """Return the two answers to a question in words: no more than ``above``, and more.
+
+    Args:
+        feature: name of a trait.
+        above: the bound between both.
+        text: of the template that it is about.
+        unit: the word for a unit.
+    """
+    least = int(np.floor(above)) + 1
+    share = rate(above, unit)
+    match feature:
+        case "count" if least == 1:
+            return f"no “{shortened(text or '', 80)}”", f"“{shortened(text or '', 80)}” is there"
+        case "count":
+            about = f"“{shortened(text or '', 80)}”"
+            return f"{about} fewer than {times(least)}", f"{about} {times(least)} or more"
+        case "events":
+            return f"fewer than {least:,} events", f"{least:,} events or more"
+        case "number":
+            return f"no number above {above:,.4g}", f"a number above {above:,.4g}"
+        case "pattern share":
+            return f"a pattern that at most {share} have", f"only patterns that more than {share} have"
+        case "count share":
+            return f"a pattern as often as in at most {share}", f"every pattern as often as in more than {share}"
+        case "step share":
+            return f"a step that at most {share} have", f"only steps that more than {share} have"
+        case "missing share":
+            return f"nothing is missing that more than {share} have", f"what more than {share} have is missing"
+        case "pause share":
+            others = rate(above, "such pause")
+            return f"a pause as long as at most {others}", f"only pauses as long as more than {others}"
+        case "number share":
+            others = rate(above, "such number")
+            return f"a number as far out as at most {others}", f"only numbers as far out as more than {others}"
+    what = "a pause" if feature == "pause" else "a length"
+    return f"{what} of {duration(above)} at most", f"{what} of more than {duration(above)}"
+
+
+def _counts(data: Ragged, top: int, verdict: Bools) -> tuple[list[Name], Ints]:
+    """Return how often templates come in each unit, with their names."""
+    n = len(data)
+    rows, met, _ = data.cells
+    held = np.bincount(met, minlength=top)
+    odd = np.bincount(met[verdict[rows]], minlength=top) > 0
+    codes = np.lexsort((-held, ~odd))[: min(_TEMPLATES, int((held > 0).sum()))]
+    place = np.full(top, -1)
+    place[codes] = np.arange(len(codes))
+    at = np.flatnonzero(place[data.ids] >= 0)
+    flat = data.rows[at] * len(codes) + place[data.ids[at]]
+    counts = np.bincount(flat, minlength=n * len(codes)).reshape(n, len(codes))
+    return [("count", int(code)) for code in codes], counts
+
+
+def _rarities(data: Ragged) -> dict[str, Floats]:
+    """Return the shares of the units that hold what is rarest in each, and what is most usual of what it lacks."""
+    rows, met, often = data.cells
+    whole = float(data.weight.sum())
+    held = np.bincount(met, data.weight[rows], minlength=data.size) / whole
+    usual = np.flatnonzero(held >= _USUAL)
+    missing = np.where(data.holds(usual), 0.0, held[usual]).max(axis=1, initial=0.0)
+    inside = np.flatnonzero(data.rows[1:] == data.rows[:-1])
+    step = data.ids[inside] * max(data.size, 1) + data.ids[inside + 1]
+    kinds, step = np.unique(step, return_inverse=True)
+    pair = np.unique(data.rows[inside] * max(len(kinds), 1) + step)
+    of, which = pair // max(len(kinds), 1), pair % max(len(kinds), 1)
+    taken = np.bincount(which, data.weight[of], minlength=len(kinds)) / whole
+    return {
+        "pattern share": _least(held[met], rows, len(data)),
+        "count share": _least(_tail(met, often.astype(np.float64), data.weight[rows]) / whole, rows, len(data)),
+        "step share": _least(taken[which], of, len(data)),
+        "missing share": missing,
+    }
+
+
+def _rarest(data: Ragged, numbers: Floats, group: Ints) -> Floats:
+    """Return the least share of the numbers of a group that are as large as one of a unit's, shape (n,)."""
+    some = np.flatnonzero(np.isfinite(numbers))
+    weight = data.weight[data.rows[some]]
+    whole = np.bincount(group[some], weight, minlength=data.size)
+    share = _tail(group[some], numbers[some], weight) / whole[group[some]]
+    return _least(share, data.rows[some], len(data))
+
+
+def _tail(group: Ints, value: Floats, weight: Floats) -> Floats:
+    """Return, for each value, the weight of those in its group that are at least as large, of the same shape."""
+    out = np.zeros(len(value))
+    if not len(value):
+        return out
+    order = np.lexsort((-value, group))
+    g, v = group[order], value[order]
+    sums = np.cumsum(weight[order])
+    first = np.append(True, g[1:] != g[:-1])
+    before = np.maximum.accumulate(np.where(first, np.append(0.0, sums[:-1]), 0.0))
+    last = np.flatnonzero(np.append((g[1:] != g[:-1]) | (v[1:] != v[:-1]), True))
+    out[order] = sums[last][np.searchsorted(last, np.arange(len(v)))] - before
+    return out
+
+
+def _least(share: Floats, rows: Ints, n: int) -> Floats:
+    """Return the smallest share of each row, 1 where there is none, shape (n,)."""
+    out = np.ones(n)
+    np.minimum.at(out, rows, share)
+    return out
+
+
+def _largest(values: Floats, data: Ragged) -> Floats:
+    out = np.zeros(len(data))
+    np.maximum.at(out, data.rows, values)
+    return out
