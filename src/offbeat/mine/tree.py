@@ -7,6 +7,7 @@ decides what may vary. All input is sorted first, so the result does not depend 
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -25,10 +26,14 @@ MANY_CAPITALS: Final = 24
 #: The same where every word has a masked part, as in ``Package-0~0``; and lines a word from which capitals are a state.
 MANY_MASKED: Final = 3
 STATE_LINES: Final = 3
+#: The same where most words are qualified names, as ``com.example.shop``: packages, classes and actions, of which few
+#: are part of what a line says.
+MANY_QUALIFIED: Final = 3
 #: Distinct words after ``=`` from which they are taken for values; fewer are an enumeration worth keeping, unless the
 #: combinations with those of other keys are more than this.
 MANY_AFTER_SIGN: Final = 4
 COMBINATIONS: Final = 8
+_QUALIFIED: Final = re.compile(r"[A-Za-z_]\w*(?:\.[\w$]+){2,}(?:/\S*)?")
 #: Words after which a name follows.
 _BLANK: Final = frozenset(" \"'")
 _NAMES_FOLLOW: Final = frozenset({"user", "username", "ruser", "logname", "rhost", "host", "hostname"})
@@ -129,6 +134,9 @@ def _varies(place: int, keys: Keys, distinct: Mapping[str, int], first: bool, ba
         return True
     if all(VALUE in word for word in distinct):
         bar = MANY_MASKED
+    qualified = sum(_QUALIFIED.fullmatch(word) is not None for word in distinct)
+    if qualified >= MANY_QUALIFIED and 2 * qualified >= len(distinct):
+        bar = MANY_QUALIFIED
     if first:
         bar = max(bar, MANY_FIRST)
     if lines >= STATE_LINES * len(distinct) and all(word.isupper() for word in distinct):
