@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import os
+import threading
 import zlib
 
 import polars as pl
@@ -312,3 +313,41 @@ def test_batches_are_bounded(tmp_path):
     heights = [frame.height for frame in logs.batches(["line"])]
     assert sum(heights) == 700_000
     assert max(heights) <= 262_144
+
+
+def test_a_named_pipe_is_read_as_standard_input_is(tmp_path):
+    """What a shell puts in place of ``<(zcat old.gz)`` can be read but once: it is kept for the second pass."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(b"one\ntwo\n",))
+    writer.start()
+    logs, frame = read(pipe)
+    writer.join()
+    assert frame["message"].to_list() == ["one", "two"]
+    assert read(logs)[1]["message"].to_list() == ["one", "two"]
+
+
+def test_a_device_is_no_log():
+    """A device that never ends is refused in a sentence."""
+    with pytest.raises(InputError, match="is a device"):
+        open_logs("/dev/zero")
+
+
+def test_a_link_that_leads_nowhere(tmp_path):
+    """It is refused without proposing itself."""
+    (tmp_path / "app.log").symlink_to("nowhere")
+    with pytest.raises(InputError) as caught:
+        open_logs(tmp_path / "app.log")
+    assert "did you mean" not in str(caught.value)
+
+
+def test_lines_that_end_in_a_carriage_return_alone(tmp_path):
+    """They are lines as any, with their numbers and offsets."""
+    path = write(
+        tmp_path, b"2024-03-05 10:15:30 INFO one\r2024-03-05 10:15:31 INFO two\r2024-03-05 10:15:32 WARN three"
+    )
+    logs, frame = read(path)
+    assert frame["message"].to_list() == ["one", "two", "three"]
+    assert frame["line"].to_list() == [1, 2, 3]
+    text = logs.text([(0, 2, 1)])[0, 2]
+    assert (text.offset, text.text) == (29, "2024-03-05 10:15:31 INFO two")

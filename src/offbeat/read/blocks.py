@@ -62,7 +62,7 @@ def blocks(stream: Utf8, file: int, cut: Cut, size: int = SIZE) -> Iterator[Bloc
     """
     offset = stream.skipped if stream.encoding == "utf-8" else 0
     line = 1
-    total = stream.stream.length if stream.encoding == "utf-8" else None
+    total = stream.stream.length if stream.as_is else None
     if total is None:
         yield from _stream_blocks(stream, file, cut, size, line, offset, b"")
         return

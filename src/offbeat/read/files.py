@@ -68,6 +68,11 @@ def _expand_one(name: str, stdin: BinaryIO | None, notes: list[str]) -> list[Sou
     try:
         if path.is_dir():
             return _folder(path, name, notes)
+        if path.is_fifo():
+            with path.open("rb") as pipe:
+                return [Source(name, path=_spool(pipe))]
+        if path.is_char_device() and name != os.devnull:
+            raise InputError("is a device, not a log", where=name, hint="name a file, or - for standard input")
         if path.exists():
             return [Source(name, path=path)]
     except OSError as error:
@@ -87,7 +92,7 @@ def _near(path: Path) -> str:
 
     parent = path.parent
     try:
-        names = [entry.name for entry in parent.iterdir()]
+        names = [entry.name for entry in parent.iterdir() if entry.exists()]  # a link may lead nowhere
     except OSError:
         return f"the folder {parent} does not exist either" if not parent.exists() else "check the path"
     close = difflib.get_close_matches(path.name, names, n=1)
@@ -122,7 +127,7 @@ def _readable(file: Path, notes: list[str]) -> bool:
 
 
 def _spool(stdin: BinaryIO | None) -> Path:
-    """Standard input in a temporary file, since learning reads twice; the operating system removes it with us."""
+    """Standard input, or a named pipe, in a temporary file, since learning reads twice; it goes when we do."""
     import atexit
     import sys
 

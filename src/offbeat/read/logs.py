@@ -218,7 +218,7 @@ class Logs:
                     index.append((block.line, block.offset))
                     yield block
                 self._index[file] = index
-                if not stream.codec and text.encoding == "utf-8" and self._length[file] is None:
+                if not stream.codec and text.as_is and self._length[file] is None:
                     self._length[file] = stream.length
                 if stream.damaged:
                     self.summary.truncated.append(stream.damaged)

@@ -183,6 +183,7 @@ class Utf8:
     Attributes:
         encoding: ``utf-8``, ``utf-16-le`` or ``utf-16-be``.
         skipped: bytes of the byte order mark.
+        as_is: whether the bytes are handed on as they stand in the file.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -192,6 +193,9 @@ class Utf8:
             first += more
         self.encoding, self.skipped = _encoding(first)
         self._decoder = None if self.encoding == "utf-8" else codecs.getincrementaldecoder(self.encoding)("replace")
+        # Lines may end in a carriage return alone; what replaces it is as long, so that offsets stay.
+        self._returns = self._decoder is None and b"\r" in first[:-1] and b"\n" not in first
+        self.as_is = self._decoder is None and not self._returns
         self._first: bytes | None = self._convert(first[self.skipped :], final=False)
 
     def read(self) -> bytes:
@@ -211,7 +215,7 @@ class Utf8:
 
     def _convert(self, raw: bytes, *, final: bool) -> bytes:
         if self._decoder is None:
-            return raw
+            return raw.replace(b"\r", b"\n") if self._returns else raw
         return self._decoder.decode(raw, final).encode("utf-8", "replace")
 
 
