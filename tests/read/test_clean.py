@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 
 import polars as pl
 import pytest
@@ -10,6 +11,7 @@ from read_helpers import adds_up, read, write
 
 from offbeat.errors import InputError
 from offbeat.read import events_from_frame, levels, open_logs
+from offbeat.read.mask import masker
 from offbeat.schema import EVENTS, check
 
 TRACE = """\
@@ -277,3 +279,61 @@ def test_frame_without_message(frame):
     """A frame without a message, or no frame at all, is refused in one sentence."""
     with pytest.raises(InputError, match=r"no column holds the message|not a frame"):
         events_from_frame(frame)
+
+
+SECRETS = {
+    "a password in quotes, with blanks": ('login pwd="hun ter2" done', "hun ter2"),
+    "quotes that are escaped": (r"sent {\"password\":\"hunter2\"}", "hunter2"),
+    "a quote that nothing closes": ('login password="hunter2', "hunter2"),
+    "a password in a sentence": ("login with password 'hunter2' refused", "hunter2"),
+    "an option": ("run mysqldump --password hunter2 shop", "hunter2"),
+    "curl's option": ("run curl -u bob:hunter2 https://example.com", "hunter2"),
+    "variables": ("DB_PASS=hunter2 secretKey=hunter2 private_key: hunter2", "hunter2"),
+    "a bearer's token": ("Authorization: Bearer abcdef0123.x-y", "abcdef0123"),
+    "another scheme": ('authorization: Digest username="Mufasa", response="6629fae4"', "6629fae4"),
+    "cookies": ("Set-Cookie: a=1234; JSESSIONID=ABCDEF01; Path=/", "ABCDEF01"),
+    "a session's cookie": ("opened PHPSESSID=298zf09hf", "298zf09hf"),
+    "a login in an address": ("connect to postgres://app:hunter2@db/shop", "hunter2"),
+    "a login without a name": ("connect to redis://:hunter2@127.0.0.1:6379/0", "hunter2"),
+    "AWS": ("key AKIAIOSFODNN7EXAMPLE used", "IOSFODNN7"),
+    "GitHub": ("with github_pat_11ABCDEFG0abcdefghijkl", "11ABCDEFG0"),
+    "Google": ("with AIzaSyA-abcdefghijklmnopqrstuvwxyz12345", "abcdefghij"),
+    "JWT": ("jwt eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3 ok", "dozjgNryP4J3"),
+    "a key on one line": (r"-----BEGIN PRIVATE KEY-----\nMIIEvQIBADAN\n-----END PRIVATE KEY-----", "MIIEvQ"),
+    "a key's line": ("MIIEpAIBAAKCAQEA7bq0j8V8V8V8V8V8V8V8V8V8V8V8V8V8V8V8V8V8V8V8V8V8", "MIIEpA"),
+    "an account": ("paid to DE89 3704 0044 0532 0130 00 at once", "0532"),
+    "an address of the older kind in one of the newer": ("from ::ffff:192.0.2.7 port 22", "192.0"),
+}
+
+
+@pytest.mark.parametrize(("text", "secret"), SECRETS.values(), ids=SECRETS)
+def test_secrets_of_the_usual_kinds_are_gone(text, secret):
+    """What gives access or names a person is a hash, the same for the same value, and what stands around it stays."""
+    masked = masker(b"k")(pl.Series([text, text]))
+    assert secret not in masked[0]
+    assert masked[0] == masked[1]
+    assert re.search(r"(?:secret|token|key|iban|ip)_[0-9a-f]{10}", masked[0])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "std::vector<a::b> at 10:15:30",
+        "tokens=12 keyboard=us author=bob passed=3",
+        "Failed password for root from gate",
+        'secret="" token=null password=',
+        "order AB12 CDEF 1234 at 1675010529123",
+    ],
+)
+def test_what_is_no_secret_stays(text):
+    """Counts, names of code and empty values are no secrets."""
+    assert masker(b"k")(pl.Series([text]))[0] == text
+
+
+def test_masked_records_are_records(tmp_path):
+    """JSON stays JSON where a number or a list is masked, so that no line is lost."""
+    text = '{"time":"2024-03-05T10:15:30Z","token":123,"card":4111111111111111,"password":["a","b"],"msg":"paid"}\n'
+    logs, frame = read(write(tmp_path, text * 3), mask_key=b"k")
+    assert frame["message"].to_list() == ["paid"] * 3
+    assert not logs.summary.unplaced
+    assert not re.search(r"4111|\b123\b|\[", frame["fields"][0])
