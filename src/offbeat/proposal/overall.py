@@ -26,9 +26,12 @@ if TYPE_CHECKING:
 
 Ints = NDArray[np.int64]
 
-#: Spans tried for a burst, in seconds, and for a volume, in widths of the run's buckets.
+#: Spans tried for a burst, in seconds, and for a volume, in widths of the run's buckets; where none of these tells it
+#: from the rest (a span that ends at any time may hold more than a bucket of the clock), in parts of a bucket. A burst
+#: that none of them tells, for it goes on for days, is counted over a span as long as it.
 _SPANS: Final = (60, 600, 3600, 21_600)
 _WIDTHS: Final = (1, 2, 4)
+_PARTS: Final = (6, 60)
 #: A burst is counted over the shortest span in which it has so many times the events of all others.
 _CLEAR: Final = 2.0
 _SECOND: Final = 1_000_000
@@ -165,8 +168,12 @@ def _conditions(
     if here.who:
         inside &= (rows["who"] == here.who).to_numpy()
     told = [_stretch(f) for f in past.findings if f["kind"] in ("volume", "shift") and f["start"] and f["end"]]
-    out = []
-    for seconds in _SPANS if here.who else [_bucket(past) * width for width in _WIDTHS]:
+    bucket = _bucket(past)
+    whole = span((here.end - here.start) / _SECOND)
+    parts = [bucket // n for n in _PARTS if bucket >= n]
+    tries = [_SPANS, (whole,)] if here.who else [[bucket * n for n in _WIDTHS], parts]
+    out: list[tuple[bool, int, dict[str, int]]] = []
+    for seconds in (size for spans in tries if not out for size in spans):
         many = _sliding(code, time, seconds * _SECOND)
         rest = np.ones(len(time), dtype=np.bool_)
         for one in told:
