@@ -101,7 +101,7 @@ def _names(parameter: Any) -> str:
 def _default(parameter: Any) -> str:
     if parameter.required:
         return "required"
-    none = parameter.default is None or parameter.default is False or parameter.default == ()
+    none = parameter.default is None or isinstance(parameter.default, bool) or parameter.default == ()
     return "" if none else f"`{parameter.default}`"
 
 

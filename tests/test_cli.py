@@ -266,6 +266,8 @@ def test_help(offbeat, command):
     code, out, _ = offbeat(command)
     assert code == 0
     assert "Usage" in out
+    flags = [line for line in out.splitlines() if "--json" in line or "--clean" in line]
+    assert not any("<" in line for line in flags)
 
 
 def shell(folder: Path, command: str, **environment: str) -> subprocess.CompletedProcess:

@@ -43,10 +43,11 @@ def head(run: Run, trained: Mapping[str, Any], shown: int, total: int) -> Iterat
     yield [("grouped  ", "dim"), (f"{s['units']:,} {run.unit}s: {printable(trained['grouped'])}", "")]
     if s.get("without_key"):
         yield [("         ", ""), (f"{s['without_key']:,} events carry no key and belong to no {run.unit}", "dim")]
+    templates = f"{s['templates']:,} template{'' if s['templates'] == 1 else 's'}"
     new = f", {s['new_templates']:,} of them new" if s["new_templates"] else ""
     yield [
         ("learned  ", "dim"),
-        (f"{', '.join(run.views)} from {trained['weight']:,.0f} {run.unit}s; {s['templates']:,} templates{new}", ""),
+        (f"{', '.join(run.views)} from {trained['weight']:,.0f} {run.unit}s; {templates}{new}", ""),
     ]
     if trained.get("absent"):
         lacking = ", ".join(f"{view} ({why})" for view, why in trained["absent"].items())
@@ -174,5 +175,6 @@ def calm(run: Run) -> list[Piece]:
     strangest = float(scores["score"].to_numpy().max(initial=-math.inf))
     if not math.isfinite(strangest):
         return [("All that is off the beat is quiet by feedback.", "green")]
-    text = f"Nothing is off the beat: the strangest {run.unit} scores {strangest:.1f}, the threshold is"
+    # A calibration gives what is as usual as can be a score of minus nothing.
+    text = f"Nothing is off the beat: the strangest {run.unit} scores {strangest + 0.0:.1f}, the threshold is"
     return [(f"{text} {run.threshold:.1f}.", "green")]

@@ -7,9 +7,11 @@ import io
 import os
 import signal
 import sys
+from typing import Any
 
 import typer
 from typer import TyperException
+from typer.main import get_command
 
 from offbeat import allocator
 from offbeat.cli import comparing, explaining, feedback, learning, looking, measuring, replaying, rules, updating
@@ -42,7 +44,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        code = app(standalone_mode=False)
+        code = _command()(standalone_mode=False)
         sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except OffbeatError as problem:
@@ -67,6 +69,19 @@ def main() -> None:
     finally:
         # A last look by Python for what could be freed takes a tenth of a second, just before all is.
         gc.freeze()
+
+
+def _command() -> Any:
+    """Return the commands; their flags show no type, for after ``--json <bool>`` people write ``true``, a file."""
+    made: Any = get_command(app)
+    waiting = [made]
+    while waiting:
+        one = waiting.pop()
+        waiting += getattr(one, "commands", {}).values()
+        for parameter in one.params:
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
+    return made
 
 
 def _reader_gone() -> None:

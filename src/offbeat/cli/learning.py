@@ -119,7 +119,9 @@ def detect(
     rules: Annotated[
         list[str] | None, typer.Option("--rules", help="Sigma rules to look for as well: a file, or a folder of them.")
     ] = None,
-    pack: Annotated[bool, typer.Option(" /--no-pack", help="Leave out the rules that ship.")] = True,
+    pack: Annotated[
+        bool, typer.Option(" /--no-pack", show_default=False, help="Leave out the rules that ship.")
+    ] = True,
     expand: Expand = None,
     store: Store = None,
     format_: Format = None,

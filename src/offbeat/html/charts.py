@@ -39,7 +39,8 @@ def short(value: float) -> str:
         if abs(value) >= limit:
             scaled = value / (1e3 if unit == "k" else limit)
             return f"{scaled:.1f}".removesuffix(".0") + unit
-    return f"{value:,.2f}".rstrip("0").rstrip(".")
+    # Minus nothing is nothing.
+    return f"{value + 0.0:,.2f}".rstrip("0").rstrip(".")
 
 
 def timeline(run: Run, findings: Sequence[Finding]) -> Markup:
