@@ -175,7 +175,8 @@ def words(one: Explanation, unit: str) -> Iterator[str]:
         yield "otherwise no few changes to its events make it normal: what is strange is not in their order or number"
     if one.nearest:
         held = f"{one.nearest['units']:,.0f} of {one.nearest['of']:,.0f} {unit}s"
-        yield f"nearest   normal sequence ({held}), {one.nearest['edits']} differences:"
+        many = one.nearest["edits"]
+        yield f"nearest   normal sequence ({held}), {many} difference{'' if many == 1 else 's'}:"
         yield from _difference(one.nearest["steps"])
 
 
