@@ -209,22 +209,28 @@ class Catalog:
         """Return the shapes that have one of some templates, each with its code, in the order in which they came."""
         return [(shape, code) for shape, code in self._shapes.items() if code in codes]
 
-    def merge(self, groups: Iterable[tuple[Sequence[int], Keys, str]]) -> dict[int, int]:
+    def merge(self, groups: Iterable[tuple[Sequence[int], Sequence[Keys], str]]) -> dict[int, int]:
         """Make each group of templates one: its first, with the text and id it had if it had been learned.
 
         Args:
-            groups: codes, all met after learning; the pattern that covers theirs; the text of the one template.
+            groups: codes, all met after learning, in one order over all groups; the patterns that cover theirs; and
+                the text of the one template.
 
         Returns:
             The codes that stand for nothing from now on, and those they became; ``merged`` has them, too.
         """
         names: dict[int, int] = {}
-        for (first, *others), pattern, text in groups:
+        for (first, *others), patterns, text in groups:
             names |= dict.fromkeys(others, first)
-            self.ids[first], self.texts[first] = self._name(text), text
-            self._by_id[self.ids[first]] = first
+            if self.texts[first] != text:
+                self.ids[first], self.texts[first] = self._name(text), text
+                self._by_id[self.ids[first]] = first
             self._by_text.setdefault(text, first)
-            self._register(pattern, first)
+            for pattern in patterns:
+                self._register(pattern, first)
+        for old in names:  # a template of several patterns may stand in two groups
+            while names[old] in names:
+                names[old] = names[names[old]]
         if names:
             self.merged = {old: names.get(code, code) for old, code in self.merged.items()} | names
             self._shapes = {shape: names.get(code, code) for shape, code in self._shapes.items()}

@@ -151,12 +151,17 @@ def generalise(catalog: Catalog, counts: Mapping[int, int]) -> dict[int, int]:
     groups: Mapping[Keys, list[tuple[Pieces, int]]] = defaultdict(list)
     for _, pieces, code in entries:
         groups[patterns[pieces.keys]].append((pieces, code))
-    merged = []
+    # As in learning, what comes to the same text is one template.
+    same: Mapping[str, tuple[list[Keys], set[int]]] = defaultdict(lambda: ([], set()))
     for pattern in sorted(groups):
-        codes = sorted({code for _, code in groups[pattern]}, key=lambda code: (-counts[code], code))
-        if len(codes) > 1:
-            merged.append((codes, pattern, _text(pattern, [pieces for pieces, _ in groups[pattern]])))
-    return catalog.merge(merged)
+        found, codes = same[_text(pattern, [pieces for pieces, _ in groups[pattern]])]
+        found.append(pattern)
+        codes.update(code for _, code in groups[pattern])
+    return catalog.merge(
+        (sorted(codes, key=lambda code: (-counts[code], code)), found, text)
+        for text, (found, codes) in same.items()
+        if len(codes) > 1
+    )
 
 
 def _grow(catalog: Catalog, entries: Sequence[tuple[str, Pieces, int]]) -> None:
