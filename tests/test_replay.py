@@ -175,6 +175,7 @@ def test_the_command_prints_a_table_and_json(folder, offbeat):
     [
         ("--budget many", "--budget: 'many' is no budget"),
         ("--threshold much", "--threshold: 'much' is no threshold"),
+        ("--threshold knee:0.2", "--threshold knee:0.2: is found where a model is learned"),
         ("--suppress nowhere.yml", "nowhere.yml"),
         ("--store nowhere.sqlite", "there is no file of answers here"),
     ],

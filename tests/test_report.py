@@ -185,3 +185,16 @@ def test_many_findings_are_counted_by_kind():
     assert report.overview(made[:9]) == ""
     many = [Finding.of(base | {"kind": f"kind {i}", "rules": []}) for i in range(11)]
     assert report.overview(many).endswith("kind 7 1 and 3 more")
+
+
+def test_a_part_of_training_that_stands_apart_is_said():
+    """Where more stands apart than can be taken for anomalies, the report says so and what to do; asked for, not."""
+    odd = [["start", f"fault {n % 6}", f"fault {(n + 1) % 6}"] for n in range(60)]
+    log = [["start", "work", "end"]] * 440 + odd
+    said = {}
+    for threshold in (None, "knee:0.2"):
+        made = Pipeline(detectors=["presence"], threshold=threshold).fit(log)
+        said[threshold] = text_of(report.head(made.cross_score(), made.summary, 0, 0))
+    assert "12.0% of the sessions learned from stand apart" in said[None]
+    assert "knee:0.2" in said[None]
+    assert "stand apart" not in said["knee:0.2"]

@@ -53,8 +53,7 @@ class Pipeline:
         detectors: views to use, by name.
         params: parameters of detectors, by ``name`` or ``detector.name``.
         clean: the training data is declared free of anomalies.
-        threshold: ``knee``, ``sigma:3``, ``quantile:0.999``, ``pot:0.001``, ``rate:5/1000``, ``follow:5/1000`` (or
-            ``/day``, ``/hour``); None chooses by ``clean``.
+        threshold: see the command line's ``--threshold``; None chooses by ``clean``.
         calibrate: ``groups``, by source and hour of the day where there are units enough, or ``pooled``.
         seed: of everything random.
         mask_key: replace personal data by a hash with this key before anything is mined, stored or shown.
@@ -155,6 +154,7 @@ class Pipeline:
             "templates": len(self.catalog.texts),
             "known_anomalies": 0 if anomalous is None else int(anomalous.sum()),
             "alert_share": self.learned.decision.alert_share,
+            "apart": self.learned.decision.beyond if self.rule is None else 0.0,
             "order_check": self.learned.order_check,
             "absent": self.learned.absent,
             "grouped": self.grouping.reason,

@@ -162,7 +162,8 @@ def recalibrate(
     weight = units["weight"].to_numpy() if "weight" in units.columns else np.ones(units.height)
     usual_here = {**raw, **score_each_other(units, fresh, seed)}
     nats = {name for name, d in views().items() if d.in_nats}
-    itself = Decision.fit(usual_here, weight, in_nats=nats, anchor=decision.anchor)
+    # How dirty the log itself is has no part in this: what makes up much of it is its habit.
+    itself = Decision.fit(usual_here, weight, in_nats=nats, anchor=decision.anchor, dirty=None)
     learned, own = decision(raw), itself(usual_here)
     score = joined(learned, decision, own, itself)
     share = float(np.average(learned >= drift.threshold, weights=weight))

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from offbeat.budget import Budget
-from offbeat.decide import Decision, Threshold, Timed, parse_threshold
+from offbeat.decide import Apart, Decision, Threshold, Timed, parse_threshold
 from offbeat.errors import OptionError
 from offbeat.feedback import Feedback
 from offbeat.finding import Finding, iso
@@ -168,6 +168,9 @@ def line_of(threshold: str, decision: Decision, scores: pl.DataFrame | None = No
     rule = _rule(threshold)
     if isinstance(rule, float):
         return rule
+    if isinstance(rule, Apart):
+        hint = f"fit --threshold {threshold}"
+        raise OptionError("is found where a model is learned", where=f"--threshold {threshold}", hint=hint)
     if isinstance(rule, Timed) and scores is not None:
         rule = rule.on(scores)
     if decision.fused is None:

@@ -52,6 +52,8 @@ def head(run: Run, trained: Mapping[str, Any], shown: int, total: int) -> Iterat
     if trained.get("absent"):
         lacking = ", ".join(f"{view} ({why})" for view, why in trained["absent"].items())
         yield [("left out ", "dim"), (lacking, "")]
+    if trained.get("apart"):
+        yield [("apart    ", "yellow"), (apart_words(trained["apart"], run.unit), "")]
     if run.drift:
         text = (
             f"{run.drift.share:.0%} of the {run.unit}s are improbable, {run.drift.expected:.1%} were expected: the log "
@@ -85,6 +87,14 @@ def overview(findings: Sequence[Finding]) -> str:
     told = [f"{printable(name, 60)} {n:,}" for name, n in names.most_common(_NAMES)]
     rest = sum(n for _, n in names.most_common()[_NAMES:])
     return ", ".join(told) + (f" and {rest:,} more" if rest else "")
+
+
+def apart_words(share: float, unit: str) -> str:
+    """Say that more of training stands apart than is flagged, and what to do if that is what one looks for."""
+    return (
+        f"{share:.1%} of the {unit}s learned from stand apart from the rest, too many to be taken for anomalies: "
+        "if they are, learn with --threshold knee:0.2"
+    )
 
 
 def quiet_words(quiet: Mapping[str, Any], unit: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from offbeat.codes import Ids
-from offbeat.decide import GROUP, on_units
+from offbeat.decide import GROUP, Apart, on_units
 from offbeat.decide.incidents import finding_id
 from offbeat.detect import Ragged
 from offbeat.distinct import Scorer
@@ -307,7 +307,7 @@ def _learned(made: Pipeline, mixture: pl.DataFrame) -> Learned:
     raw = decision.with_group(found.out_of_fold, mixture)
     fused = decision(raw)
     rule = on_units(made.rule, mixture)
-    decision.threshold = decision.line if rule is None else rule.fit(fused, weight)
+    decision.threshold = decision.line if rule is None or isinstance(rule, Apart) else rule.fit(fused, weight)
     decision.settle(fused, weight, raw.get(GROUP))
     return found
 

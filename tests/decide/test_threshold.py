@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offbeat.decide import Knee, Quantile, Share, Sigma, parse_threshold
+from offbeat.decide import Apart, Decision, Knee, Quantile, Share, Sigma, parse_threshold
 from offbeat.errors import OptionError
 
 SCORES = st.lists(st.integers(0, 8).map(float), min_size=1, max_size=60).map(np.array)
 RULES = [Knee(), Knee(0.0005, 0.005), Sigma(), Sigma(0.5), Quantile(0.9), Quantile(0.999), Share(0.1), Share(0.001)]
+RULES += [Apart(0.2), Apart(0.4, nats=0.5)]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
@@ -92,10 +93,61 @@ def test_the_knee_flags_few(scores):
     assert (scores >= Knee().fit(scores, np.ones(len(scores)))).mean() <= 0.05
 
 
+def dirty(share, n=4000, seed=0):
+    """Return scores in nats of units of which a share is set apart by three nats."""
+    rng = np.random.default_rng(seed)
+    many = round(n * share)
+    return np.concatenate([rng.exponential(0.4, n - many), 4.5 + rng.exponential(0.6, many)])
+
+
+@pytest.mark.parametrize("share", [0.03, 0.06, 0.12, 0.19])
+def test_what_is_set_apart_is_found_up_to_the_share_that_is_allowed(share):
+    """As many as were put in are above the cut, where that share is allowed."""
+    scores = dirty(share)
+    line, above = Apart(0.2).cut(scores, np.ones(len(scores)))
+    assert above == pytest.approx(share, abs=0.004)
+    assert (scores >= line).mean() == pytest.approx(above)
+
+
+def test_where_nothing_is_set_apart_there_is_no_cut():
+    """A smooth tail, two kinds that are near each other and too large a part are no clump; the knee serves then."""
+    smooth = np.random.default_rng(1).exponential(size=4000)
+    near = np.concatenate([np.full(3600, 0.1), np.full(400, 2.0)])
+    for scores in (smooth, near, dirty(0.3), np.full(50, 1.0)):
+        assert Apart(0.2).cut(scores, np.ones(len(scores))) is None
+        assert Apart(0.2).fit(scores, np.ones(len(scores))) == Knee().fit(scores, np.ones(len(scores)))
+
+
+def test_a_dirty_anchor_is_cut_where_it_is_asked_for():
+    """With an eighth of training anomalous the knee flags next to nothing and says so; allowed, it flags the eighth."""
+    scores, weight = {"presence": dirty(0.125)}, np.ones(4000)
+    shy = Decision.fit(scores, weight, in_nats={"presence"})
+    bold = Decision.fit(scores, weight, in_nats={"presence"}, rule=Apart(0.2))
+    assert shy.alert_share < 0.05
+    assert shy.beyond == pytest.approx(0.125, abs=0.002)
+    assert (bold.alert_share, bold.beyond) == (pytest.approx(0.125, abs=0.002), 0.0)
+    assert Decision.fit(scores, weight, in_nats={"presence"}, clean=True).beyond == 0.0
+    assert Decision.fit({"presence": dirty(0.02)}, weight, in_nats={"presence"}).beyond == 0.0
+
+
+def test_where_presence_leads_up_to_a_tenth_is_flagged_by_itself():
+    """A clump of 8 % is below the line of sessions learned from as they are; not of few, nor declared clean."""
+    scores, weight = dirty(0.08), np.ones(4000)
+
+    def share(view="presence", part=slice(None), **options):
+        return Decision.fit({view: scores[part]}, weight[part], in_nats={view}, anchor=view, **options).alert_share
+
+    assert share() == pytest.approx(0.08, abs=0.002)
+    assert share(part=slice(None, None, 5)) <= 0.05
+    assert share("ngram") <= 0.05
+    assert share(clean=True) <= 0.005
+
+
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
         ("knee", Knee()),
+        ("knee:0.2", Apart(0.2)),
         ("sigma", Sigma(3.0)),
         ("sigma:2.5", Sigma(2.5)),
         ("quantile", Quantile(0.999)),
@@ -110,5 +162,5 @@ def test_thresholds_are_read(text, rule):
 @pytest.mark.parametrize("text", ["", "knee:3", "sigma:", "sigma:x", "quantile:1", "quantile:0", "quantile:2", "top"])
 def test_a_bad_threshold_is_refused(text):
     """What is none is named, with what there is."""
-    with pytest.raises(OptionError, match=r"--threshold.*knee, sigma:3, quantile"):
+    with pytest.raises(OptionError, match=r"--threshold.*knee, knee:0.2, sigma:3, quantile"):
         parse_threshold(text)

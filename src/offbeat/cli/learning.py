@@ -71,7 +71,7 @@ def fit(
     seed: Seed = 0,
 ) -> None:
     """Learn what is normal and write a model: offbeat fit app.log -o model."""
-    from offbeat import bundle
+    from offbeat import bundle, report
     from offbeat.rules import RuleSet
 
     bundle.refuse_foreign(Path(output))
@@ -91,6 +91,8 @@ def fit(
     say(f"learned {s['templates']:,} templates and {s['units']:,} units from {s['events']:,} events: {s['grouped']}")
     if s["known_anomalies"]:
         say(f"left out {s['known_anomalies']:,} units labelled as anomalies")
+    if s["apart"]:
+        say(report.apart_words(s["apart"], pipeline.grouping.unit if pipeline.grouping else "unit"))
     say(f"about {s['alert_share']:.2%} of units like these will be flagged; model written to {output}")
     say(f"next: offbeat detect FILES -m {output}")
 

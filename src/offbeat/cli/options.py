@@ -39,7 +39,8 @@ Clean = Annotated[bool, typer.Option("--clean", help="The training data is decla
 Rule = Annotated[
     str | None,
     typer.Option(
-        "--threshold", help="knee, sigma:3, quantile:0.999, pot:0.001, rate:5/1000, follow:5/1000 (or 5/day, 1/hour)."
+        "--threshold",
+        help="knee, knee:0.2, sigma:3, quantile:0.999, pot:0.001, rate:5/1000, follow:5/1000 (or 5/day, 1/hour).",
     ),
 ]
 Calibrate = Annotated[

@@ -4,10 +4,11 @@ from offbeat.decide.calibrate import Calibration
 from offbeat.decide.decision import Decision, Drift, check_drift, contributions
 from offbeat.decide.groups import GROUP, Groups, parse_calibrate
 from offbeat.decide.tail import Follow, Pot, Rate, Timed, asked_share, on_units, parse_threshold, timed, verdicts
-from offbeat.decide.threshold import Knee, Quantile, Share, Sigma, Threshold
+from offbeat.decide.threshold import Apart, Knee, Quantile, Share, Sigma, Threshold
 
 __all__ = [
     "GROUP",
+    "Apart",
     "Calibration",
     "Decision",
     "Drift",

@@ -285,5 +285,7 @@ def parse_threshold(text: str) -> Threshold:
     try:
         return parse_fixed(text)
     except OptionError:
-        hint = "knee, sigma:3, quantile:0.999, pot:0.001, rate:5/1000, rate:5/day, follow:5/1000 or follow:2/hour"
+        hint = (
+            "knee, knee:0.2, sigma:3, quantile:0.999, pot:0.001, rate:5/1000, rate:5/day, follow:5/1000, follow:2/hour"
+        )
         raise OptionError(f"{text!r} is no threshold", where="--threshold", hint=hint) from None

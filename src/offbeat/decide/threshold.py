@@ -80,6 +80,56 @@ class Knee:
 
 
 @dataclass(frozen=True)
+class Apart:
+    """What is set apart in the scores themselves, where up to ``most`` of training may be anomalous.
+
+    Otsu's cut (IEEE Trans. SMC, 1979): the one with the largest variance between both sides, of those that leave
+    between ``low`` and ``most`` of the units above. It is taken where the next beyond these is no better, it explains
+    half of all variance, and the means of both sides are ``nats`` apart; else nothing is set apart.
+
+    A part of some size that is healthy but rare looks the same: 14 % of the addresses of a web server's log stand apart
+    as the anomalies of a dirty log do. So it looks far only for those who say that training may be so dirty.
+    """
+
+    most: float = 0.2
+    low: float = 0.002
+    nats: float = 2.0
+
+    def cut(self, scores: Floats, weight: Floats) -> tuple[float, float] | None:
+        """Return the middle of the step between both sides and the share above, None where nothing is set apart.
+
+        Args:
+            scores: in nats, shape (n,), each standing for ``weight`` units.
+            weight: shape (n,).
+        """
+        values, index = np.unique(scores, return_inverse=True)
+        mass, values = np.bincount(index, weights=weight)[::-1], values[::-1]
+        above, summed = np.cumsum(mass), np.cumsum(mass * values)
+        total, mean = above[-1], summed[-1] / above[-1]
+        possible = np.flatnonzero((above[:-1] >= self.low * total) & (above[:-1] <= 0.5 * total))
+        share = above[possible] / total
+        allowed = int(np.searchsorted(share, self.most, side="right"))
+        if not allowed:
+            return None
+        upper = summed[possible] / above[possible]
+        lower = (summed[-1] - summed[possible]) / (total - above[possible])
+        between = share * (1 - share) * (upper - lower) ** 2
+        best = int(np.argmax(between[:allowed]))
+        variance = float(np.sum(mass * (values - mean) ** 2) / total)
+        weak = between[best] < 0.5 * variance or upper[best] - lower[best] < self.nats
+        # Where the next cut would be better, what is set apart is more than is allowed.
+        if weak or (between[allowed : allowed + 1] > between[best]).any():
+            return None
+        at = possible[best]
+        return float((values[at] + values[at + 1]) / 2), float(share[best])
+
+    def fit(self, scores: Floats, weight: Floats) -> float:
+        """Return the cut, or the knee where nothing is set apart."""
+        found = self.cut(scores, weight)
+        return Knee().fit(scores, weight) if found is None else found[0]
+
+
+@dataclass(frozen=True)
 class Share:
     """The score that a wanted share of units reaches: the alert budget."""
 
@@ -122,7 +172,7 @@ def _shares(scores: Floats, weight: Floats) -> tuple[Floats, Floats]:
 
 
 def parse_threshold(text: str) -> Threshold:
-    """Read ``knee``, ``sigma:3`` or ``quantile:0.999``.
+    """Read ``knee``, ``knee:0.2``, ``sigma:3`` or ``quantile:0.999``.
 
     Raises:
         OptionError: it is none of these, or its number is out of range.
@@ -131,8 +181,12 @@ def parse_threshold(text: str) -> Threshold:
     number = float(found[2]) if found and found[2] else None
     if found and found[1] == "knee" and number is None:
         return Knee()
+    if found and found[1] == "knee" and number is not None and 0 < number < 0.5:
+        return Apart(number)
     if found and found[1] == "sigma":
         return Sigma(3.0 if number is None else number)
     if found and found[1] == "quantile" and (number is None or 0 < number < 1):
         return Quantile(0.999 if number is None else number)
-    raise OptionError(f"{text!r} is no threshold", where="--threshold", hint="knee, sigma:3 or quantile:0.999")
+    raise OptionError(
+        f"{text!r} is no threshold", where="--threshold", hint="knee, knee:0.2, sigma:3 or quantile:0.999"
+    )
