@@ -40,7 +40,7 @@ def plot_attribution(
         events: the line or template of each event, n of them; of many, those around the largest value are shown.
         values: what each adds in all, in nats for example, shape (n,).
         context: how much of it the event adds as context of others, shape (n,), hatched and drawn apart; see
-            ``detect.nets.attribution.Attribution``.
+            ``detect.attribution.Attribution``.
         title: of the figure.
         dark: for a dark page.
 
@@ -116,8 +116,10 @@ def plot_activations(
     bar.ax.tick_params(colors=colors[1], labelsize="small")
     bar.outline.set_visible(False)
     _lines(axes, events, some, set(mark))
-    for one in set(mark) & set(some.tolist()):
-        axes.axhspan(one - some[0] - 0.5, one - some[0] + 0.5, fill=False, edgecolor=colors[3], linewidth=1.6)
+    there = np.array(sorted(set(mark) & set(some.tolist())), dtype=np.int64)
+    for run in np.split(there, np.flatnonzero(np.diff(there) > 1) + 1) if len(there) else []:
+        low_edge, high_edge = run[0] - some[0] - 0.5, run[-1] - some[0] + 0.5
+        axes.axhspan(low_edge, high_edge, fill=False, edgecolor=colors[3], linewidth=1.6)
     every = max(1, len(shown) // 16)
     axes.set_xticks(range(0, len(shown), every), [str(n) for n in shown[::every]], fontsize="small")
     axes.set_xlabel("hidden unit" + (f" ({len(shown)} of {values.shape[1]})" if len(shown) < values.shape[1] else ""))

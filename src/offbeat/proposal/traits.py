@@ -26,6 +26,16 @@ _TEMPLATES: Final = 400
 #: Fewer units than this share of them hold what nobody would miss.
 _USUAL: Final = 0.5
 _LEAST: Final = 1e-9
+#: By trait that is a share, what its bound says of units with no more, and of those with more; and of what it is a
+#: share, where it is not one of units.
+_SHARES: Final = {
+    "pattern share": ("a pattern that at most {} have", "only patterns that more than {} have", ""),
+    "count share": ("a pattern as often as in at most {}", "every pattern as often as in more than {}", ""),
+    "step share": ("a step that at most {} have", "only steps that more than {} have", ""),
+    "missing share": ("nothing is missing that more than {} have", "what more than {} have is missing", ""),
+    "pause share": ("a pause as long as at most {}", "only pauses as long as more than {}", "such pause"),
+    "number share": ("a number as far out as at most {}", "only numbers as far out as more than {}", "such number"),
+}
 
 
 def traits(units: pl.DataFrame, top: int, verdict: Bools, *, timed: bool) -> tuple[list[Name], NDArray[np.float32]]:
@@ -75,32 +85,20 @@ def asked(feature: str, above: float, text: str | None, unit: str) -> tuple[str,
         text: of the template that it is about.
         unit: the word for a unit.
     """
+    if is_share(feature):
+        few, many, of = _SHARES[feature]
+        share = rate(above, of or unit)
+        return few.format(share), many.format(share)
     least = int(np.floor(above)) + 1
-    share = rate(above, unit)
-    match feature:
-        case "count" if least == 1:
-            return f"no “{shortened(text or '', 80)}”", f"“{shortened(text or '', 80)}” is there"
-        case "count":
-            about = f"“{shortened(text or '', 80)}”"
-            return f"{about} fewer than {times(least)}", f"{about} {times(least)} or more"
-        case "events":
-            return f"fewer than {least:,} events", f"{least:,} events or more"
-        case "number":
-            return f"no number above {above:,.4g}", f"a number above {above:,.4g}"
-        case "pattern share":
-            return f"a pattern that at most {share} have", f"only patterns that more than {share} have"
-        case "count share":
-            return f"a pattern as often as in at most {share}", f"every pattern as often as in more than {share}"
-        case "step share":
-            return f"a step that at most {share} have", f"only steps that more than {share} have"
-        case "missing share":
-            return f"nothing is missing that more than {share} have", f"what more than {share} have is missing"
-        case "pause share":
-            others = rate(above, "such pause")
-            return f"a pause as long as at most {others}", f"only pauses as long as more than {others}"
-        case "number share":
-            others = rate(above, "such number")
-            return f"a number as far out as at most {others}", f"only numbers as far out as more than {others}"
+    if feature == "count":
+        about = f"“{shortened(text or '', 80)}”"
+        if least == 1:
+            return f"no {about}", f"{about} is there"
+        return f"{about} fewer than {times(least)}", f"{about} {times(least)} or more"
+    if feature == "events":
+        return f"fewer than {least:,} events", f"{least:,} events or more"
+    if feature == "number":
+        return f"no number above {above:,.4g}", f"a number above {above:,.4g}"
     what = "a pause" if feature == "pause" else "a length"
     return f"{what} of {duration(above)} at most", f"{what} of more than {duration(above)}"
 
