@@ -43,7 +43,9 @@ def split(folder: Path, log: str) -> None:
 
 def found(folder: Path) -> tuple[pl.DataFrame, int, int]:
     """Return faults and how many were found, by kind; sessions flagged; and how many of those hold a labelled line."""
-    log = pl.read_ndjson(folder / "after.jsonl", infer_schema_length=None).select("timestamp", "trace", "message")
+    log = pl.read_ndjson(folder / "after.jsonl", infer_schema_length=None).select(
+        "timestamp", "trace", "service", "message"
+    )
     labels = pl.read_csv(folder / "after.jsonl.labels.csv", infer_schema_length=None)
     scores = pl.read_parquet(folder / "scores.parquet")
     flagged = scores.filter("is_anomaly")["key"].implode()
@@ -60,12 +62,16 @@ def found(folder: Path) -> tuple[pl.DataFrame, int, int]:
 
 
 def about(finding: dict[str, Any]) -> pl.Expr:
-    """Say of each line whether a finding about the log as a whole names its template and covers its time."""
+    """Say of each line whether a finding about the log as a whole names its template and covers its time.
+
+    Numbers that are off are those of one service.
+    """
     texts = [template["template"] for template in finding["templates"]]
     pattern = "|".join(".*".join(re.escape(part) for part in re.split(r"<[^<>]*>", text)) for text in texts)
     start, end = (datetime.fromisoformat(finding[name]) for name in ("start", "end"))
     inside = pl.col("timestamp").str.to_datetime(time_zone="UTC").is_between(start, end)
-    return inside & pl.col("message").str.contains(f"^(?:{pattern})$")
+    mine = pl.col("service").is_in(finding["sources"]) if finding["kind"] == "shift" else pl.lit(True)
+    return inside & mine & pl.col("message").str.contains(f"^(?:{pattern})$")
 
 
 def main() -> None:

@@ -137,3 +137,20 @@ def test_lines_of_no_session_are_judged_by_their_numbers():
         assert json.loads(line.text)["service"] == "db"
         assert json.loads(line.text)["cpu"] >= 90
     assert Finding.of(one.as_dict()) == one
+
+
+def test_a_heartbeat_that_stops_is_a_silence():
+    """Five minutes without the check of every half minute are told, with who should have written it and until when."""
+    start = datetime(2026, 3, 1, 8, tzinfo=UTC)
+    rows = [(start + timedelta(seconds=7 * i), "web", f"page {i % 50} shown") for i in range(2000)]
+    for n, who in enumerate(("web", "db")):
+        beats = [start + timedelta(seconds=30 * i + n) for i in range(460) if who != "db" or not 200 <= i <= 210]
+        rows += [(at, who, "check passed") for at in beats]
+    log = [json.dumps({"timestamp": at.isoformat(), "service": who, "message": text}) for at, who, text in sorted(rows)]
+    found = Pipeline(detectors=["presence"], window=50).fit(Lines(log)).cross_score().find()
+    (one,) = [f for f in found if f.kind == "silence"]
+    assert "of db does not come for 6 minutes" in one.reason or "“db” writes nothing for 6 minutes" in one.reason
+    assert "usually there is a line every 30 s or so" in one.reason
+    assert one.sources == ["db"]
+    assert [json.loads(line.text)["service"] for line in one.lines] == ["db", "db"]
+    assert one.severity == "medium"

@@ -37,6 +37,7 @@ from offbeat.watch import (
     places_of,
     places_of_failures,
     shift_finding,
+    silence_finding,
     volume_finding,
     without_bursts,
 )
@@ -194,6 +195,7 @@ class Run:
         alarms = without_bursts(self._alarms(), bursts)
         volumes = [row for row in self.watch.strange_volume(bursts).iter_rows(named=True) if self._inside(row)]
         shifts = [row for row in self.watch.strange_shifts().iter_rows(named=True) if self._inside(row)]
+        silences = [row for row in self.watch.strange_silences(volumes).iter_rows(named=True) if self._inside(row)]
         failed = [failures(row, self.kept) for row in volumes]
         files = self.logs.files if self.logs else ("frame",)
         groups, suspects = self.groups(alarms), self._suspects
@@ -201,7 +203,7 @@ class Run:
         refs = {i: marked_lines(g) for i, (_, _, g) in enumerate(groups[:limit])}
         places = {ref[:2] for marked in refs.values() for ref in marked}
         places |= {divmod(one.place, 2**POSITION_BITS) for one in self.changed}
-        places.update(*map(places_of, [*bursts, *shifts]), *map(places_of_failures, failed))
+        places.update(*map(places_of, [*bursts, *shifts, *silences]), *map(places_of_failures, failed))
         lines = fetched(self.logs, self.messages, places | (self.ruling.places() if self.ruling else set()))
         found = [
             self._finding(*groups[i], [lines(ref) for ref in marked], suspects.of_units(groups[i][2], i < _RANKED))
@@ -210,7 +212,9 @@ class Run:
         known = (self.texts, self.template_ids, self.sources, lines)
         told = [volume_finding(row, events, *known) for row, events in zip(volumes, failed, strict=True)]
         told += [shift_finding(row, *known, suspects.of_shift(row, i < _RANKED)) for i, row in enumerate(shifts)]
-        found = with_volume(found, [groups[i][2] for i in refs], [*volumes, *map(in_series, shifts)], told)
+        told += [silence_finding(row, *known) for row in silences]
+        beside = [*volumes, *map(in_series, [*shifts, *silences])]
+        found = with_volume(found, [groups[i][2] for i in refs], beside, told)
         found += [burst_finding(row, self.texts, self.template_ids, lines) for row in bursts]
         if self.ruling is not None and self.ruling.firings:
             joiner = self._joiner(self.ruling, {found[i].id: groups[i][2] for i in refs})

@@ -13,17 +13,18 @@ import polars as pl
 
 from offbeat.blame import BLAME, Ledger
 from offbeat.decide.incidents import finding_id
+from offbeat.detect.beats import Beats
 from offbeat.detect.bursts import Bursts
 from offbeat.detect.shifts import Shifts
 from offbeat.detect.volume import FAILING, Volume
 from offbeat.errors import NotEnoughDataError
-from offbeat.explain.words import burst_sentence, shift_sentence, volume_sentence
+from offbeat.explain.words import burst_sentence, shift_sentence, silence_sentence, volume_sentence
 from offbeat.finding import Finding, Line, iso
 from offbeat.group.sessions import POSITION_BITS
 from offbeat.schema import LEVELS
 
 #: A burst is told when fewer than one such run is expected in a log like this; the volume, judged in many series at
-#: once, and shifts of numbers only when fewer than one in about 150 logs would show it.
+#: once, shifts of numbers and silences only when fewer than one in about 150 logs would show it.
 _BURST: Final = 0.0
 _VOLUME: Final = 5.0
 _SHIFT: Final = 5.0
@@ -51,6 +52,7 @@ class Watch:
     volume: Volume = field(default_factory=Volume)
     bursts: Bursts = field(default_factory=Bursts)
     shifts: Shifts = field(default_factory=Shifts)
+    beats: Beats = field(default_factory=Beats)
     ledger: Ledger = field(default_factory=Ledger)
     before: Bursts | None = None
 
@@ -58,6 +60,7 @@ class Watch:
         """Take up events: TEMPLATED with source codes, ``address``, and ``value`` and ``usage`` where there are any."""
         self.volume.add(events)
         self.shifts.add(events)
+        self.beats.add(events)
         self.bursts.add(events.select("template", "timestamp", "file", "line", value="address"))
 
     def rename(self, code: Callable[[pl.Series], pl.Series]) -> None:
@@ -65,6 +68,7 @@ class Watch:
         self.volume.rename(code)
         self.bursts.rename(code)
         self.shifts.rename(code)
+        self.beats.rename(code)
 
     def blamed(
         self, start: datetime, end: datetime, sources: Sequence[str | None], texts: Sequence[str]
@@ -83,6 +87,17 @@ class Watch:
     def strange_shifts(self) -> pl.DataFrame:
         """Return numbers that are off for a while, strangest first: the columns of SHIFTS."""
         return self.shifts.alarms(_SHIFT)
+
+    def strange_silences(self, volumes: Sequence[dict[str, Any]]) -> pl.DataFrame:
+        """Return beats that stop, strangest first: the columns of SILENCES.
+
+        What a silence among ``volumes`` tells, by counts, is left out.
+        """
+        found, told = self.beats.alarms(_VOLUME), pl.lit(False)
+        for row in volumes:
+            if row["kind"] == "silence":
+                told |= (pl.col("start") < row["end"]) & (pl.col("end") > row["start"])
+        return found.filter(~told)
 
     def strange_volume(self, bursts: Sequence[dict[str, Any]]) -> pl.DataFrame:
         """Return bursts and silences of whole series, strangest first: the columns of VOLUMES.
@@ -146,7 +161,7 @@ def burst_finding(row: dict[str, Any], texts: Sequence[str], ids: Sequence[str],
 
 
 def places_of(row: dict[str, Any], *, ordered: bool = True) -> list[tuple[int, int]]:
-    """Return (file, line) of the events that a row of BURSTS or SHIFTS names, in the log's order or as they are."""
+    """Return (file, line) of the events that a row of BURSTS, SHIFTS or SILENCES names, by place or as they are."""
     places = [(place >> POSITION_BITS, place & (2**POSITION_BITS - 1)) for place in row["places"] if place]
     return sorted(places) if ordered else places
 
@@ -251,8 +266,34 @@ def shift_finding(
     )
 
 
+def silence_finding(
+    row: dict[str, Any], texts: Sequence[str], ids: Sequence[str], sources: Sequence[str | None], lines: Lines
+) -> Finding:
+    """Return the finding for a row of SILENCES, with the lines before and after."""
+    seconds = (row["end"] - row["start"]).total_seconds()
+    text = "" if row["template"] is None else texts[row["template"]]
+    who = "" if row["source"] is None else sources[row["source"]] or ""
+    reason, expected = silence_sentence(text, who, seconds, row["usual"], row["longest"], row["also"])
+    return _made(
+        "silence",
+        "medium",
+        row["score"],
+        row["start"],
+        row["end"],
+        f"template {text} of {who}" if text else f"source {who}" if who else "all ",
+        view="beat",
+        session=None,
+        sources=[name for name in (sources[code] for code in row["sources"]) if name is not None],
+        templates=[{"template_id": ids[c], "template": texts[c]} for c in row["templates"][:_NAMED]],
+        reason=reason,
+        expected=expected,
+        lines=[lines((*place, None)) for place in places_of(row)],
+        units=1,
+    )
+
+
 def in_series(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row of SHIFTS with the ``series`` that are off, as rows of VOLUMES have them."""
+    """Return a row of SHIFTS or SILENCES with the ``series`` that are off, as rows of VOLUMES have them."""
     return row | {"series": [{"what": "template", "code": code} for code in row["templates"]]}
 
 

@@ -221,6 +221,26 @@ def volume_sentence(
     return f"{subject} {verb} {many} in {duration(seconds)}{of}; {usual}{more}.", expectation
 
 
+def silence_sentence(
+    template: str, who: str, seconds: float, usual: float, longest: float, also: int
+) -> tuple[str, str]:
+    """Return the reason and what was expected for a beat that stops.
+
+    Args:
+        template: text of the lines that stop; empty where it is all of a source, or of the log.
+        who: their source; empty where it is unknown, or the whole log.
+        seconds: the pause.
+        usual: the mean pause, in seconds.
+        longest: what 19 of 20 pauses do not exceed, in seconds.
+        also: further beats that stop at that time.
+    """
+    subject = f"“{shortened(template)}”{f' of {who}' if who else ''}" if template else f"“{who}”" if who else "The log"
+    verb = "does not come" if template else "writes nothing" if who else "falls silent"
+    more = f" ({also:,} more {'beat stops' if also == 1 else 'beats stop'} with it)" if also else ""
+    expected = f"a line every {duration(usual)} or so, hardly ever {duration(longest)} apart"
+    return f"{subject} {verb} for {duration(seconds)}; usually there is {expected}{more}.", expected
+
+
 def shift_sentence(
     template: str, who: str, what: str, seen: float, usual: float, events: int, seconds: float, also: int
 ) -> tuple[str, str]:
