@@ -4,12 +4,18 @@ import numpy as np
 import polars as pl
 import pytest
 
-from offbeat.decide.alike import bray_curtis, sorts, unlike
+from offbeat.decide import alike
+from offbeat.decide.alike import bray_curtis, unlike
 from offbeat.decide.incidents import told_apart
 
 USUAL = [1, 1, 1, 2, 3, 4, 5, 6, 7, 8]
 #: The same with three lines of its own, as after another step.
 FURTHER = [*USUAL, 9, 9, 10]
+
+
+def sorts(units: list[list[int]]) -> np.ndarray:
+    """Return the sort of each unit."""
+    return alike.sorts(pl.Series(units, dtype=pl.List(pl.UInt32)))
 
 
 def test_dissimilarity_by_hand():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import log1p
 from typing import Final
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -48,31 +49,34 @@ def unlike(a: Mapping[str, int], b: Mapping[str, int]) -> float:
     return sum(abs(log1p(a.get(name, 0)) - log1p(b.get(name, 0))) for name in {*a, *b}) / max(whole, 1e-12)
 
 
-def sorts(templates: Sequence[Sequence[int]]) -> Ints:
+def sorts(templates: pl.Series) -> Ints:
     """Return which sort each of n units belongs to, shape (n,), 0 for the first unit's.
 
     Sorts are linked by single linkage: within one, each unit has another close to it; between two there is a gap. What
     is of a small sort is counted with the large one closest to it. Where less than two are large, all are one.
 
     Args:
-        templates: of each unit, in any order.
+        templates: lists of codes, of each unit, in any order.
     """
     n = len(templates)
     one = np.zeros(n, dtype=np.int64)
     if n < 2 * _PART:
         return one
-    mixes = [tuple(sorted(Counter(some).items())) for some in templates]
-    number = {mix: i for i, mix in enumerate(dict.fromkeys(mixes))}
-    if not 1 < len(number) <= _MIXES:
+    # Each mix is looked at once: an incident may hold very many units, and logs repeat.
+    mix = templates.list.sort().hash()
+    first = pl.arg_where(mix.is_first_distinct(), eager=True)
+    if not 1 < len(first) <= _MIXES:
         return one
-    column = {code: i for i, code in enumerate(sorted({code for mix in number for code, _ in mix}))}
-    counts = np.zeros((len(number), len(column)))
-    for i, mix in enumerate(number):
-        for code, times in mix:
+    number = {code: i for i, code in enumerate(mix.gather(first).to_list())}
+    held = [Counter(some) for some in templates.gather(first).to_list()]
+    column = {code: i for i, code in enumerate(sorted({code for some in held for code in some}))}
+    counts = np.zeros((len(held), len(column)))
+    for i, some in enumerate(held):
+        for code, times in some.items():
             counts[i, column[code]] = times
     apart = bray_curtis(counts, counts)
     group = _linked(apart <= LINKED)
-    at = np.array([number[mix] for mix in mixes])
+    at = np.array([number[code] for code in mix.to_list()])
     size = np.bincount(group[at])
     large = np.flatnonzero((size >= _PART) & (size >= _PART_SHARE * n))
     if len(large) < 2:

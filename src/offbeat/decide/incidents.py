@@ -85,7 +85,7 @@ def told_apart(group: pl.DataFrame) -> list[pl.DataFrame]:
         columns ``mark``, the template whose presence tells it best from the others, and ``marked``, whether it has
         that; null where only numbers differ.
     """
-    sort = pl.Series("sort", sorts(group["templates"].to_list()))
+    sort = pl.Series("sort", sorts(group["templates"]))
     if sort.n_unique() < 2:
         return [group]
     held = group.select(sort, pl.col("templates").list.unique().alias("code")).explode("code")
