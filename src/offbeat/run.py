@@ -17,7 +17,7 @@ from offbeat.beside import with_volume
 from offbeat.budget import Budget
 from offbeat.decide import Decision, Drift, Timed, contributions
 from offbeat.decide.incidents import SEVERITIES, finding_id, join_alarms, join_strays, severity, told_apart
-from offbeat.detect import LSTM, Detector
+from offbeat.detect import LSTM, Detector, NGram
 from offbeat.errors import OptionError
 from offbeat.explain import Facts, sentence, shortened
 from offbeat.finding import Finding, Line, Quiet, fetched, iso
@@ -371,13 +371,15 @@ class Run:
         """Return what is said of a unit, a row of ``evidenced``."""
         codes, event = worst["templates"], worst["event"]
         instead: list[tuple[str | None, float]] = []
-        lstm = self.views.get("lstm")
-        if worst["kind"] == "order" and event is not None and isinstance(lstm, LSTM):
+        # The view that was surprised says what it expected; another may well have expected what came.
+        view = self.views.get(worst.get("view", "lstm"))
+        view = view if isinstance(view, NGram) else self.views.get("lstm")
+        if worst["kind"] == "order" and event is not None and isinstance(view, LSTM | NGram):
             # Where windows end says nothing about the system.
             instead = [
                 (None if c is None else self.texts[c], p)
-                for c, p in lstm.expected(codes, event)
-                if c is not None or self.unit == "session"
+                for c, p in view.expected(codes, event)
+                if c != worst["template"] and (c is not None or self.unit == "session")
             ]
         if worst["kind"] == "end" and (following := self.watch.ledger.followers.get(worst["template"])):
             instead = [(self.texts[following[0]], 1.0 - worst["share"])]

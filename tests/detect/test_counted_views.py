@@ -136,3 +136,14 @@ def test_the_start_of_a_window_is_no_start():
     assert learned.anomaly_score(frame([[2]])).to_list() == [0.0]
     again = NGram().restore(learned.state())
     assert again.anomaly_score(frame(windows)).to_list() == learned.anomaly_score(frame(windows)).to_list()
+
+
+def test_pairs_say_what_they_expected():
+    """After an event the most frequent successors come first, with their shares; of what was never seen, none."""
+    learned = NGram().fit(frame([[0, 1, 2]] * 6 + [[0, 2, 1]] * 3 + [[0, 3]]))
+    assert learned.expected([0, 3, 1], 1) == [(1, 0.6), (2, 0.3), (3, 0.1)]
+    assert learned.expected([0, 3, 1], 0) == [(0, 1.0)]
+    assert learned.expected([0, 1, 2], 1, k=1) == [(1, 0.6)]
+    assert learned.expected([99, 1], 1) == []
+    again = NGram().restore(learned.state())
+    assert again.expected([1, 0], 1) == learned.expected([1, 0], 1) == [(2, 1.0)]

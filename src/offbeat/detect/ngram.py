@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -64,6 +65,13 @@ class NGram(Detector):
         if not self.starts_:
             surprise[data.offsets[:-1][data.lengths > 0]] = 0.0
         return surprise
+
+    def expected(self, codes: Sequence[int], event: int, k: int = 3) -> list[tuple[int, float]]:
+        """Return the ``k`` most likely events at place ``event`` of a sequence, with their shares there."""
+        before = min(codes[event - 1], self.size_ - 2) + 1 if event else 0
+        low, high = np.searchsorted(self.keys_, [before * self.size_, (before + 1) * self.size_])
+        best = low + np.argsort(-self.counts_[low:high], kind="stable")[:k]
+        return [(int(self.keys_[i]) % self.size_ - 1, float(self.counts_[i] / self.after_[before])) for i in best]
 
     def _score(self, data: Ragged) -> Floats:
         return segment_max(self.event_surprise(data), data.rows, len(data))
