@@ -152,7 +152,7 @@ class Decision:
             made.line = made._taught_line(surprise, weight, taught[made.anchor], (boundary or {}).get(made.anchor))
         else:
             own = scores[made.anchor] if made.anchor in in_nats else None
-            made.line = made._unlabelled_line(knee, surprise, weight, own, rule if isinstance(rule, Apart) else dirty)
+            made.line = made.unlabelled_line(knee, surprise, weight, own, rule if isinstance(rule, Apart) else dirty)
             rule = None if isinstance(rule, Apart) else rule
         if made.line > surprise.max() and made.anchor not in taught:
             # Nothing in training is set apart: the line lies where all that was seen ends.
@@ -162,12 +162,19 @@ class Decision:
         made.settle(fused, weight, scores.get(GROUP))
         return made
 
-    def _unlabelled_line(
+    def unlabelled_line(
         self, knee: Knee, surprise: Floats, weight: Floats, nats: Floats | None, apart: Apart | None
     ) -> float:
         """Return the line of an anchor without labels: the knee, or below what is set apart in its scores in nats.
 
         Surprise tells only ranks; how far apart two parts lie is seen in the scores themselves.
+
+        Args:
+            knee: where nothing is set apart, or it may not be used.
+            surprise: of the anchor, out of fold, shape (n,).
+            weight: units each row stands for, shape (n,).
+            nats: its scores, shape (n,); None where they are not in nats.
+            apart: what to look for; None for nothing.
         """
         if nats is None:
             return knee.fit(surprise, weight)
