@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offbeat.decide import GROUP, Calibration, Decision, Groups, parse_calibrate
+from offbeat.decide import GROUP, Calibration, Decision, Follow, Groups, parse_calibrate
 from offbeat.decide.groups import AROUND, LEAST, MOST, ByGroup
 from offbeat.errors import OptionError
 
@@ -206,3 +206,43 @@ def test_a_way_to_calibrate_is_read():
     assert [parse_calibrate(text) for text in ("groups", "pooled")] == ["groups", "pooled"]
     with pytest.raises(OptionError, match=r"--calibrate.*groups or pooled"):
         parse_calibrate("hourly")
+
+
+def by_the_hour(rng, days, swing, each=40):
+    """Return scores and units of so many days, ``each`` an hour, stranger by ``swing`` between 0 and 6 o'clock."""
+    hour = np.tile(np.repeat(np.arange(24), each), days)
+    day = np.repeat(np.arange(days), 24 * each)
+    return rng.exponential(size=len(hour)) + swing * (hour < 6), units(np.ones(len(hour)), hour, day), hour < 6
+
+
+def test_a_threshold_that_follows_follows_the_rhythm_too():
+    """Nights that are three nats stranger get hardly more alarms than days; pooled they get several times as many."""
+    rng = np.random.default_rng(0)
+    score, frame, _ = by_the_hour(rng, 8, 3.0)
+    later, seen, night = by_the_hour(rng, 20, 3.0)
+    ratio = {}
+    for how, groups in (("groups", Groups.find(frame, np.ones(len(score)))), ("pooled", None)):
+        raw = {"presence": score} | ({} if groups is None else {GROUP: groups.of(frame).astype(float)})
+        made = Decision.fit(raw, np.ones(len(score)), in_nats={"presence"}, groups=groups)
+        given = made.with_group({"presence": later}, seen)
+        flags = Follow(0.01).flags(-np.log(made.p_value(made(given), given)))
+        assert flags.mean() == pytest.approx(0.01, rel=0.1)
+        ratio[how] = flags[night].mean() / flags[~night].mean()
+    assert ratio["groups"] < 2 < 4 < ratio["pooled"]
+
+
+def test_without_a_rhythm_following_is_as_it_was():
+    """Where all hours are alike, as many are flagged by group as pooled, and nearly the same ones."""
+    rng = np.random.default_rng(7)
+    score, frame, _ = by_the_hour(rng, 8, 0.0)
+    later, seen, _ = by_the_hour(rng, 20, 0.0)
+    groups = Groups.find(frame, np.ones(len(score)))
+    assert groups.table.height == 24
+    made = Decision.fit({"presence": score, GROUP: groups.of(frame).astype(float)}, np.ones(len(score)),
+                        in_nats={"presence"}, groups=groups)  # fmt: skip
+    given = made.with_group({"presence": later}, seen)
+    alone = Decision.fit({"presence": score}, np.ones(len(score)), in_nats={"presence"})
+    one = Follow(0.005).flags(-np.log(made.p_value(made(given), given)))
+    other = Follow(0.005).flags(-np.log(alone.p_value(alone({"presence": later}))))
+    assert one.sum() == pytest.approx(other.sum(), rel=0.05)
+    assert (one & other).sum() > 0.6 * other.sum()
