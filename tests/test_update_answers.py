@@ -134,3 +134,16 @@ def test_the_command_heeds_and_carries_what_was_said(offbeat, tmp_path):
     ):
         result = offbeat(command)
         assert (result.code, words in result.err) == (2, True), result.err
+
+
+def test_sequences_of_ids_are_known_by_what_they_hold():
+    """Without times and keys the same sequence is the same unit; others of its kind stay held back."""
+    usual = [["open", "read", "close"], ["open", "write", "close"]] * 60
+    pipeline = Pipeline(detectors=("presence", "count"), clean=True).fit(usual)
+    later = [*usual[:40], ["open", "audit", "close"], ["open", "audit", "audit", "close"]]
+    run = pipeline.score(later)
+    (question,) = questions(run, run.find())
+    assert {member.start for member in question.members} == {None}
+    one = replace(question, members=question.members[:1])
+    found = pipeline.update(later, answers=[Answer(one, "expected")])
+    assert (found.quarantined, found.released, found.held) == (2, 1, 1)
