@@ -150,7 +150,9 @@ class Beats:
                 one = self._series[name] = _Series(int(at[first[i]]), int(place[first[i]]))
             part = slice(int(first[i]) + (known[i] is None), int(last[i]) + 1)
             one.at, one.place, one.total = int(at[last[i]]), int(place[last[i]]), one.total + int(pause[part].sum())
-            long = np.argsort(-pause[part], kind="stable")[:_LONGEST] + part.start
+            # Of equal ones the first counts, so later ones must be longer than the shortest of those kept.
+            long = np.flatnonzero(pause[part] > (one.longest[-1][0] if len(one.longest) == _LONGEST else -1))
+            long = long[np.argsort(-pause[part][long], kind="stable")[:_LONGEST]] + part.start
             one.take([(int(pause[j]), int(before[j]), int(behind[j]), int(at[j]), int(place[j])) for j in long])
         step = np.floor(np.log(np.maximum(pause, _SHORTEST)) * _STEPS).astype(np.int64)
         cell, n = _counted((group * _MOST_STEPS + step)[~new], len(names) * _MOST_STEPS)
