@@ -135,8 +135,9 @@ def measure(truth: Truth, opened: Findings) -> list[dict[str, Any]]:
 
 
 def _silence(incident: Incident, finding: dict[str, Any]) -> bool:
-    """Say whether a finding without lines is about the silence of a service at a time."""
-    if finding["lines"] or incident.service not in finding["reason"]:
+    """Say whether a finding is about the silence of a service at a time."""
+    about = finding["kind"] == "silence" or not finding["lines"]
+    if not about or incident.service not in finding["reason"]:
         return False
     start, end = (datetime.fromisoformat(finding[name]) for name in ("start", "end"))
     return start <= incident.end and end >= incident.start

@@ -4,7 +4,7 @@
 
 The commands are run as a user types them. A fault counts as found when one of the lines that it is labelled on lies in
 a session that was flagged, is marked in a finding, or fits a finding about the log as a whole: one of its templates,
-within its time.
+within its time, or says that the service at fault is silent then.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+
+from offbeat.simulate import Incident, simulate
 
 LINES = 80_000
 
@@ -41,7 +44,7 @@ def split(folder: Path, log: str) -> None:
     after.write_csv(folder / "after.jsonl.labels.csv")
 
 
-def found(folder: Path) -> tuple[pl.DataFrame, int, int]:
+def found(folder: Path, incidents: Sequence[Incident]) -> tuple[pl.DataFrame, int, int]:
     """Return faults and how many were found, by kind; sessions flagged; and how many of those hold a labelled line."""
     log = pl.read_ndjson(folder / "after.jsonl", infer_schema_length=None).select(
         "timestamp", "trace", "service", "message"
@@ -55,7 +58,8 @@ def found(folder: Path) -> tuple[pl.DataFrame, int, int]:
     wide = [json.loads(line) for line in (folder / "run" / "findings.jsonl").read_text("utf-8").splitlines()]
     within = pl.any_horizontal(pl.lit(False), *(about(one) for one in wide if one["session"] is None))
     marked = pl.col("line").is_in([line["line"] for one in wide for line in one["lines"] if line["mark"]])
-    faults = lines.group_by("kind", "incident").agg(hit=(pl.col("hit") | within | marked).any())
+    silent = pl.col("incident").is_in([i.incident for i in incidents if any(silence(one, i) for one in wide)])
+    faults = lines.group_by("kind", "incident").agg(hit=(pl.col("hit") | within | marked | silent).any())
     kinds = faults.group_by("kind").agg(injected=pl.len(), found=pl.col("hit").sum()).sort("kind")
     right = lines.filter("hit")["trace"].n_unique()
     return kinds, len(flagged[0]), right
@@ -74,11 +78,22 @@ def about(finding: dict[str, Any]) -> pl.Expr:
     return inside & mine & pl.col("message").str.contains(f"^(?:{pattern})$")
 
 
+def silence(finding: dict[str, Any], incident: Incident) -> bool:
+    """Say whether a finding is about the silence of the service at fault, who writes no line then, at that time."""
+    about = finding["kind"] == "silence" or (finding["kind"] == "rule" and not finding["lines"])
+    if not about or incident.kind != "silent-component" or incident.service not in finding["sources"]:
+        return False
+    start, end = (datetime.fromisoformat(finding[name]) for name in ("start", "end"))
+    return start <= incident.end and end >= incident.start
+
+
 def main() -> None:
     """Run the demo."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "demo")
     folder.mkdir(parents=True, exist_ok=True)
     offbeat(f"simulate -o shop.jsonl -n {LINES} --seed 7", folder)
+    # The same log again, for what was injected where: the labels do not say who was silent.
+    incidents = simulate(folder / "shop.jsonl", LINES, seed=7).incidents
     split(folder, "shop.jsonl")
     print(
         f"\nThe first {LINES // 2:,} lines are before.jsonl, the rest after.jsonl. Both hold faults; no label is seen."
@@ -86,7 +101,7 @@ def main() -> None:
     offbeat("fit before.jsonl -o model", folder)
     offbeat("detect after.jsonl -m model --scores scores.parquet -o run --limit 5", folder)
     offbeat("evaluate model after.jsonl --labels after.jsonl.labels.csv", folder)
-    kinds, flagged, right = found(folder)
+    kinds, flagged, right = found(folder, incidents)
     print(f"\n{'fault':24} injected  found")
     for kind, injected, hits in kinds.iter_rows():
         print(f"{kind:24} {injected:8}  {hits:5}")

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from offbeat.errors import UserError
+from offbeat.finding import Finding
 from offbeat.pipeline import Pipeline
 from offbeat.rules import RuleSet, load
+from offbeat.ruling import Joiner
 
 VIEWS = ("presence", "count")
 _START = dt.datetime(2024, 5, 1, 10, tzinfo=dt.UTC)
@@ -220,3 +222,22 @@ def test_rules_that_inform_are_no_findings_and_too_many_are_counted(
     assert [f.rules for f in run.find() if f.rules] == [["Failed"]]
     assert run.ruling is not None
     assert run.ruling.untold > 0
+
+
+def test_a_silence_that_a_rule_finds_too_is_told_once():
+    """A beat that stops and the rule for silent sources are one finding where they name the same source at one time."""
+
+    def finding(kind: str, source: str, hours: float) -> Finding:
+        since = _START + dt.timedelta(hours=hours)
+        until = since + dt.timedelta(minutes=70)
+        rules = ["Silent source"] if kind == "rule" else []
+        return Finding(
+            f"{kind} {source} {hours}", kind, "medium", "", 9.0, 0.01, since, until, None, [source], [], rules, kind,
+            "", [], 1, {},
+        )  # fmt: skip
+
+    beats, rule = finding("silence", "payment", 0.0), finding("rule", "payment", 0.1)
+    (one,) = Joiner().joined([beats], [rule], ["app.log"])
+    assert (one.kind, one.rules) == ("silence", ["Silent source"])
+    for other in (finding("rule", "cart", 0.1), finding("rule", "payment", 9.0)):
+        assert len(Joiner().joined([beats], [other], ["app.log"])) == 2

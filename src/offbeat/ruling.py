@@ -294,7 +294,8 @@ class Joiner:
         """Return all findings, a rule's within the first of the models' that it belongs to.
 
         They belong together where they share a line; where they are about one session, or one address, at one time;
-        and, in a log of several sources, where that most to blame for one that does not last is the rule's.
+        where both say that a source is silent; and, in a log of several sources, where that most to blame for one that
+        does not last is the rule's.
         """
         out = list(models)
         index = {name: i for i, name in enumerate(files)}
@@ -312,6 +313,8 @@ class Joiner:
             return True
         if not _near(model, rule):
             return False
+        if model.kind == "silence" and not rule.lines and set(model.sources) & set(rule.sources):
+            return True
         if rule.session is not None and rule.session in {model.session, *self.keys.get(model.id, set())}:
             return True
         # One that lasts long shares its time with everything.

@@ -381,7 +381,8 @@ class Run:
                 for c, p in view.expected(codes, event)
                 if c != worst["template"] and (c is not None or self.unit == "session")
             ]
-        if worst["kind"] == "end" and (following := self.watch.ledger.followers.get(worst["template"])):
+        following = self.watch.ledger.followers.get(worst["template"]) if worst["kind"] == "end" else None
+        if following is not None and following[0] not in codes:
             instead = [(self.texts[following[0]], 1.0 - worst["share"])]
         return Facts(
             kind=worst["kind"],

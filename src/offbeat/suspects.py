@@ -75,9 +75,12 @@ class Suspects:
         """Return, for each alarm, who wrote what is strange, or should have: codes."""
         found: list[int | None] = []
         ledger = self.watch.ledger
-        for kind, code, event, source in group.select("kind", "template", "event", "source").rows():
-            if kind == "end" and code in ledger.followers:
-                found.append(ledger.followers[code][1])
+        columns = group.select("kind", "template", "event", "source", "templates")
+        for kind, code, event, source, templates in columns.iter_rows():
+            next_ = ledger.followers.get(code) if kind == "end" else None
+            # What usually follows may have come already.
+            if next_ is not None and next_[0] not in templates:
+                found.append(next_[1])
             elif event is None and code is not None:
                 found.append(ledger.writers.get(code))
             else:
