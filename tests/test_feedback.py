@@ -163,6 +163,25 @@ def test_units_without_times_are_known_by_what_they_hold(pipeline):
     assert len(Feedback([answer]).applied(again).find()) == 1
 
 
+def test_one_incident_of_two_sorts_is_two_findings():
+    """Sessions with the same new step, of which some go on otherwise: each finding says what tells it apart.
+
+    An answer to the one quiets it, and the other is told. Windows with the same in them are one finding.
+    """
+    usual = [["open", *["read"] * 3, "write", "check", "close"]] * 400
+    odd = [*usual[0][:-1], "audit", "close"]
+    other = [*odd[:-2], "purge", "purge", "audit", "audit", "close"]
+    run = Pipeline(detectors=("presence",), clean=True).fit(usual).score([*usual, *[odd] * 12, *[other] * 12])
+    found = run.find()
+    assert sorted(one.units for one in found) == [12, 12]
+    assert sorted("without “purge”, unlike others" in one.reason for one in found) == [False, True]
+    assert [one.units for one in replace(run, unit="window").find()] == [24]
+    asked = list(questions(run, found))
+    for question, left in ((asked[0], found[1]), (asked[1], found[0])):
+        (told,) = Feedback([Answer(question, "false-alarm")]).applied(run).find()
+        assert set(told.members) == set(left.members)
+
+
 def test_answers_need_neither_run_nor_log(run):
     """Evidence survives being written down, and covers the same."""
     question = about(run, "refused")
@@ -262,7 +281,7 @@ def test_few_answers_teach_nothing_yet(nights):
     assert not told.feedback.gain.is_real
 
 
-def test_questions_go_on_from_what_was_answered(nights):
+def test_askedgo_on_from_what_was_answered(nights):
     """What was answered is not asked again."""
     run, truth = nights
     answers = answered(run, truth, 5)
@@ -271,7 +290,7 @@ def test_questions_go_on_from_what_was_answered(nights):
     assert len({q.finding for q in again}) == 5
 
 
-def test_units_of_findings_and_questions_have_ids_of_their_own(nights):
+def test_units_of_findings_and_askedhave_ids_of_their_own(nights):
     """An answer to a question about one unit is none about the finding that it is the strangest of."""
     run, _ = nights
     assert not {one.id for one in run.find()} & {q.finding for q in candidates(run)}

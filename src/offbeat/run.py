@@ -254,7 +254,9 @@ class Run:
         groups = []
         ordered = alarms.sort("incident", "score", "unit", descending=[False, True, False])
         joined = ordered.partition_by("incident", maintain_order=True)
-        for group in joined if self.windows else [part for one in joined for part in told_apart(one)]:
+        # Windows are cut wherever the stream happens to be, so what else is in one is no sort of its own.
+        whole = self.unit == "window"
+        for group in joined if whole else [part for one in joined for part in told_apart(one)]:
             level = int(group["level"].to_numpy().max())
             # Where all training was alike the threshold is next to nothing; a nat is the least to compare with.
             excess = float(group["score"][0]) / max(self.threshold, 1.0)
