@@ -145,6 +145,8 @@ def test_volume_is_told_as_a_person_would(what, name, kind, count, reason):
     """The log has lines, a source writes them, a template comes; more series are counted beside."""
     assert volume_sentence(what, name, kind, count, 198.2, 2400, 0)[0] == reason
     assert "usually none" in volume_sentence("source", "cron", "volume", 417, 0.1, 3600, 0)[0]
+    assert "usually about 1 line." in volume_sentence("log", "", "volume", 281, 1.2, 6, 0)[0]
+    assert "usually about once." in volume_sentence("template", "x", "volume", 9, 0.8, 6, 0)[0]
     told = volume_sentence(what, name, kind, count, 198.2, 2400, 1)[0]
     assert told.endswith(" (1 more count is off with it).")
 

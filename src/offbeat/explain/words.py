@@ -63,6 +63,11 @@ def times(n: float) -> str:
     return "once" if n == 1 else "twice" if n == 2 else f"{n:,.0f} times"
 
 
+def _lines(n: float) -> str:
+    """Say how many lines."""
+    return "1 line" if n == 1 else f"{n:,.0f} lines"
+
+
 def duration(seconds: float) -> str:
     """Say a length of time: ``35 ms``, ``1.2 s``, ``20 minutes``, ``3.5 hours``."""
     for unit, size, upto in (("µs", 1e-6, 1e-3), ("ms", 1e-3, 1.0), ("s", 1.0, 120.0), ("minutes", 60.0, 7200.0)):
@@ -206,19 +211,24 @@ def volume_sentence(
         "source": (f"“{shortened(name)}”" if name else "What names no source", "writes"),
         "level": (f"{name} lines" if name else "Lines without a level", "come"),
     }.get(what, ("The log", "has"))
-    things = "times" if what in ("template", "level") else "lines"
-    usual = f"about {expected:,.0f} {things}" if expected >= 0.5 else "hardly ever" if things == "times" else "none"
+    counted = times if what in ("template", "level") else _lines
+    usual = (
+        f"about {counted(max(1, round(expected)))}"
+        if expected >= 0.5
+        else "hardly ever"
+        if counted is times
+        else "none"
+    )
     expectation = f"{usual} in {duration(seconds)}" if expected >= 0.5 else usual
     usual = "otherwise hardly ever" if usual == "hardly ever" else f"usually {usual}"
     more = f" ({also:,} more {'count is' if also == 1 else 'counts are'} off with it)" if also else ""
     if kind == "silence":
-        few = f"only {times(count)}" if things == "times" else f"only {count:,.0f} lines"
-        how = {"come": "stop", "has": "falls silent"}.get(verb, "falls silent") if count == 0 else f"{verb} {few}"
+        stops = {"come": "stop", "has": "falls silent"}.get(verb, "falls silent")
+        how = stops if count == 0 else f"{verb} only {counted(count)}"
         within = "for" if count == 0 else "in"
         return f"{subject} {how} {within} {duration(seconds)}; {usual}{more}.", expectation
-    many = times(count) if things == "times" else f"{count:,.0f} lines"
     of = f", mostly “{shortened(mostly)}”" if mostly else ""
-    return f"{subject} {verb} {many} in {duration(seconds)}{of}; {usual}{more}.", expectation
+    return f"{subject} {verb} {counted(count)} in {duration(seconds)}{of}; {usual}{more}.", expectation
 
 
 def silence_sentence(
