@@ -156,8 +156,7 @@ def learn(
         NotEnoughDataError: there are fewer than LEAST_UNITS units.
         OptionError: a detector needs labels, and there are none.
     """
-    if units.height < LEAST_UNITS:
-        raise _too_little(units)
+    check_enough(units)
     names, absent = _usable(views(), units)
 
     labelled = anomalous is not None and anomalous.any() and not anomalous.all()
@@ -218,15 +217,17 @@ def learn(
     return Learned(refitted, decision, out, check, absent, seen.most_frequent(), dict(seen.seconds))
 
 
-def _too_little(units: pl.DataFrame) -> NotEnoughDataError:
-    """Return the error for too few units: how many there are, and how much more is needed."""
+def check_enough(units: pl.DataFrame) -> None:
+    """Raise NotEnoughDataError where there are too few units: how many there are, and how much more is needed."""
+    if units.height >= LEAST_UNITS:
+        return
     n, events = units.height, int(units["templates"].list.len().sum())
     many = "unit" if n == 1 else "units"
     holds = f"{events:,} event{'' if events == 1 else 's'}"
     size = events // LEAST_UNITS
     # Fewer lines than that say next to nothing about what belongs together.
     smaller = f", or smaller windows: --window {size}" if size >= 5 else ""
-    return NotEnoughDataError(
+    raise NotEnoughDataError(
         f"only {n} {many} to learn from, of {holds} in all; at least {LEAST_UNITS} are needed",
         where="training data",
         hint=f"a log {'many' if not n else f'about {math.ceil(LEAST_UNITS / n)}'} times as long{smaller}",

@@ -134,6 +134,14 @@ def test_mistakes_are_one_clear_sentence(options, error, folder, capsys, monkeyp
     assert err.count("\n") == 1
 
 
+def test_too_little_to_choose_by_is_said_at_once(folder, capsys, monkeypatch):
+    """With a handful of sessions nothing can be chosen, and no time is spent on trying."""
+    Path("short.log").write_text("\n".join(Path("shop.log").read_text().splitlines()[:12]) + "\n")
+    code, out, err = run(COMMAND.replace("shop.log", "short.log"), capsys, monkeypatch)
+    assert (code, out) == (2, "")
+    assert "at least 20 are needed" in err
+
+
 def test_without_optuna_it_is_said_what_to_install(folder, capsys, monkeypatch):
     """The extra is named before anything is read."""
     find = importlib.util.find_spec

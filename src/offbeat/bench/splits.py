@@ -18,6 +18,7 @@ from offbeat.errors import InputError, OptionError
 from offbeat.evaluate.labels import Labels
 from offbeat.evaluate.protocols import Split, load
 from offbeat.intake import Intake, Options, learn_units
+from offbeat.learn import check_enough
 from offbeat.units import truth
 
 #: What a unit of a benchmark holds, where it is known; see ``protocols.Split``.
@@ -64,8 +65,13 @@ def columns_there(units: pl.DataFrame) -> pl.DataFrame:
 
 
 def own_units(files: Sequence[str], labels: Labels | None, options: Options) -> Split:
-    """Return all units of the user's own files as a training part, for choosing parameters; the test part is empty."""
+    """Return all units of the user's own files as a training part, for choosing parameters; the test part is empty.
+
+    Raises:
+        NotEnoughDataError: they are too few to learn from.
+    """
     units, intake, unit = read_units(list(files), options)
+    check_enough(units)
     known = pl.repeat(False, units.height, eager=True) if labels is None else truth(labels, units, intake)
     units = columns_there(units.with_columns(known.alias("label")))
     return Split(", ".join(files), units, units.clear(), False, unit, "hidden" if labels is None else "known")
