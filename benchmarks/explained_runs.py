@@ -85,5 +85,5 @@ def _line(row: tuple[bool, str, str]) -> str:
 
 
 def _write(path: Path, lines: object) -> Path:
-    path.write_text("".join(lines))  # type: ignore[arg-type]
+    path.write_text("".join(lines))
     return path

@@ -98,7 +98,7 @@ def test_a_log_without_sources_and_days_is_pooled():
     assert "group" not in made.score([["a", "b"]] * 3).scores.columns
 
 
-def test_the_command_takes_it(offbeat, tmp_path):  # noqa: F811
+def test_the_command_takes_it(offbeat, tmp_path):  # noqa: F811 - a fixture
     """``fit --calibrate`` is remembered, what is neither is one sentence, and a model decides for ``detect``."""
     (tmp_path / "jobs.jsonl").write_text("\n".join(jobs_log(300)) + "\n")
     fit = "fit jobs.jsonl --session-by job --detector presence,count"

@@ -17,7 +17,7 @@ from offbeat.learn import DEFAULT, learn
 from offbeat.pipeline import Pipeline
 
 
-class Taught(DETECTORS["presence"]):  # type: ignore[misc,valid-type]
+class Taught(DETECTORS["presence"]):
     """A presence view that claims to need labels, and remembers what it was shown."""
 
     name = "taught"

@@ -34,7 +34,7 @@ def test_golden(case, offbeat, tmp_path):  # noqa: F811 - the fixture
     check(case, offbeat, tmp_path)
 
 
-def test_parquet_holds_what_json_says(offbeat, shop_file, tmp_path):  # noqa: F811
+def test_parquet_holds_what_json_says(offbeat, shop_file, tmp_path):  # noqa: F811 - a fixture
     """Both outputs have the same rows, column by column."""
     said = offbeat(f"parse shop.log --json --session-by {KEY}")
     assert offbeat(f"parse shop.log --parquet out.parquet --session-by {KEY}").out == ""
@@ -102,7 +102,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(shop_file, tmp_path, mon
     assert list(out.parent.iterdir()) == [out]
 
 
-def test_a_truncated_archive_gives_its_good_part(offbeat, shop, tmp_path):  # noqa: F811
+def test_a_truncated_archive_gives_its_good_part(offbeat, shop, tmp_path):  # noqa: F811 - a fixture
     """Results of what can be read, then one sentence, and exit code 2."""
     packed = gzip.compress("".join(f"{line}\n" for line in shop * 40).encode())
     (tmp_path / "app.log.gz").write_bytes(packed[: len(packed) // 2])
@@ -114,7 +114,7 @@ def test_a_truncated_archive_gives_its_good_part(offbeat, shop, tmp_path):  # no
     assert "app.log.gz is cut off at byte" in said.err.splitlines()[-1]
 
 
-def test_standard_input(offbeat, shop, monkeypatch):  # noqa: F811
+def test_standard_input(offbeat, shop, monkeypatch):  # noqa: F811 - a fixture
     """A log that is piped in is called ``-``."""
     pipe = io.TextIOWrapper(io.BytesIO("\n".join(shop).encode()))
     monkeypatch.setattr(sys, "stdin", pipe)
@@ -123,7 +123,7 @@ def test_standard_input(offbeat, shop, monkeypatch):  # noqa: F811
     assert len(found) == len(shop)
 
 
-def test_a_model_names_the_templates(offbeat, shop_file, tmp_path):  # noqa: F811
+def test_a_model_names_the_templates(offbeat, shop_file, tmp_path):  # noqa: F811 - a fixture
     """With a model, ids and texts are the model's, options are remembered, and a contradiction is an error."""
     pipeline = Pipeline(session_by=KEY, detectors=("presence",)).fit(str(shop_file))
     pipeline.save(tmp_path / "model")

@@ -54,7 +54,7 @@ def test_values_are_sampled_evenly_and_said(monkeypatch):
     assert "values of 500 of its lines" in _text(shown.patterns(found, 5, None, found.expand(found.rows)))
 
 
-def test_new_to_a_model_comes_first(offbeat, shop_file, tmp_path):  # noqa: F811
+def test_new_to_a_model_comes_first(offbeat, shop_file, tmp_path):  # noqa: F811 - a fixture
     """With a model, what it does not know is marked, and first when the newest are asked for."""
     Pipeline(session_by=r"order-\d+", detectors=("presence",)).fit(str(shop_file)).save(tmp_path / "model")
     lines = shop_file.read_text().splitlines()

@@ -166,11 +166,11 @@ def test_the_command_line_takes_rules(tmp_path: Path, attacked: list[str], capfd
         args = ["detect", str(log), "--json", "--detector", "presence,count", *more]
         assert app(args, standalone_mode=False) in (0, None)
         out = capfdbinary.readouterr()
-        found.err = out.err.decode()  # type: ignore[attr-defined]
+        found.err = out.err.decode()
         return [json.loads(line)["rules"] for line in out.out.splitlines()]
 
     assert ["Root logs in"] in found("--rules", str(rules), "--no-pack")
-    assert "bad.yml:7: detection.s.message|nonsense" in found.err  # type: ignore[attr-defined]
+    assert "bad.yml:7: detection.s.message|nonsense" in found.err
     everything = [name for names in found("--rules", str(rules)) for name in names]
     assert {"Root logs in", "Brute force from one address"} <= set(everything)
     assert not any(found("--no-pack"))

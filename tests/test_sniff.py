@@ -15,7 +15,7 @@ def test_golden(case, offbeat, tmp_path):  # noqa: F811 - the fixture
     check(case, offbeat, tmp_path)
 
 
-def test_only_the_beginning_is_read(offbeat, tmp_path, monkeypatch):  # noqa: F811
+def test_only_the_beginning_is_read(offbeat, tmp_path, monkeypatch):  # noqa: F811 - a fixture
     """A look at a long file costs no more than a look at a short one."""
     (tmp_path / "app.log").write_text("2023-01-29 16:42:09 INFO flushed 12 rows\n" * 1_000_000)
     read = []
@@ -27,7 +27,7 @@ def test_only_the_beginning_is_read(offbeat, tmp_path, monkeypatch):  # noqa: F8
     assert said.out.count("flushed 12 rows") == 2
 
 
-def test_standard_input_on_a_terminal_is_refused(offbeat, monkeypatch):  # noqa: F811
+def test_standard_input_on_a_terminal_is_refused(offbeat, monkeypatch):  # noqa: F811 - a fixture
     """Waiting for ever for someone to type a log helps no one."""
 
     class Terminal(io.StringIO):

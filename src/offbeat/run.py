@@ -342,7 +342,7 @@ class Run:
             score=round(worst["score"], 6),
             p_value=float(f"{float(group['p_value'].to_numpy().min()):.4g}"),
             start=group["start"].min(),  # type: ignore[arg-type]  # a Datetime column's minimum is one
-            end=group["end"].max(),  # type: ignore[arg-type]
+            end=group["end"].max(),  # type: ignore[arg-type]  # likewise
             session=worst["key"],
             sources=sources,
             templates=[{"template_id": self.template_ids[c], "template": self.texts[c]} for c in list(codes)[:20]],

@@ -70,7 +70,7 @@ def test_order_of_rows_does_not_matter(
     """Shuffling the rows changes nothing."""
     y, score, alarm, weight = run
     order = np.arange(len(y))
-    random.shuffle(order)  # type: ignore[attr-defined]
+    random.shuffle(order)
     first = measure(y, score, alarm, weight).as_dict()
     second = measure(y[order], score[order], alarm[order], weight[order]).as_dict()
     assert second == pytest.approx(first)
@@ -180,7 +180,7 @@ def test_weight_nought_takes_a_row_out() -> None:
 def test_bad_arguments(arguments: tuple[object, ...], says: str) -> None:
     """Arrays that cannot be measured raise one clear sentence."""
     with pytest.raises(OffbeatError, match=says):
-        measure(*arguments)  # type: ignore[arg-type]
+        measure(*arguments)
 
 
 def test_f1_at_half_and_twice_the_alarms() -> None:

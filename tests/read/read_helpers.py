@@ -25,7 +25,7 @@ def read(
     path: Path | list[Path] | Logs, columns: list[str] | None = None, **options: object
 ) -> tuple[Logs, pl.DataFrame]:
     """The opened input and all its events."""
-    logs = path if isinstance(path, Logs) else open_logs(path, **options)  # type: ignore[arg-type]
+    logs = path if isinstance(path, Logs) else open_logs(path, **options)
     frames = list(logs.batches(columns or ALL))
     return logs, pl.concat(frames) if frames else pl.DataFrame()
 

@@ -135,6 +135,6 @@ def test_windows_events_are_read_however_they_are_sent():
         "message": "Process Create",
     }
     for kind, matched in ((1, 1), (3, 0)):
-        record["winlog"]["event_id"] = kind  # type: ignore[index]
+        record["winlog"]["event_id"] = kind
         logs = open_logs(Lines([json.dumps(record)]), format="json")
         assert run_rules(rule, logs)[0].matched == matched

@@ -160,7 +160,7 @@ def test_summary_is_plain(done: Simulation) -> None:
 def test_bad_options(tmp_path: Path, options: dict[str, object], where: str) -> None:
     """Each bad argument is named, and nothing is written."""
     with pytest.raises(OptionError) as caught:
-        simulate(tmp_path / "a.jsonl", **({"n": 10, "seed": 1} | options))  # type: ignore[arg-type]
+        simulate(tmp_path / "a.jsonl", **({"n": 10, "seed": 1} | options))
     assert caught.value.where == where
     assert list(tmp_path.iterdir()) == []
 

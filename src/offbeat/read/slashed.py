@@ -24,6 +24,6 @@ def day_or_month_first(samples: Iterable[str], clock: Clock) -> Stamp:
     def key(name: str) -> tuple[int, float]:
         found = parse(texts.filter(texts.str.contains(f"^(?:{STAMPS[name].bare})$")), STAMPS[name], clock).drop_nulls()
         moments = found.dt.timestamp("us")
-        return -len(found), float(moments.max() - moments.min()) if len(found) else 0.0  # type: ignore[operator,arg-type]
+        return -len(found), float(moments.max() - moments.min()) if len(found) else 0.0  # type: ignore[operator,arg-type]  # a number
 
     return STAMPS[min(SLASHED, key=key)]
