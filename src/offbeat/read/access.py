@@ -20,7 +20,8 @@ _STRICT: Final = _HEAD + rf'(?P<user>[^ ]+) \[(?P<time>{{clf}})\] "(?P<request>[
 # Stray quotes around the whole line, users with spaces and unescaped quotes inside the request do occur: the request
 # ends at the last quote that status and size follow.
 _LENIENT: Final = (
-    r'"?(?:(?P<vhost>[\w.*-]+(?::[0-9]{1,5})?) )?(?P<client>[0-9A-Za-z_:.%-]+) (?P<ident>[^ ]+) (?P<user>[^\[\n]*?) '
+    r'"?(?:(?P<vhost>[\w.*-]+(?::[0-9]{1,5})?) )?(?P<client>[0-9A-Za-z_:.%-]+(?:, ?[0-9A-Fa-f:.]+)*) '
+    r"(?P<ident>[^ ]+) (?P<user>[^\[\n]*?) "
     rf'\[(?P<time>{{clf}})\] "(?P<request>{_QUOTED}|.*?)" (?P<status>[0-9]{{3}}|-) (?P<bytes>[0-9]+|-)'
 )
 _TAIL: Final = r'(?: "(?P<referer>[^"]*)" "(?P<agent>[^"]*)"?)?'

@@ -85,7 +85,7 @@ _SYSLOG: Final = (
     ),
     TextLayout(
         "mac",
-        r"(?P<time>{syslog}) (?P<host>[^ ]+) (?P<source>[^:\[ ]+(?: [^:\[ ]+)+)"
+        r"(?P<time>{syslog}) (?P<host>[^ ]*[^ 0-9][^ ]*) (?P<source>[^:\[ ]+(?: [^:\[ ]+)+)"
         r"\[(?P<pid>[0-9]+)\](?: \((?P<address>[^)]*)\))?: ?",
         "Jul  1 09:20:37 calvisitor-10-105-160-95 Microsoft Word[14463]: (*/*/*) Untitled document opened",
         numbers=_N,
@@ -93,10 +93,20 @@ _SYSLOG: Final = (
     ),
     TextLayout(
         "syslog",
-        rf"(?P<time>{{syslog}}|{{syslog-year}}) (?P<host>[^ ]+) +(?:-- )?{_PROGRAM}",
+        rf"(?P<time>{{syslog-after}}|{{syslog}}|{{syslog-year}}) (?P<host>[^ ]+) +(?:-- )?{_PROGRAM}",
         "Jun 14 15:16:01 combo sshd(pam_unix)[19939]: authentication failure; logname= uid=0 euid=0",
         numbers=_N,
         rank=4,
+    ),
+    TextLayout(
+        "syslog-level",
+        r"(?P<time>{syslog-after}|{syslog}|{ctime}|{iso}) (?:(?P<host>[A-Za-z0-9][\w.:-]*) )??"
+        r"(?:(?P<facility>[a-z]+[0-7]?)\.)?"
+        r"(?P<level>emerg|alert|crit|err|error|warning|warn|notice|info|debug) (?:[A-Za-z0-9][\w.:-]* )?"
+        r"(?P<source>[A-Za-z_][^ :\[\]]*)(?:\[(?P<pid>[0-9]+)\])?:(?: |$)",
+        "Jan 29 16:42:09 bigip1 err tmm[1235]: No members available for pool /Common/shop",
+        numbers=_N,
+        rank=6,
     ),
     TextLayout(
         "syslog-bare",
@@ -168,7 +178,7 @@ _SUPERCOMPUTERS: Final = (
 _GENERIC: Final = (
     TextLayout(
         "time-level",
-        r"\[?(?P<time>{any})\]?[ \t,:|-]*[\[(<]?(?P<level>{LEVEL})\b(?:[ \t]*[\])>])?:?(?:[ \t|-]+|$)",
+        r"\[?(?P<time>{any})\]?[ \t,:|-]*[\[(<]?(?P<level>{LEVEL})\b(?:[ \t]*[\])>])?:?(?:[ \t|,;-]+|$)",
         "2023-01-29 16:42:09 [ERROR] cannot reach the printer",
         multiline=True,
         rank=5,  # over a syslog whose host would have the level's name
@@ -190,14 +200,14 @@ _GENERIC: Final = (
     ),
     TextLayout(
         "time",
-        r"[\[(]?(?P<time>{any})\b(?:[\])]?[ \t,:|-]+|[\])]|$)",
+        r"[\[(]?(?P<time>{any})\b(?:[\])]?(?:[ \t]+->[ \t]+|[ \t,:|-]+)|[\])]|$)",
         "2023-01-29 16:42:09 status installed libc6:amd64 2.36-9",
         rank=1,
     ),
     TextLayout(
         "epoch-level",
         r"\[?(?P<time>1[0-9]{9}(?:\.[0-9]{1,9}|[0-9]{3}|[0-9]{6}|[0-9]{9})?)\]?[ \t,:|-]+"
-        r"(?:(?P<source>[A-Za-z][\w./-]*)(?:\[(?P<pid>[0-9]+)(?::[0-9]+)?\])?:? )?"
+        r"(?:(?P<source>[A-Za-z][\w./-]*)(?:\[(?P<pid>[0-9]+)(?::[0-9]+)?\]:?|:) )?"
         r"[\[(<]?(?P<level>{LEVEL})\b[\])>]?:?(?:[ \t|-]+|$)",
         "[1675010529] unbound[712:0] info: start of service (unbound 1.17.1).",
         stamp="epoch",

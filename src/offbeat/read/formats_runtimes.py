@@ -105,6 +105,13 @@ RUNTIMES: Final = (
         rank=6,
     ),
     TextLayout(
+        "thread-logger",
+        rf"(?P<time>{{iso}}) {_LEVEL} \((?P<thread>[^)]*)\) \[(?P<source>[\w.]+)\] ",
+        "2023-01-29 16:42:09.486 ERROR (SyncWorker_3) [homeassistant.components.mqtt] Failed to connect",
+        multiline=True,
+        rank=6,
+    ),
+    TextLayout(
         "thread-level",
         rf"\[(?P<time>{{any}})\] \[(?P<thread>[^\]/]*)/{_LEVEL}\](?: \[(?P<source>[^\]/]*)[^\]]*\])?:? ",
         "[16:42:09] [Server thread/WARN]: Can't keep up! Is the server overloaded?",

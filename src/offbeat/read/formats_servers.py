@@ -153,6 +153,21 @@ SERVERS: Final = (
         rank=6,
     ),
     TextLayout(
+        "icinga",
+        rf"\[(?P<time>{{iso}})\] {_LEVEL}/(?P<source>\w+): ",
+        "[2023-01-29 16:42:09 +0100] information/ConfigItem: Committing config item(s).",
+        multiline=True,
+        rank=6,
+    ),
+    TextLayout(
+        "zabbix",
+        r" *(?P<pid>[0-9]+):(?P<time>{compact}) ",
+        "  4712:20230129:164209.486 Starting Zabbix Server. Zabbix 6.0.1",
+        numbers=_N,
+        multiline=True,
+        rank=5,
+    ),
+    TextLayout(
         "telegraf",
         r"(?P<time>{iso}) (?P<level>[EWIDT])! (?:\[(?P<source>[^\]]*)\] )?",
         "2023-01-29T16:42:09Z E! [outputs.influxdb] Failed to write metric",
@@ -235,6 +250,14 @@ LEFT: Final = (
         "Jan 29 16:42:09 imap-login: Info: Login: user=<bob>, method=PLAIN, rip=192.0.2.7",
         numbers=_N,
         rank=6,
+    ),
+    TextLayout(
+        "pid-time-level",
+        rf"\[?(?P<pid>[0-9]+)\]?:? +\[?(?P<time>{{any}})\]?[ \t,:|-]+[\[(<]?{_LEVEL}\b(?:[ \t]*[\])>])?"
+        r":?(?:[ \t|-]+|$)",
+        "[4712] 2023/01/29 16:42:09.486123 [INF] Starting nats-server",
+        numbers=_N,
+        rank=3,
     ),
     TextLayout(
         "name-time-level",

@@ -12,6 +12,7 @@ import polars as pl
 from offbeat.read.layout import HEADER, JOINED, Context, Want, everywhere
 from offbeat.read.names import NAMES, Record
 from offbeat.read.records import to_frame
+from offbeat.read.stamps import ZONES
 
 _PAIR: Final = re.compile(r'([A-Za-z_@][\w.@/-]*)=("(?:[^"\\]|\\.)*"|[^\s"]*)(?:\s+|$)')
 _PAIRS: Final = r'^(?:<[0-9]{1,3}>)?(?:[A-Za-z_@][\w.@/-]*=(?:"(?:[^"\\]|\\.)*"|[^\s"]*)\s*){2,}$'
@@ -20,6 +21,7 @@ _KNOWN: Final = re.compile(r"(?:^|[\s>])(?:time|ts|t|timestamp|@timestamp|level|
 _CLOCK: Final = re.compile(r"[0-9]{1,2}:[0-9]{2}:[0-9]{2}")
 _OFFSET: Final = re.compile(r"[+-][0-9]{2}:?[0-9]{2}")
 _STATUS: Final = {"4": "warn", "5": "error"}
+_EMPTY: Final = frozenset({"", "-", "(empty)"})
 #: What a last column without a name is called.
 _LAST: Final = "message"
 #: Lines of a table's row at most; a quote that nobody closes within so many is a stray one.
@@ -92,6 +94,7 @@ class Table:
     def parse(self, lines: pl.Series, want: Want, context: Context) -> pl.DataFrame:
         """As :meth:`TextLayout.parse`."""
         separator, *names = context.columns or (",",)
+        bare = [name.strip() for name in names]
         texts = lines.to_list()
         records: list[Record | None] = [None] * len(texts)
         marks = [0] * len(texts)
@@ -99,7 +102,7 @@ class Table:
             if texts[row].startswith("#") or values == names or [*values, _LAST] == names:
                 marks[row] = HEADER
             elif len(values) == len(names):
-                records[row] = {n: v for n, v in zip(names, values, strict=True) if v not in ("", "-", "(empty)")}
+                records[row] = {n: v for n, v in zip(bare, map(str.strip, values), strict=True) if v not in _EMPTY}
             else:
                 continue
             marks[row + 1 : row + span] = [JOINED] * (span - 1)
@@ -164,8 +167,8 @@ def _apart(record: Record) -> bool:
 
 
 def _zone(record: Record) -> str:
-    zone = str(record.get("tz", ""))
-    return zone if _OFFSET.fullmatch(zone) else ""
+    zone = str(record.get("tz", record.get("timezone", "")))
+    return zone if _OFFSET.fullmatch(zone) else f" {zone}" if zone in ZONES else ""
 
 
 def _requests(records: list[Record | None], names: Sequence[str]) -> list[Record | None]:
@@ -190,8 +193,9 @@ def header_of(texts: Sequence[str]) -> tuple[str, ...]:
         if text.lower().startswith("#fields"):
             columns = text[len("#fields") :].lstrip(": \t")
             data = next((row for row in texts[at + 1 :] if not row.startswith("#")), text)
-            named = columns.split("\t" if "\t" in columns else " ")  # CloudFront parts names and values otherwise
-            return ("\t" if "\t" in data else " ", *named) if columns else ()
+            named = re.split(r"[\t ]|,(?! )", columns)  # CloudFront parts names and values otherwise
+            separator = "\t" if "\t" in data else "," if "," in columns else " "
+            return (separator, *named) if columns else ()
         if not text.startswith("#"):
             break
     first, *more = [text for text in texts if text and not text.startswith("#")][:2] or [""]

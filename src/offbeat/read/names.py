@@ -37,6 +37,7 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
             "SeverityNumber",
             "log.severity",
             "syslog.severity",
+            "pri",
             "level_name",
             "s",
             "levelno",

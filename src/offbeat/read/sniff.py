@@ -198,7 +198,11 @@ def _others(counts: Counter[str], chosen: Layout | None) -> tuple[Layout, ...]:
     return tuple(
         layout
         for layout in ordered
-        if layout is not chosen and (layout.name not in _WEAK or (chosen is not None and counts[layout.name] > 2))
+        if layout is not chosen
+        and (
+            layout.name not in _WEAK
+            or (chosen is not None and counts[layout.name] > (0 if layout.name == "inside" else 2))
+        )
     )
 
 

@@ -88,7 +88,7 @@ _MONTH_NUMBER: Final = r"(?P<m>1[0-2]|0?[1-9])"
 _DAY_NUMBER: Final = r"(?P<d>[12][0-9]|3[01]|0?[1-9])"
 _HALF: Final = r"(?: ?(?P<p>[AaPp][Mm])\b)?"
 _SLASHED: Final = (
-    r"/(?P<Y>[0-9]{4})(?:,? +(?:-+ )?|-)(?P<H>[0-9]{1,2}):(?P<M>[0-9]{2}):(?P<S>[0-9]{2})" + _FRACTION + _HALF
+    r"[/-](?P<Y>[0-9]{4})(?:,? +(?:-+ )?|-)(?P<H>[0-9]{1,2}):(?P<M>[0-9]{2}):(?P<S>[0-9]{2})" + _FRACTION + _HALF
 )
 
 #: In the order in which an unknown stamp is tried: the more particular first.
@@ -99,6 +99,11 @@ STAMPS: Final[Mapping[str, Stamp]] = _stamps(
         "YYYY?mm?dd?HH?MM?SS",
     ),
     Stamp("iso", _DATE + "(?:[T _:-]|, ?|  )" + _CLOCK + _FRACTION + _ZONE, "YYYY?mm?dd?HH?MM?SS"),
+    Stamp(
+        "iso-loose",
+        r"(?P<Y>[0-9]{4})[-/.年](?P<m>[0-9]{1,2})[-/.月](?P<d>[0-9]{1,2})日?[T ](?P<H>[0-9]{1,2}):(?P<M>[0-9]{2}):"
+        r"(?P<S>[0-9]{2})" + _FRACTION + _ZONE,
+    ),
     Stamp(
         "clf", rf"(?P<d>[0-9]{{2}})/{_MONTH}/(?P<Y>[0-9]{{4}})[: ]{_CLOCK}{_FRACTION}{_ZONE}", "dd?bbb?YYYY?HH?MM?SS"
     ),
@@ -115,14 +120,15 @@ STAMPS: Final[Mapping[str, Stamp]] = _stamps(
     ),
     Stamp("weekday-iso", rf"{_WEEKDAY} {_DATE}[T ]{_CLOCK}{_FRACTION}{_ZONE}", "????YYYY?mm?dd?HH?MM?SS"),
     Stamp("syslog-year", rf"{_MONTH} +(?P<d>[0-9]{{1,2}}) (?P<Y>[0-9]{{4}}) {_CLOCK}{_FRACTION}"),
+    Stamp("syslog-after", rf"{_MONTH} +(?P<d>[0-9]{{1,2}}) {_CLOCK}{_FRACTION} (?P<Y>20[0-9]{{2}})\b"),
     Stamp("syslog", rf"{_MONTH} +(?P<d>[0-9]{{1,2}}) {_CLOCK}{_FRACTION}", "bbb?dd?HH?MM?SS", "year"),
     Stamp(
         "spark",
         rf"(?P<y>[0-9]{{2}})/(?P<m>0[1-9]|1[0-2])/(?P<d>[0-2][0-9]|3[01]) {_CLOCK}{_FRACTION}",
         "yy?mm?dd?HH?MM?SS",
     ),
-    Stamp("us", _MONTH_NUMBER + "/" + _DAY_NUMBER + _SLASHED),
-    Stamp("slashed", _DAY_NUMBER + "/" + _MONTH_NUMBER + _SLASHED),
+    Stamp("us", _MONTH_NUMBER + "[/-]" + _DAY_NUMBER + _SLASHED),
+    Stamp("slashed", _DAY_NUMBER + "[/-]" + _MONTH_NUMBER + _SLASHED),
     Stamp(
         "us-short",
         rf"{_MONTH_NUMBER}/{_DAY_NUMBER}/(?P<y>[0-9]{{2}}),? +(?P<H>[0-9]{{1,2}}):(?P<M>[0-9]{{2}}):(?P<S>[0-9]{{2}})"
@@ -151,7 +157,7 @@ STAMPS: Final[Mapping[str, Stamp]] = _stamps(
     ),
     Stamp(
         "compact",
-        r"(?P<Y>[0-9]{4})(?P<m>[0-9]{2})(?P<d>[0-9]{2})[T _-]?(?P<H>[0-9]{2}):?(?P<M>[0-9]{2}):?(?P<S>[0-9]{2})"
+        r"(?P<Y>[0-9]{4})(?P<m>[0-9]{2})(?P<d>[0-9]{2})[T _:-]?(?P<H>[0-9]{2}):?(?P<M>[0-9]{2}):?(?P<S>[0-9]{2})"
         + _FRACTION
         + _ZONE,
     ),
@@ -164,7 +170,7 @@ STAMPS: Final[Mapping[str, Stamp]] = _stamps(
         "mysql",
         r"(?P<y>[0-9]{2})(?P<m>[0-9]{2})(?P<d>[0-9]{2}) +(?P<H>[0-9]{1,2}):(?P<M>[0-9]{2}):(?P<S>[0-9]{2})" + _FRACTION,
     ),
-    Stamp("logcat", rf"(?P<m>[0-9]{{2}})-(?P<d>[0-9]{{2}}) {_CLOCK}{_FRACTION}", "mm?dd?HH?MM?SS", "year"),
+    Stamp("logcat", rf"(?P<m>[0-9]{{2}})-(?P<d>[0-9]{{2}})[ |]{_CLOCK}{_FRACTION}", "mm?dd?HH?MM?SS", "year"),
     Stamp("proxifier", rf"(?P<m>[0-9]{{2}})\.(?P<d>[0-9]{{2}}) {_CLOCK}{_FRACTION}", "mm?dd?HH?MM?SS", "year"),
     Stamp("klog", rf"(?P<m>[0-9]{{2}})(?P<d>[0-9]{{2}}) {_CLOCK}{_FRACTION}", "mmdd?HH?MM?SS", "year"),
     Stamp(
@@ -188,8 +194,8 @@ ANY: Final = "(?:" + "|".join(f"(?:{stamp.bare})" for stamp in STAMPS.values() i
 
 
 _DATED: Final = (
-    *("bgl", "iso", "clf", "ctime", "mail", "weekday-iso", "syslog-year", "syslog", "us", "slashed", "day-month"),
-    *("java", "german"),
+    *("bgl", "iso", "clf", "ctime", "mail", "weekday-iso", "syslog-year", "syslog-after", "syslog", "us"),
+    *("slashed", "day-month", "java", "german"),
 )
 #: A stamp with a date that can be told from anything else wherever in a line it stands.
 DATED: Final = (
