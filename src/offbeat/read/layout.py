@@ -17,6 +17,7 @@ from typing import Final
 import polars as pl
 
 from offbeat.read import levels, times
+from offbeat.read.stamps import DATED
 from offbeat.schema import TIME
 
 #: Columns of EVENTS that a layout fills in; the others follow from where the line stands.
@@ -27,6 +28,7 @@ HEADER: Final = 2  # it is no event
 PARTIAL: Final = 3  # the event goes on in the next line
 _GROUP: Final = re.compile(r"\(\?P<(\w+)>")
 _TIME_GROUP: Final = re.compile(r"\(\?P<time>[^()]*\)")
+_PIECE: Final = re.compile(r"\\.|[\[\]]")
 _STAMP: Final = re.compile(r"\{(\w[\w-]*)\}")
 
 
@@ -88,20 +90,19 @@ def _only(pattern: str, keep: frozenset[str]) -> str:
 
 def _ascii(pattern: str) -> str:
     r"""The pattern with ``\w`` and ``\b`` meaning ASCII; over all of Unicode they are too large to run in one pass."""
-    parts, in_class, at = [], False, 0
-    while at < len(pattern):
-        piece = pattern[at : at + 2] if pattern[at] == "\\" else pattern[at]
-        at += len(piece)
-        if piece == "[":
-            in_class = True
-        elif piece == "]":
-            in_class = False
-        elif piece == r"\w":
-            piece = "A-Za-z0-9_" if in_class else "[A-Za-z0-9_]"
-        elif piece == r"\b":
-            piece = r"(?-u:\b)"
-        parts.append(piece)
-    return "".join(parts)
+    in_class = False
+
+    def plain(match: re.Match[str]) -> str:
+        nonlocal in_class
+        piece = match[0]
+        if piece == r"\w":
+            return "A-Za-z0-9_" if in_class else "[A-Za-z0-9_]"
+        if piece == r"\b":
+            return r"(?-u:\b)"
+        in_class = piece == "[" if piece in "[]" else in_class
+        return piece
+
+    return _PIECE.sub(plain, pattern)
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ class TextLayout:
         if match[1] == "any":
             return times.ANY
         if match[1] == "dated":
-            return times.DATED
+            return DATED
         if match[1] == "LEVEL":
             return levels.WORDS
         return times.STAMPS[match[1]].bare
@@ -167,8 +168,13 @@ class TextLayout:
         """Shape of the time stamp; None where the pattern allows any or has none."""
         if self.stamp:
             return times.STAMPS[self.stamp]
+        return self.stamps[0] if len(self.stamps) == 1 else None
+
+    @cached_property
+    def stamps(self) -> tuple[times.Stamp, ...]:
+        """Shapes that the pattern allows; none where it allows any."""
         names = [name for name in _STAMP.findall(self.pattern) if name in times.STAMPS or name in {"any", "dated"}]
-        return times.STAMPS[names[0]] if names and len(names) == 1 and names[0] in times.STAMPS else None
+        return () if {"any", "dated"} & {*names} else tuple(times.STAMPS[name] for name in names)
 
     @cached_property
     def groups(self) -> tuple[str, ...]:

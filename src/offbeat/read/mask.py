@@ -58,10 +58,8 @@ _IPV6: Final = (
     rf"(?P<ip6>(?<![\w:.])(?:(?:{_HEX}:){{7}}{_HEX}|(?:{_HEX}:){{1,6}}:(?:{_HEX}(?::{_HEX}){{0,5}})?"
     rf"|::{_HEX}(?::{_HEX}){{0,6}})(?![\w:]|\.[0-9]))"
 )
-_ADDRESSES: Final = re.compile("|".join((_CARD, _IPV4, _IPV6)))
-_ALL: Final = re.compile(
-    "|".join((_KEY, _URL, _SLACK, _HEADER, _COOKIE, _NAMED, _SAID, _MAIL, _KNOWN, _CARD, _IBAN, _IPV4, _IPV6))
-)
+_ADDRESSES: Final = "|".join((_CARD, _IPV4, _IPV6))
+_ALL: Final = "|".join((_KEY, _URL, _SLACK, _HEADER, _COOKIE, _NAMED, _SAID, _MAIL, _KNOWN, _CARD, _IBAN, _IPV4, _IPV6))
 # Cheap questions in Rust find the lines worth the slow expressions: most have addresses and nothing else.
 _MAYBE: Final = (
     r"(?i)@|pass|pwd|secret|token|key|credential|authorization|bearer|cookie|sess(?:ion)?id|connect\.sid|x-amz-|sig="
@@ -86,7 +84,7 @@ def masker(key: bytes) -> Callable[[pl.Series], pl.Series]:
 
     def replace(match: re.Match[str]) -> str:
         kind = match.lastgroup or ""
-        found = match.groupdict() if match.re is _ALL else {}
+        found = match.groupdict() if "name" in match.re.groupindex else {}
         if found.get("name") is not None:
             return _of_named(match, found, digest)
         for before, value in (("scheme", "login"), ("header", "proof"), ("jar", "cookie"), ("said", "word")):
@@ -103,7 +101,8 @@ def masker(key: bytes) -> Callable[[pl.Series], pl.Series]:
         address = lines.str.contains(_MAYBE_ADDRESS).fill_null(False) & ~worth
         for rows, expression in ((worth.arg_true(), _ALL), (address.arg_true(), _ADDRESSES)):
             if len(rows):
-                masked = [expression.sub(replace, text) for text in lines.gather(rows).to_list()]
+                compiled = re.compile(expression)
+                masked = [compiled.sub(replace, text) for text in lines.gather(rows).to_list()]
                 lines = lines.scatter(rows, pl.Series(masked, dtype=pl.String))
         return lines
 

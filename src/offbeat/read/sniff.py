@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -28,6 +28,7 @@ from offbeat.read.named_values import header_of
 from offbeat.read.unfold import unfold
 
 SAMPLE_LINES: Final = 1000
+_FEW: Final = 64
 #: What follows an event on lines of its own: indented text, stack traces, closing brackets.
 CONTINUATION: Final = (
     r"^(?:[ \t]+\S|Caused by: |Suppressed: |Traceback \(most recent|\.\.\. [0-9]+ more|at [\w.$<>/]+\("
@@ -42,7 +43,6 @@ _ID_NAME: Final = r"(?:^|[._-]|trace|span|request|session|flow|order|user)_?id$|
 _WEAK: Final = frozenset({"level", "python-basic", "kernel", "xorg", "name-time", "epoch", "inside", "inside-epoch"})
 
 
-_STAMP: Final = re.compile(stamps.DATED)
 #: Layouts whose events are records with names.
 _RECORDS: Final = frozenset({"json", "json-documents", "csv", "logfmt"})
 #: Layouts of little form, whose lines may or may not have others that belong to them.
@@ -152,14 +152,27 @@ def _assign(sample: pl.Series) -> Counter[str]:
         fits = LAYOUTS[name].fits(sample)
         if fits.mean() > 0.9 and len(sample) > 1:  # type: ignore[operator]  # as above
             return Counter({name: int(fits.sum())})
-    for layout in sorted(BY_LINE, key=lambda layout: -layout.rank):
-        if left.is_empty():
+    ranked = sorted(BY_LINE, key=lambda layout: -layout.rank)
+    # Layouts that read none of a few dozen lines are asked only for what the others leave: most lines, most often, are
+    # read by one or two, and an expression costs as much for a line that it does not read.
+    few, _ = _take(ranked, left.gather_every(max(1, len(left) // _FEW)))
+    for chosen in ([layout for layout in ranked if layout.name in few], ranked):
+        found, left = _take(chosen, left)
+        counts += found
+    return counts
+
+
+def _take(layouts: Sequence[Layout], lines: pl.Series) -> tuple[Counter[str], pl.Series]:
+    """How many lines go to each layout, the first of them that reads a line, and the lines that none does."""
+    counts: Counter[str] = Counter()
+    for layout in layouts:
+        if lines.is_empty():
             break
-        fits = layout.fits(left)
+        fits = layout.fits(lines)
         if fits.any():
             counts[layout.name] += int(fits.sum())
-            left = left.filter(~fits)
-    return counts
+            lines = lines.filter(~fits)
+    return counts, lines
 
 
 def _is_clock(layout: Layout, sample: pl.Series) -> bool:
@@ -214,7 +227,7 @@ def _context(source: Source, sample: pl.Series, layout: Layout | None, zone: str
         context = replace(context, columns=header_of(sample.head(50).to_list()))
     if isinstance(layout, TextLayout):
         found = _stamps_of(layout, sample)
-        stamp = layout.stamp_of or times.find_stamp(found[:50])
+        stamp = layout.stamp_of or times.find_stamp(found[:50], layout.stamps)
         if stamp is not None and stamp.name in slashed.SLASHED:
             stamp = slashed.day_or_month_first([*found, *_last_stamps(source, layout)], context.clock)
         if "zone" in layout.groups and zone == "UTC":
@@ -249,7 +262,9 @@ def _time_key(layout: Layout, sample: pl.Series, context: Context) -> str | None
     records = [orjson.loads(text) for text in frame["fields"].drop_nulls().to_list()]
     for name in dict.fromkeys(name for record in records for name in record):
         values = [str(record[name]).strip("[]") for record in records if record.get(name) is not None]
-        if len(values) > 0.9 * len(records) and sum(bool(_STAMP.fullmatch(v)) for v in values) > 0.9 * len(values):
+        if len(values) > 0.9 * len(records) and sum(bool(re.fullmatch(stamps.DATED, v)) for v in values) > 0.9 * len(
+            values
+        ):
             return str(name)
     return None
 

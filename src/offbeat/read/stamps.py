@@ -216,4 +216,6 @@ def find_stamp(samples: Iterable[str], candidates: Iterable[Stamp] | None = None
         hits = sum(1 for text in samples if stamp.compiled.fullmatch(text))
         if hits > most:
             best, most = stamp, hits
+            if hits == len(samples):
+                break
     return best

@@ -18,21 +18,10 @@ import polars as pl
 
 from offbeat.errors import OptionError
 from offbeat.read import fixed
-from offbeat.read.stamps import ANY, DATED, STAMPS, TAIL, ZONES, Stamp, find_stamp
+from offbeat.read.stamps import ANY, STAMPS, TAIL, ZONES, Stamp, find_stamp
 from offbeat.schema import TIME
 
-__all__ = [
-    "ANY",
-    "DATED",
-    "STAMPS",
-    "Clock",
-    "Stamp",
-    "check_zone",
-    "find_stamp",
-    "from_numbers",
-    "parse",
-    "parse_any",
-]
+__all__ = ["ANY", "STAMPS", "Clock", "Stamp", "check_zone", "find_stamp", "from_numbers", "parse", "parse_any"]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
