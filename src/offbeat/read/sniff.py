@@ -208,14 +208,17 @@ def _joining(
 
 def _others(counts: Counter[str], chosen: Layout | None) -> tuple[Layout, ...]:
     ordered = sorted(BY_LINE, key=lambda layout: (-counts[layout.name], -layout.rank))
+    # A time within a line tells that it is an event: but not beside records, where a broken one is to be counted.
+    within = {"inside"} if isinstance(chosen, TextLayout) else set[str]()
     return tuple(
         layout
         for layout in ordered
         if layout is not chosen
         and (
             layout.name not in _WEAK
-            or (chosen is not None and counts[layout.name] > (0 if layout.name == "inside" else 2))
+            or (chosen is not None and counts[layout.name] > (0 if layout.name in within else 2))
         )
+        and (layout.name != "inside" or within)
     )
 
 
@@ -262,9 +265,8 @@ def _time_key(layout: Layout, sample: pl.Series, context: Context) -> str | None
     records = [orjson.loads(text) for text in frame["fields"].drop_nulls().to_list()]
     for name in dict.fromkeys(name for record in records for name in record):
         values = [str(record[name]).strip("[]") for record in records if record.get(name) is not None]
-        if len(values) > 0.9 * len(records) and sum(bool(re.fullmatch(stamps.DATED, v)) for v in values) > 0.9 * len(
-            values
-        ):
+        stamped = sum(re.fullmatch(stamps.DATED, value) is not None for value in values)
+        if stamped > 0.9 * len(records):
             return str(name)
     return None
 

@@ -219,3 +219,14 @@ def find_stamp(samples: Iterable[str], candidates: Iterable[Stamp] | None = None
             if hits == len(samples):
                 break
     return best
+
+
+def offset(zone: str) -> float:
+    """Seconds that a zone, by name or as ``+hh:mm``, is east of Greenwich."""
+    zone = zone.strip()
+    if zone in ZONES:
+        return 3600.0 * ZONES[zone]
+    digits = zone[1:].replace(":", "")
+    # Three digits are minutes, as DB2 writes them.
+    seconds = int(digits) * 60 if len(digits) == 3 else int(digits[:2]) * 3600 + int(digits[2:] or 0) * 60
+    return float(-seconds if zone[0] == "-" else seconds)

@@ -18,7 +18,7 @@ import polars as pl
 
 from offbeat.errors import OptionError
 from offbeat.read import fixed
-from offbeat.read.stamps import ANY, STAMPS, TAIL, ZONES, Stamp, find_stamp
+from offbeat.read.stamps import ANY, STAMPS, TAIL, Stamp, find_stamp, offset
 from offbeat.schema import TIME
 
 __all__ = ["ANY", "STAMPS", "Clock", "Stamp", "check_zone", "find_stamp", "from_numbers", "parse", "parse_any"]
@@ -249,7 +249,7 @@ def _tail(parts: dict[str, Any], tails: pl.Series, width: int | None) -> dict[st
             parts["f"] = fraction * 10 ** (9 - len(f))
         zone = text[first.start("z") :] if first["z"] else text[:0]
         if not first["z"] or (zone == zone[:, :1]).all():
-            parts["z"] = np.full(len(tails), _offset(first["z"])) if first["z"] else None
+            parts["z"] = np.full(len(tails), offset(first["z"])) if first["z"] else None
             return parts
     if (ragged := _ragged(tails)) is not None:
         parts["f"], parts["z"] = ragged
@@ -328,19 +328,8 @@ def _fraction_and_zone(parts: dict[str, Any], groups: pl.Series) -> None:
         parts["f"] = digits.cast(pl.Int64, strict=False).fill_null(0).to_numpy()
     if "z" in names and groups.struct["z"].null_count() < len(groups):
         zones = groups.struct["z"]
-        known = {zone: _offset(zone) for zone in zones.drop_nulls().unique().to_list()}
+        known = {zone: offset(zone) for zone in zones.drop_nulls().unique().to_list()}
         parts["z"] = zones.replace_strict(known, default=None, return_dtype=pl.Float64).to_numpy()
-
-
-def _offset(zone: str) -> float:
-    """Seconds east of Greenwich."""
-    zone = zone.strip()
-    if zone in ZONES:
-        return 3600.0 * ZONES[zone]
-    digits = zone[1:].replace(":", "")
-    # Three digits are minutes, as DB2 writes them.
-    seconds = int(digits) * 60 if len(digits) == 3 else int(digits[:2]) * 3600 + int(digits[2:] or 0) * 60
-    return float(-seconds if zone[0] == "-" else seconds)
 
 
 def _days_of(year: int) -> int:
@@ -381,11 +370,11 @@ def _assemble(parts: dict[str, Any], stamp: Stamp, clock: Clock) -> pl.Series:
         micros, ok = micros[parts["runs"]], ok[parts["runs"]]
     if "f" in parts:
         micros = micros + parts["f"] // 1000
-    offset = parts.get("z")
-    if offset is None:
+    east = parts.get("z")
+    if east is None:
         return _localise(_to_series(micros, ok), clock.zone)
-    naive = np.isnan(offset)
-    times = _to_series(micros - np.where(naive, 0, offset).astype(np.int64) * _SECOND, ok)
+    naive = np.isnan(east)
+    times = _to_series(micros - np.where(naive, 0, east).astype(np.int64) * _SECOND, ok)
     if naive.any() and clock.zone != "UTC":
         return pl.select(pl.when(pl.Series(naive)).then(_localise(times, clock.zone)).otherwise(times)).to_series()
     return times
@@ -396,7 +385,7 @@ def _localise(times: pl.Series, zone: str) -> pl.Series:
     if zone == "UTC":
         return times
     if zone[0] in "+-":
-        return times - dt.timedelta(seconds=_offset(zone))
+        return times - dt.timedelta(seconds=offset(zone))
     naive = times.dt.replace_time_zone(None)
     local = naive.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
     later = (naive + dt.timedelta(hours=1)).dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
