@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from samples import shop_log
 
 from offbeat.detection import write_run
+from offbeat.explain.edits import Edit, apply
 from offbeat.pipeline import Pipeline
 from offbeat.read import Lines
 from offbeat.rescoring import Rescoring, _in_time, plain, tagged
@@ -97,3 +98,35 @@ def test_a_log_that_changed_is_judged_by_its_habits_as_well(tmp_path):
     assert other.score([[codes[name] for name in after[0]]])[0] < opened.threshold
     (changed,) = [one for one in opened.found if one["kind"] == "drift"]
     assert opened.explain(changed["id"]).counterfactual is None
+
+
+def test_what_the_kept_model_has_learned_is_made_up_for():
+    """A log judged by itself: its model is less surprised at a unit, so the edits have to lower the score by more."""
+    made = Pipeline(detectors=["presence", "count", "ngram"]).fit(Lines(shop_log(200, odd=(41, 90, 150))))
+    run = made.cross_score()
+    opened = Findings.of(run, run.find(), made)
+    (name,) = opened.units["id"]
+    why, other = opened.explain(name), unit_of(opened, name)
+    own = tagged(opened.units["templates"][0].to_list())
+    known = why.score - other.score([own])[0]
+    assert known > 0.1
+    code = {text: at for at, text in enumerate(opened.template_ids)}
+    edits = [
+        Edit(one["how"], one["place"], code[one["template_id"]], one.get("to", -1))
+        for one in why.counterfactual["edits"]
+    ]
+    assert other.score([apply(own, edits)])[0] + known == pytest.approx(why.counterfactual["score"], abs=1e-5)
+    assert why.counterfactual["score"] < opened.threshold
+    for i in range(len(edits)):
+        assert other.score([apply(own, edits[:i] + edits[i + 1 :])])[0] + known >= opened.threshold
+
+
+def test_what_is_removed_takes_its_pause_along(slow):
+    """Without an event the later ones come earlier by the pause before it; their own pauses stay."""
+    other = unit_of(slow, slow.units["id"][0])
+    own = tagged(other.row["templates"][0].to_list())
+    times = other._laid_out([own]).extra["timestamps"]
+    assert len(own) > 3
+    without = other._laid_out([own[:1] + own[2:]]).extra["timestamps"]
+    np.testing.assert_allclose(np.diff(without)[1:], np.diff(times)[2:])
+    assert without[1] == pytest.approx(times[2] - (times[1] - times[0]))
