@@ -351,7 +351,10 @@ class _Unit:
             given = self.run.learned.decision.surprise(self.other.raw_of(sequences))
             return np.asarray(sum(share[view] * given[view] for view in share), dtype=np.float64)
 
-        adds = occlude(self.codes, shared) if share else np.zeros(len(self.codes))
+        expected = self._expected()
+        marked = self.row["event"].to_list() if "event" in self.row.columns else []
+        first = [at for at in (*marked, *expected) if at is not None and at < len(self.codes)]
+        adds = occlude(self.codes, shared, first) if share else np.zeros(len(self.codes))
         for view in share:
             # A view that keeps its score names the event that makes it; of what it gives all is that event's.
             detector = self.run.learned.views[view]
@@ -359,7 +362,6 @@ class _Unit:
                 at = detector.evidence(self.row)["event"][0]
                 if at is not None and at < len(adds):
                     adds[at] += of_views[view]
-        expected = self._expected()
         rows = self.row["rows"][0] if "rows" in self.row.columns else None
         out = []
         for i, code in enumerate(self.codes):

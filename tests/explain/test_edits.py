@@ -95,6 +95,21 @@ def test_many_edits_are_found_where_all_are_needed():
     assert found.codes == target
 
 
+def test_a_long_difference_is_found_in_few_tries():
+    """Hundreds of edits are one change where they are one run, and are not each left out in turn."""
+    codes = [1, *[2, 3] * 300, 4]
+    tried = []
+
+    def score(many):
+        tried.extend(many)
+        return np.array([float(len(s) > 20) for s in many])
+
+    found = fewest(codes, score, 0.5, nearest(codes, [[1, *[2, 3] * 9, 4]], np.ones(1)))
+    assert len(found.changes) == 1
+    assert len(found.edits) == 582
+    assert len(tried) < 2_000
+
+
 def test_there_may_be_no_edit():
     """Where no near sequence is below the threshold, nothing is claimed."""
     assert fewest([1, 9], lambda many: np.ones(len(many)), 0.5, nearest([1, 9], [[1]], np.ones(1))) is None
@@ -113,6 +128,22 @@ def test_occlusion_names_what_the_score_is_made_of():
     present = occlude([1, 9, 9], lambda many: np.array([float(9 in s) for s in many]))
     assert present.tolist() == [0, 0.5, 0.5]
     assert len(occlude([], missing_two)) == 0
+
+
+def test_of_a_long_sequence_what_is_likely_and_rare_is_tried():
+    """Few sequences are scored of a long one, and yet what is rare in it, or named beforehand, gets what it adds."""
+    codes = [1, 2, 3] * 400 + [9] + [1, 2, 3] * 400
+    tried = []
+
+    def score(many):
+        tried.append(len(many))
+        return missing_two(many) + np.array([5.0 * (s[:7] == codes[:7]) for s in many])
+
+    found = occlude(codes, score, [3])
+    assert sum(tried) < 60
+    assert found[1200] == 2.0
+    assert found[3] == 5.0
+    assert np.isfinite(found).all()
 
 
 @given(st.lists(st.floats(-2, 30, allow_nan=False), min_size=1, max_size=9))

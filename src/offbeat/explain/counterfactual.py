@@ -33,6 +33,8 @@ _NEAR: Final = 5
 _TAKEN_BACK: Final = 2
 #: Of all that turn the verdict the cheapest are stripped of what they do not need.
 _STRIPPED: Final = 2
+#: So many edits are tried to be left out one by one.
+_EXACT: Final = 60
 
 Edits = tuple[Edit, ...]
 
@@ -41,7 +43,8 @@ Edits = tuple[Edit, ...]
 class Counterfactual:
     """The fewest changes found that turn the verdict, checked by scoring again.
 
-    Each edit is needed: without any one of them the sequence is not below the threshold.
+    Each edit is needed: without any one of them the sequence is not below the threshold. (Of more than ``_EXACT`` this
+    is tried of those at the ends of changes.)
 
     Attributes:
         changes: runs of edits, in the order of their places.
@@ -207,8 +210,14 @@ def _parts_left_out(edits: Edits) -> Iterable[Edits]:
 
 
 def _each_left_out(edits: Edits) -> Iterable[Edits]:
-    """Yield edits without one of them."""
-    yield from ((*edits[:i], *edits[i + 1 :]) for i in range(len(edits)))
+    """Yield edits without one of them; of very many only those at either end of a change are left out."""
+    if len(edits) <= _EXACT:
+        yield from ((*edits[:i], *edits[i + 1 :]) for i in range(len(edits)))
+        return
+    ends = dict.fromkeys(end for run in changes(edits) for end in (run[0], run[-1]))
+    for end in list(ends)[:_EXACT]:
+        at = edits.index(end)
+        yield (*edits[:at], *edits[at + 1 :])
 
 
 def _joined(one: Edits, other: Edits) -> Edits:

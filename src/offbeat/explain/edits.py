@@ -21,6 +21,9 @@ Score = Callable[[Sequence[Codes]], Floats]
 
 #: Sequences compared in full, out of those whose counts are nearest.
 _COMPARED: Final = 40
+#: Events of all sequences with something left out, at most, and so many tries at least.
+_OCCLUDED: Final = 20_000
+_LEAST_OCCLUDED: Final = 16
 #: Of the events from the first to the last of a run that is removed at most this share may stay.
 _STAYS: Final = 0.25
 
@@ -177,20 +180,35 @@ def nearest(
     return near[:many]
 
 
-def occlude(codes: Codes, score: Score) -> Floats:
+def occlude(codes: Codes, score: Score, likely: Sequence[int] = ()) -> Floats:
     """Return what each event adds to the score, shape (events,): by how much it falls without it.
 
     Events of one template can stand in for one another, so that the score falls only without all of them; then each of
-    them adds its part of that.
+    them adds its part of that. Each is tried where all tries together have at most ``_OCCLUDED`` events. Of a longer
+    sequence only some events are tried alone, and some templates together; the others add nothing that is known.
+
+    Args:
+        codes: the sequence.
+        score: scores sequences.
+        likely: places to be tried first; then come events and templates that are rare in the sequence.
     """
-    if not codes:
+    n = len(codes)
+    if not n:
         return np.zeros(0)
     kinds, of, times = np.unique(codes, return_inverse=True, return_counts=True)
-    single = [codes[:i] + codes[i + 1 :] for i in range(len(codes))]
-    whole = [[c for c in codes if c != kind] for kind in kinds]
+    many = max(_LEAST_OCCLUDED, min(n, _OCCLUDED // n))
+    rare = np.lexsort((np.arange(n), times[of])).tolist()
+    places = list(dict.fromkeys([*likely, *rare]))[:many]
+    chosen = np.unique(of[places]) if many < n else np.arange(len(kinds))
+    single = [codes[:i] + codes[i + 1 :] for i in places]
+    whole = [[c for c in codes if c != kind] for kind in kinds[chosen]]
     scores = score([codes, *single, *whole])
-    alone, together = scores[0] - scores[1 : len(codes) + 1], (scores[0] - scores[len(codes) + 1 :]) / times
-    return np.asarray(np.maximum(alone, together[of]), dtype=np.float64)
+    out, part = np.zeros(n), np.full(len(kinds), -np.inf)
+    part[chosen] = (scores[0] - scores[1 + len(places) :]) / times[chosen]
+    known = np.full(n, -np.inf)
+    known[places] = scores[0] - scores[1 : 1 + len(places)]
+    most = np.maximum(known, part[of])
+    return np.asarray(np.where(np.isfinite(most), most, out), dtype=np.float64)
 
 
 def shares(values: Sequence[float]) -> Floats:
