@@ -162,7 +162,7 @@ def test_a_late_event_adds_what_its_view_gives():
         f"2026-03-01 09:40:{s:02},000 INFO {step} order-2000" for s, step in ((0, "got"), (29, "checked"), (30, "paid"))
     ]
     made = Pipeline(detectors=["presence", "timing"], session_by=r"order-\d+").fit(Lines(log))
-    run = made.score(Lines([*log, *late])).with_budget(Budget.parse("1/1000"))
+    run = made.score(Lines([*log, *late])).with_budget(Budget.parse("20/1000"))
     (finding,) = (one for one in run.find() if one.kind == "latency")
     assert finding.session == "order-2000"
     events = Findings.of(run, [finding], made).explain(finding.id).events
