@@ -193,6 +193,28 @@ def test_numbers_that_are_off_for_a_while_become_a_bound_that_is_counted(tmp_pat
     assert "offbeat.source: db" in found.rule
 
 
+def test_a_heartbeat_that_stops_becomes_a_count_of_none_by_its_source(tmp_path):
+    """A silence of one service becomes a rule on its own lines, whatever the others write."""
+    lines = []
+    for i in range(900):
+        at = f"2026-03-01T{8 + i // 120:02}:{i // 2 % 60:02}:{30 * (i % 2):02}Z"
+        said = [("db", "query served")]
+        said += [
+            (who, "health checked, all well") for who in ("web", "db", "cart") if who != "db" or not 600 <= i <= 660
+        ]
+        lines += [json.dumps({"timestamp": at, "service": who, "message": text}) for who, text in said]
+    made = Pipeline(detectors=["presence"], window=20).fit(_written(tmp_path / "health.jsonl", lines))
+    run = made.cross_score()
+    write_run(run, run.find(), tmp_path / "run", made)
+    past = Past.open(tmp_path / "run")
+    (silence,) = [f for f in past.findings if f["kind"] == "silence"]
+    assert silence["reason"].startswith("“health checked, all well” of db does not come for 31 minutes")
+    found = propose(past, silence)
+    assert found.caught
+    assert "falls silent" in found.title
+    assert "offbeat.source: db" in found.rule
+
+
 def test_templates_as_selections():
     """Words with wildcards, the words alone, or the template; what holds no words has only the last."""
     text = "user * <*> took <num> ms…"

@@ -100,7 +100,7 @@ def _written(past: Past, finding: dict[str, Any]) -> list[tuple[list[dict[str, A
 
 def _said(condition: dict[str, int]) -> str:
     (op, n), *_ = condition.items()
-    return f"{n:,} times or more" if op == "gte" else "falls silent" if n == 0 else f"only {n:,} times"
+    return f"{n:,} times or more" if op == "gte" else "falls silent" if n == 0 or op == "lt" else f"only {n:,} times"
 
 
 def _events(finding: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -119,7 +119,10 @@ def _events(finding: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     out += [(name, {"offbeat.source": escaped(name)}) for name in finding["sources"] if counts("source", name)]
     for template in finding["templates"][:1]:
         text = template["template"]
-        out += [(text, s) for style in STYLES if (s := selection(text, style)) is not None]
+        # A beat that stops is that of one source.
+        who = next((name for name in finding["sources"] if counts("template", f"{text} of {name}")), None)
+        more = {"offbeat.source": escaped(who)} if who else {}
+        out += [(text, s | more) for style in STYLES if (s := selection(text, style)) is not None]
     return out
 
 
