@@ -122,9 +122,13 @@ class Beats:
         """Measure the pauses of series; return how many there are of each step, as ``_counts``."""
         width = int(source.max()) + 2
         key = (lane + 1) * width + source + 1
-        # Numbers of 16 bits are sorted by counting.
-        order = np.argsort(key.astype(np.uint16) if key.max() < 2**16 else key, kind="stable")
-        key, at, place = key[order], at[order], place[order]
+        most = int(key.max())
+        if most > int(key.min()):
+            # Numbers of 16 bits are sorted by counting.
+            order = np.argsort(key.astype(np.uint16) if most < 2**16 else key, kind="stable")
+            key, at, place = key[order], at[order], place[order]
+        else:
+            at = at.copy()
         first = np.flatnonzero(np.diff(key, prepend=-1))
         last = np.append(first[1:], len(key)) - 1
         group = np.repeat(np.arange(len(first)), last - first + 1)
