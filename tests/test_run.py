@@ -204,6 +204,9 @@ def test_a_log_that_changed_is_said_once(pipeline):
     assert said.units > 270
     assert "The log has changed" in said.reason
     assert "screened buyer" in said.reason
+    assert said.score == pytest.approx(run.learned[said.unit], abs=1e-5)
+    assert said.score >= run.decision.threshold
+    assert max(said.views.values()) == pytest.approx(said.score, abs=0.1)
     assert said.id == pipeline.score(Lines(log)).find()[run.find().index(said)].id
 
 

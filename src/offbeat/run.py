@@ -304,6 +304,7 @@ class Run:
         reasons = changed.group_by("kind", "template", maintain_order=True).len().sort("len", descending=True)
         kind, template, many = reasons.row(0)
         same = changed.filter((pl.col("kind") == kind) & pl.col("template").eq_missing(template)).sort("unit")
+        score = self.learned.gather(same["unit"].head(1)).to_numpy()  # by its own habits it is as usual as the rest
         lines = marked_lines(same)
         fetch = fetched(self.logs, self.messages, {ref[:2] for ref in lines})
         why = f"{self.drift.share:.0%} of the {self.unit}s are improbable, {self.drift.expected:.1%} were expected"
@@ -313,6 +314,8 @@ class Run:
                 made,
                 id=finding_id("drift", kind, self._text(template), ""),
                 kind="drift",
+                score=round(float(score[0]), 6),
+                p_value=float(f"{self.decision.p_value(score)[0]:.4g}"),
                 reason=f"The log has changed: {why}; {many / changed.height:.0%} of them for one reason: "
                 + sentence(self.facts(same.row(0, named=True)))[0],
                 units=int(usual.sum()),
@@ -325,9 +328,8 @@ class Run:
         codes = dict.fromkeys(c for c in group["template"] if c is not None)
         if group.height > 1:
             others = len(codes) - 1
-            also = (
-                f"; {others} more {'pattern is' if others == 1 else 'patterns are'} strange in them" if others else ""
-            )
+            are = "pattern is" if others == 1 else "patterns are"
+            also = f"; {others} more {are} strange in them" if others else ""
             if worst.get("mark") is not None:
                 which = "with" if worst["marked"] else "without"
                 also = f" {which} “{shortened(self._text(worst['mark']))}”, unlike others{also}"

@@ -17,7 +17,7 @@ from offbeat import Lines, report
 from offbeat.decide import Drift
 from offbeat.errors import OptionError
 from offbeat.finding import Finding, Line
-from offbeat.html import _environment, render, write_html
+from offbeat.html import _environment, charts, render, write_html
 from offbeat.html.page import ALL_PATTERNS, INCIDENTS
 from offbeat.run import Run
 
@@ -220,6 +220,12 @@ def test_drift_has_a_notice():
     assert "The log no longer fits what was learned. 31% of the sessions are improbable where 1.2% were" in words
     assert f"flagged from a score of 8.2 on ({run.decision.threshold:.1f} as learned)" in words
     assert "11.5" not in words
+    line = charts.short(run.decision.threshold)
+    drift = dataclasses.replace(findings[0], kind="drift", score=12.0)
+    words = check_safe(
+        render(dataclasses.replace(run, learned=run.scores["score"]), [drift], trained=pipeline.summary)
+    ).words
+    assert f"Score 12.0, threshold {line}, p" in " ".join(words.split())
 
 
 @pytest.mark.parametrize(

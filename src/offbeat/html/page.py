@@ -78,7 +78,7 @@ def context(
 ) -> dict[str, Any]:
     """Return everything the templates show."""
     told = explained or {}
-    shown = list(findings[:INCIDENTS])
+    shown, learned = list(findings[:INCIDENTS]), run.decision.threshold
     lanes = charts.swim_lanes(run)
     timeline, distribution = series.timeline(run), charts.distribution(run)
     return {
@@ -97,7 +97,10 @@ def context(
         "timed": timeline.axis.timed,
         "outside": _outside(run, timeline.outside),
         "timeline": charts.timeline(run, shown),
-        "incidents": [incident(one, i, run.unit, run.threshold, told.get(one.id)) for i, one in enumerate(shown)],
+        "incidents": [
+            incident(one, i, run.unit, run.threshold, told.get(one.id), None if run.learned is None else learned)
+            for i, one in enumerate(shown)
+        ],
         "left_out": len(findings) - len(shown),
         "lanes": lanes and {"rows": lanes[0], "axis": lanes[1], "left_out": lanes[2]},
         "volume": {"chart": charts.volume(run), "events": run.tally.events, "peak": _peak(run)},
@@ -180,8 +183,19 @@ def _drift(run: Run) -> dict[str, str] | None:
     }
 
 
-def incident(one: Finding, i: int, unit: str, threshold: float, explained: Explanation | None = None) -> dict[str, Any]:
-    """Return what is shown of the finding at place ``i``, with an explanation where there is one."""
+def incident(
+    one: Finding,
+    i: int,
+    unit: str,
+    threshold: float,
+    explained: Explanation | None = None,
+    learned: float | None = None,
+) -> dict[str, Any]:
+    """Return what is shown of the finding at place ``i``, with an explanation where there is one.
+
+    ``learned`` is the threshold on the scale of the views, and of drift, where a run that changed has another.
+    """
+    line = threshold if learned is None else learned
     # What is about the log as a whole has no threshold in common with units; one that was read again has no ``unit``.
     of_unit = one.unit is not None or (explained is not None and explained.score is not None)
     return {
@@ -198,7 +212,8 @@ def incident(one: Finding, i: int, unit: str, threshold: float, explained: Expla
         "more_templates": max(0, len(one.templates) - _TEMPLATES),
         "lines": _lines(one.lines),
         "of_unit": of_unit,
-        "views": charts.shares(one.views, threshold if of_unit else math.inf),
+        "views": charts.shares(one.views, line if of_unit else math.inf),
+        "threshold": charts.short(line if one.kind == "drift" else threshold),
         "why": explained and why(explained, unit),
     }
 
