@@ -52,7 +52,7 @@ def head(run: Run, trained: Mapping[str, Any], shown: int, total: int) -> Iterat
     if trained.get("absent"):
         lacking = ", ".join(f"{view} ({why})" for view, why in trained["absent"].items())
         yield [("left out ", "dim"), (lacking, "")]
-    if trained.get("apart"):
+    if trained.get("apart") and run.fit is None:  # with a model it was said when that was learned
         yield [("apart    ", "yellow"), (apart_words(trained["apart"], run.unit), "")]
     if run.drift:
         text = (
@@ -92,8 +92,8 @@ def overview(findings: Sequence[Finding]) -> str:
 def apart_words(share: float, unit: str) -> str:
     """Say that more of training stands apart than is flagged, and what to do if that is what one looks for."""
     return (
-        f"{share:.1%} of the {unit}s learned from stand apart from the rest, too many to be taken for anomalies: "
-        "if they are, learn with --threshold knee:0.2"
+        f"{share:.1%} of the {unit}s learned from stand apart from the rest, and so many are taken for normal: "
+        "if they are not, learn with --threshold knee:0.2"
     )
 
 
