@@ -128,7 +128,7 @@ def _events(finding: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 def _beyond(past: Past, finding: dict[str, Any], here: _Stretch) -> list[tuple[str, dict[str, Any]]]:
     """Return the events of a template and source with a number beyond what is usual, as ``_events`` does."""
-    out: list[tuple[float, str, dict[str, Any]]] = []
+    out: list[tuple[int, float, str, dict[str, Any]]] = []
     who = {"offbeat.source": escaped(finding["sources"][0])} if finding["sources"] else {}
     for name, events in _events(finding):
         for field in (past.value, *past.usages):
@@ -137,11 +137,13 @@ def _beyond(past: Past, finding: dict[str, Any], here: _Stretch) -> list[tuple[s
             seen, usual = (rows.filter(part)["who"].median() for part in (inside, ~inside))
             if isinstance(seen, float) and isinstance(usual, float) and seen != usual:
                 side, word = ("gte", "from") if seen > usual else ("lte", "up to")
-                bound = float(f"{(seen + usual) / 2:.3g}")
-                number = {f"{field}|{side}": int(bound) if bound.is_integer() else bound}
                 far = abs(np.log1p(abs(seen)) - np.log1p(abs(usual)))
-                out.append((far, f"{name} {word} {bound:g}", events | who | number))
-    return [(name, events) for _, name, events in sorted(out, key=lambda one: -one[0])]
+                # Half of the numbers are beyond the second bound, still: it is for what the first does not tell.
+                for order, at in enumerate(((seen + usual) / 2, seen)):
+                    bound = float(f"{at:.3g}")
+                    number = {f"{field}|{side}": int(bound) if bound.is_integer() else bound}
+                    out.append((order, -far, f"{name} {word} {bound:g}", events | who | number))
+    return [(name, events) for *_, name, events in sorted(out, key=lambda one: one[:2])]
 
 
 def _hits(past: Past, events: dict[str, Any], group: str) -> pl.DataFrame:
@@ -174,7 +176,7 @@ def _conditions(
     bucket = _bucket(past)
     whole = span((here.end - here.start) / _SECOND)
     parts = [bucket // n for n in _PARTS if bucket >= n]
-    tries = [_SPANS, (whole,)] if here.who else [[bucket * n for n in _WIDTHS], parts]
+    tries = [_SPANS, (whole,)] if here.who else [[bucket * n for n in _WIDTHS], [*parts, whole]]
     out: list[tuple[bool, int, dict[str, int]]] = []
     for seconds in (size for spans in tries if not out for size in spans):
         many = _sliding(code, time, seconds * _SECOND)
