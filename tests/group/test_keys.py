@@ -147,3 +147,17 @@ def test_a_model_that_does_not_fit_the_log_is_not_blamed_on_an_option():
     found = no_key(Key(r"\brequest\s?[=:]\s?[\"']?([\w.:-]+)", is_field=False, reason="97% of the lines"), {})
     assert "request=…, by which the model groups lines" in str(found)
     assert "--session-by" not in str(found)
+
+
+def test_a_uuid_is_found_without_a_name():
+    """A UUID that many lines hold ties them together, whatever word stands before it."""
+    message = [
+        f"{word} order 0000{n:04x}-0000-4000-8000-00000000{n:04x}"
+        for n in range(30)
+        for word in ("got", "paid", "sent")
+    ]
+    key, reason = find_key(pl.DataFrame({"message": message}), {})
+    assert key is not None
+    assert key.words == "a UUID"
+    assert "3 events each" in reason
+    assert lists(key, message[:1]) == [["00000000-0000-4000-8000-000000000000"]]

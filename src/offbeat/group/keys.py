@@ -25,6 +25,8 @@ _SESSIONS = 20
 #: Text that looks like an identifier: ``blk_-1``, ``req-uuid``, ``task_2008_m_01``; ``session=ab12``, ``TraceID: ab``.
 _PREFIXED = r"\b([A-Za-z]{2,}[_-])-?[0-9a-f]*\d[0-9A-Fa-f_-]{3,}"
 _NAMED = r"(?i)\b([a-z_.]*(?:id|session|request|req|trace|txn|transaction|job|task|call))\s?[=:]\s?[\"']?[\w.:-]{4,}"
+#: An identifier that needs no name to be one (RFC 9562, 4).
+_UUID = r"\b[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}\b"
 
 #: What follows a prefix, and a name, in a pattern that was found.
 _AFTER_PREFIX = r"-?[0-9A-Fa-f_-]+"
@@ -64,6 +66,8 @@ class Key:
     def words(self) -> str:
         """What it looks like in a line: a field's name, ``blk_…`` or ``request=…``; a user's own pattern as it is."""
         found = _FOUND.fullmatch(self.name)
+        if self.name == _UUID:
+            return "a UUID"
         return self.name if found is None else re.sub(r"\\(.)", r"\1", found[1]) + ("…" if found[2] else "=…")
 
     @property
@@ -182,6 +186,8 @@ def _patterns(messages: pl.Series, total: int) -> list[str]:
     for prefix, lines in prefixes.drop_nulls().value_counts(sort=True).head(4).rows():
         if lines >= total * _COVERAGE * 0.8:
             out.append(rf"\b{re.escape(prefix)}{_AFTER_PREFIX}")
+    if int(messages.str.contains(_UUID).sum()) >= total * _COVERAGE:
+        out.append(_UUID)
     names = messages.str.extract(_NAMED, 1)
     for name, lines in names.drop_nulls().value_counts(sort=True).head(4).rows():
         if lines >= total * _COVERAGE:
