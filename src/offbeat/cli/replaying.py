@@ -43,7 +43,7 @@ def replay(
     ] = None,
     threshold: Annotated[
         list[str] | None,
-        typer.Option("--threshold", help="A score in nats, or knee, sigma:3, quantile:0.999; several times."),
+        typer.Option("--threshold", help="A score in nats, or knee, sigma:3, quantile:0.999, rate:5/day; repeatable."),
     ] = None,
     suppress: Annotated[
         list[str] | None, typer.Option("--suppress", help="Sigma filters to try: a file, or a folder of them.")
