@@ -93,11 +93,11 @@ def test_the_knee_flags_few(scores):
     assert (scores >= Knee().fit(scores, np.ones(len(scores)))).mean() <= 0.05
 
 
-def dirty(share, n=4000, seed=0):
-    """Return scores in nats of units of which a share is set apart by three nats."""
+def dirty(share, n=4000, seed=0, start=4.5):
+    """Return scores in nats of units of which a share is set apart, from ``start`` on; the others end at 3 to 4."""
     rng = np.random.default_rng(seed)
     many = round(n * share)
-    return np.concatenate([rng.exponential(0.4, n - many), 4.5 + rng.exponential(0.6, many)])
+    return np.concatenate([rng.exponential(0.4, n - many), start + rng.exponential(0.6, many)])
 
 
 @pytest.mark.parametrize("share", [0.03, 0.06, 0.12, 0.19])
@@ -131,13 +131,14 @@ def test_a_dirty_anchor_is_cut_where_it_is_asked_for():
 
 
 def test_where_presence_leads_up_to_a_tenth_is_flagged_by_itself():
-    """A clump of 8 % is below the line of sessions learned from as they are; not of few, nor declared clean."""
-    scores, weight = dirty(0.08), np.ones(4000)
+    """A clump of 8 % is above the line of sessions learned from as they are; not of few, nor clean, nor near."""
+    far, near, weight = dirty(0.08, start=6.0), dirty(0.08), np.ones(4000)
 
-    def share(view="presence", part=slice(None), **options):
+    def share(view="presence", part=slice(None), scores=far, **options):
         return Decision.fit({view: scores[part]}, weight[part], in_nats={view}, anchor=view, **options).alert_share
 
     assert share() == pytest.approx(0.08, abs=0.002)
+    assert share(scores=near) <= 0.05
     assert share(part=slice(None, None, 5)) <= 0.05
     assert share("ngram") <= 0.05
     assert share(clean=True) <= 0.005

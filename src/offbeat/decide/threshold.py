@@ -85,7 +85,8 @@ class Apart:
 
     Otsu's cut (IEEE Trans. SMC, 1979): the one with the largest variance between both sides, of those that leave
     between ``low`` and ``most`` of the units above. It is taken where the next beyond these is no better, it explains
-    half of all variance, and the means of both sides are ``nats`` apart; else nothing is set apart.
+    half of all variance, the means of both sides are ``nats`` apart, and there is nothing for ``gap`` nats between
+    them; else nothing is set apart.
 
     A part of some size that is healthy but rare looks the same: 14 % of the addresses of a web server's log stand apart
     as the anomalies of a dirty log do. So it looks far only for those who say that training may be so dirty.
@@ -94,6 +95,7 @@ class Apart:
     most: float = 0.2
     low: float = 0.002
     nats: float = 2.0
+    gap: float = 0.0
 
     def cut(self, scores: Floats, weight: Floats) -> tuple[float, float] | None:
         """Return the middle of the step between both sides and the share above, None where nothing is set apart.
@@ -121,6 +123,8 @@ class Apart:
         if weak or (between[allowed : allowed + 1] > between[best]).any():
             return None
         at = possible[best]
+        if values[at] - values[at + 1] < self.gap:
+            return None
         return float((values[at] + values[at + 1]) / 2), float(share[best])
 
     def fit(self, scores: Floats, weight: Floats) -> float:
