@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from offbeat.decide.incidents import finding_id
 from offbeat.explain.words import shortened
 from offbeat.finding import Finding, Line, iso
-from offbeat.group.sessions import POSITION_BITS
+from offbeat.group.sessions import file_and_line
 
 if TYPE_CHECKING:
     from offbeat.lineage import Changed
@@ -40,7 +40,7 @@ def changed_finding(
     reason = f"{many} worded anew{since}: what was {was!r} is now {now!r}"
     reason += f", and {len(changed) - 1:,} more." if len(changed) > 1 else "."
     units = f"{quieted:,} alarms are spared" if quieted else "no alarm hangs on it"
-    shown = [lines((*divmod(one.place, 2**POSITION_BITS), "strange")) for one in changed[:CHANGES]]
+    shown = [lines((*file_and_line(one.place), "strange")) for one in changed[:CHANGES]]
     return Finding(
         id=finding_id("format changed", "", " ".join(sorted(ids[one.new] for one in changed)), ""),
         kind="format changed",

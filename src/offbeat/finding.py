@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -69,6 +69,16 @@ class Finding:
         for name in ("start", "end"):
             out[name] = iso(out[name])
         return out
+
+
+def named_templates(codes: Iterable[int], ids: Sequence[str], texts: Sequence[str]) -> list[dict[str, str]]:
+    """Return templates as findings name them: ``template_id`` and ``template`` of each code."""
+    return [{"template_id": ids[code], "template": texts[code]} for code in codes]
+
+
+def named_sources(codes: Iterable[int], sources: Sequence[str | None]) -> list[str]:
+    """Return the names of sources by code, without those that have none."""
+    return [name for name in (sources[code] for code in codes) if name is not None]
 
 
 def iso(time: datetime | None) -> str | None:

@@ -8,13 +8,14 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import polars as pl
 
 from offbeat.decide.incidents import SAME_KEY, SEVERITIES, finding_id
 from offbeat.explain.words import rule_sentence
 from offbeat.finding import Finding, Line, iso
+from offbeat.group.sessions import POSITION_BITS, file_and_line
 from offbeat.read import Logs
 from offbeat.read.layout import TextLayout
 from offbeat.read.layouts import LAYOUTS
@@ -289,6 +290,21 @@ class Joiner:
     units: Mapping[str, set[tuple[int, int]]] = field(default_factory=dict)
     keys: Mapping[str, set[str]] = field(default_factory=dict)
     sources: int = 0
+
+    @classmethod
+    def of(cls, alarms: Mapping[str, pl.DataFrame], ruling: Ruling, windows: bool, sources: int) -> Self:
+        """Return what joins findings of rules with those made of alarms.
+
+        Args:
+            alarms: by finding, its units: ``key``, and ``rows`` where there are any.
+            ruling: what rules found.
+            windows: whether units are windows, whose keys say nothing.
+            sources: how many sources the log has.
+        """
+        hit = [(file << POSITION_BITS) + line for file, line in ruling.places()]
+        rows = {id_: units["rows"].explode() for id_, units in alarms.items() if "rows" in units.columns}
+        places = {id_: set(map(file_and_line, r.filter(r.is_in(hit)).to_list())) for id_, r in rows.items()}
+        return cls(places, {} if windows else {id_: set(units["key"]) for id_, units in alarms.items()}, sources)
 
     def joined(self, models: Sequence[Finding], rules: Sequence[Finding], files: Sequence[str]) -> list[Finding]:
         """Return all findings, a rule's within the first of the models' that it belongs to.

@@ -20,8 +20,8 @@ from offbeat.decide.incidents import SEVERITIES, finding_id, join_alarms, join_s
 from offbeat.detect import LSTM, Detector, NGram
 from offbeat.errors import OptionError
 from offbeat.explain import Facts, sentence, shortened
-from offbeat.finding import Finding, Line, Quiet, fetched, iso
-from offbeat.group.sessions import POSITION_BITS
+from offbeat.finding import Finding, Line, Quiet, fetched, iso, named_templates
+from offbeat.group.sessions import file_and_line
 from offbeat.lineage import Changed
 from offbeat.read import Logs
 from offbeat.ruling import Joiner, Ruling
@@ -191,18 +191,18 @@ class Run:
         Args:
             limit: at most so many; None for all. Words and lines are made only for what is returned.
         """
-        bursts = [row for row in self.watch.strange_bursts().iter_rows(named=True) if self._inside(row)]
+        bursts = self._told(self.watch.strange_bursts())
         alarms = without_bursts(self._alarms(), bursts)
-        volumes = [row for row in self.watch.strange_volume(bursts).iter_rows(named=True) if self._inside(row)]
-        shifts = [row for row in self.watch.strange_shifts().iter_rows(named=True) if self._inside(row)]
-        silences = [row for row in self.watch.strange_silences(volumes).iter_rows(named=True) if self._inside(row)]
+        volumes = self._told(self.watch.strange_volume(bursts))
+        shifts = self._told(self.watch.strange_shifts())
+        silences = self._told(self.watch.strange_silences(volumes))
         failed = [failures(row, self.kept) for row in volumes]
         files = self.logs.files if self.logs else ("frame",)
         groups, suspects = self.groups(alarms), self._suspects
         limit = min((n for n in (limit, self.most) if n is not None), default=None)
         refs = {i: marked_lines(g) for i, (_, _, g) in enumerate(groups[:limit])}
         places = {ref[:2] for marked in refs.values() for ref in marked}
-        places |= {divmod(one.place, 2**POSITION_BITS) for one in self.changed}
+        places |= {file_and_line(one.place) for one in self.changed}
         places.update(*map(places_of, [*bursts, *shifts, *silences]), *map(places_of_failures, failed))
         lines = fetched(self.logs, self.messages, places | (self.ruling.places() if self.ruling else set()))
         found = [
@@ -217,7 +217,8 @@ class Run:
         found = with_volume(found, [groups[i][2] for i in refs], beside, told)
         found += [burst_finding(row, self.texts, self.template_ids, lines) for row in bursts]
         if self.ruling is not None and self.ruling.firings:
-            joiner = self._joiner(self.ruling, {found[i].id: groups[i][2] for i in refs})
+            of_finding = {found[i].id: groups[i][2] for i in refs}
+            joiner = Joiner.of(of_finding, self.ruling, self.windows, len(self.sources) - 1)
             found = joiner.joined(found, self.ruling.findings(lines, self._inside), files)
         found = suspects.with_first_failure(found, files)
         found += self._regime()
@@ -232,14 +233,9 @@ class Run:
     def _suspects(self) -> Suspects:
         return Suspects(self.watch, self.kept, self.sources, self.texts, self.windows)
 
-    def _joiner(self, ruling: Ruling, groups: Mapping[str, pl.DataFrame]) -> Joiner:
-        """Return what joins findings of rules with those made of the given alarms."""
-        hit = [(file << POSITION_BITS) + line for file, line in ruling.places()]
-        rows = {id_: g["rows"].explode() for id_, g in groups.items() if "rows" in g.columns}
-        units = {id_: r.filter(r.is_in(hit)).to_list() for id_, r in rows.items()}
-        places = {id_: {(p >> POSITION_BITS, p & (2**POSITION_BITS - 1)) for p in ps} for id_, ps in units.items()}
-        keys = {} if self.windows else {id_: set(g["key"]) for id_, g in groups.items()}
-        return Joiner(places, keys, len(self.sources) - 1)
+    def _told(self, found: pl.DataFrame) -> list[dict[str, Any]]:
+        """Return the rows that lie, at least partly, in the stretch asked for."""
+        return [row for row in found.iter_rows(named=True) if self._inside(row)]
 
     def _inside(self, row: Mapping[str, Any]) -> bool:
         since, until = self.stretch
@@ -347,7 +343,7 @@ class Run:
             end=group["end"].max(),  # type: ignore[arg-type]  # likewise
             session=worst["key"],
             sources=sources,
-            templates=[{"template_id": self.template_ids[c], "template": self.texts[c]} for c in list(codes)[:20]],
+            templates=named_templates(list(codes)[:20], self.template_ids, self.texts),
             rules=[],
             reason=reason,
             expected=expected,

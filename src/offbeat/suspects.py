@@ -15,7 +15,7 @@ from typing import Any, Final
 import polars as pl
 
 from offbeat.detect.volume import FAILING
-from offbeat.finding import Finding
+from offbeat.finding import Finding, named_sources
 from offbeat.group.sessions import POSITION_BITS
 from offbeat.watch import Watch
 
@@ -62,7 +62,7 @@ class Suspects:
         strange = Counter(code for code in self._strange(group) if code)
         wrote = Counter(group["sources"].explode().drop_nulls().to_list())
         ranked = sorted({*wrote, *strange}, key=lambda s: (-strange[s], -wrote[s], s))
-        named = [name for name in (self.sources[s] for s in ranked) if name is not None]
+        named = named_sources(ranked, self.sources)
         start, end = group["start"].min(), group["end"].max()
         if not (ranked_too and isinstance(start, datetime) and isinstance(end, datetime)):
             return named
@@ -97,7 +97,7 @@ class Suspects:
             row: of SHIFTS.
             ranked_too: whether to rank by what changed, which reads all that was kept.
         """
-        named = [name for name in (self.sources[code] for code in row["sources"]) if name is not None]
+        named = named_sources(row["sources"], self.sources)
         blamed = self.watch.blamed(row["start"], row["end"], self.sources, self.texts) if ranked_too and named else None
         if blamed is None or not blamed.height:
             return named

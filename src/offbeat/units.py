@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from offbeat.decide import GROUP, Groups
 from offbeat.errors import InputError
-from offbeat.group.sessions import POSITION_BITS
+from offbeat.group.sessions import POSITION_BITS, file_and_line
 from offbeat.schema import SEQUENCES, view_column
 
 if TYPE_CHECKING:
@@ -160,6 +160,6 @@ def marked_lines(group: pl.DataFrame) -> list[tuple[int, int, str | None]]:
         around = range(max(0, at - _AROUND), min(len(rows), at + _AROUND + 1)) if n == 0 else [at]
         for i in around:
             mark = None if event is None or i != event else "worst" if n == 0 else "strange"
-            place = (rows[i] >> POSITION_BITS, rows[i] & (2**POSITION_BITS - 1))
+            place = file_and_line(rows[i])
             out[place] = out.get(place) or mark
     return [(file, line, mark) for (file, line), mark in sorted(out.items())]

@@ -19,8 +19,8 @@ from offbeat.detect.shifts import Shifts
 from offbeat.detect.volume import FAILING, Volume
 from offbeat.errors import NotEnoughDataError
 from offbeat.explain.words import burst_sentence, shift_sentence, silence_sentence, volume_sentence
-from offbeat.finding import Finding, Line, iso
-from offbeat.group.sessions import POSITION_BITS
+from offbeat.finding import Finding, Line, iso, named_sources, named_templates
+from offbeat.group.sessions import file_and_line
 from offbeat.schema import LEVELS
 
 #: A burst is told when fewer than one such run is expected in a log like this; the volume, judged in many series at
@@ -152,7 +152,7 @@ def burst_finding(row: dict[str, Any], texts: Sequence[str], ids: Sequence[str],
         f"{row['value']} {row['template']}",
         session=row["value"],
         sources=[row["value"]],
-        templates=[{"template_id": ids[c], "template": texts[c]} for c in row["templates"][:20]],
+        templates=named_templates(row["templates"][:_NAMED], ids, texts),
         reason=reason,
         expected=expected,
         lines=shown,
@@ -162,7 +162,7 @@ def burst_finding(row: dict[str, Any], texts: Sequence[str], ids: Sequence[str],
 
 def places_of(row: dict[str, Any], *, ordered: bool = True) -> list[tuple[int, int]]:
     """Return (file, line) of the events that a row of BURSTS, SHIFTS or SILENCES names, by place or as they are."""
-    places = [(place >> POSITION_BITS, place & (2**POSITION_BITS - 1)) for place in row["places"] if place]
+    places = [file_and_line(place) for place in row["places"] if place]
     return sorted(places) if ordered else places
 
 
@@ -204,13 +204,13 @@ def volume_finding(
     if what == "source":
         name = sources[code] or ""
     seconds = (row["end"] - row["start"]).total_seconds()
-    named = [{"template_id": ids[code], "template": texts[code]}] if what == "template" else []
+    named = named_templates([code] if what == "template" else [], ids, texts)
     writers = [name] if what == "source" and name else []
     shown: list[Line] = []
     mostly = ""
     if events.height:
-        named = [{"template_id": ids[c], "template": texts[c]} for c in _most(events["templates"])[:_NAMED]]
-        writers = [who for who in (sources[c] for c in _most(events["sources"])) if who is not None]
+        named = named_templates(_most(events["templates"])[:_NAMED], ids, texts)
+        writers = named_sources(_most(events["sources"]), sources)
         shown = [lines((*place, "strange")) for place in places_of_failures(events)]
         mostly = named[0]["template"]
     count = (row["count"], row["expected"])
@@ -258,7 +258,7 @@ def shift_finding(
         view="shift",
         session=None,
         sources=named,
-        templates=[{"template_id": ids[c], "template": texts[c]} for c in row["templates"][:_NAMED]],
+        templates=named_templates(row["templates"][:_NAMED], ids, texts),
         reason=reason,
         expected=expected,
         lines=sorted(shown, key=lambda line: (line.file, line.line)),
@@ -283,8 +283,8 @@ def silence_finding(
         f"template {text} of {who}" if text else f"source {who}" if who else "all ",
         view="beat",
         session=None,
-        sources=[name for name in (sources[code] for code in row["sources"]) if name is not None],
-        templates=[{"template_id": ids[c], "template": texts[c]} for c in row["templates"][:_NAMED]],
+        sources=named_sources(row["sources"], sources),
+        templates=named_templates(row["templates"][:_NAMED], ids, texts),
         reason=reason,
         expected=expected,
         lines=[lines((*place, None)) for place in places_of(row)],
@@ -311,4 +311,4 @@ def _most(codes: pl.Series) -> list[int]:
 
 def places_of_failures(events: pl.DataFrame) -> list[tuple[int, int]]:
     """Return (file, line) of the first events that ``failures`` gave."""
-    return [(at >> POSITION_BITS, at & (2**POSITION_BITS - 1)) for at in events["rows"].head(_SHOWN).to_list()]
+    return [file_and_line(at) for at in events["rows"].head(_SHOWN).to_list()]

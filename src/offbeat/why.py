@@ -22,7 +22,7 @@ from offbeat.explain.counterfactual import fewest
 from offbeat.explain.decompose import Decomposition, counts_of, decompose, explain_series
 from offbeat.explain.edits import Codes, Edit, Nearest, nearest, occlude, shares
 from offbeat.finding import Finding, iso
-from offbeat.group.sessions import POSITION_BITS
+from offbeat.group.sessions import file_and_line
 from offbeat.inside import Inside, Method, check_method, look_inside
 from offbeat.learn import Learned
 from offbeat.regime import Habits
@@ -365,7 +365,7 @@ class _Unit:
         rows = self.row["rows"][0] if "rows" in self.row.columns else None
         out = []
         for i, code in enumerate(self.codes):
-            place = None if rows is None else int(rows[i]) & (2**POSITION_BITS - 1)
+            place = None if rows is None else file_and_line(int(rows[i]))[1]
             one = {"place": i, "line": place, **self.run.named(code), "adds": round(float(adds[i]), 4)}
             if inside is not None:
                 one["attributed"] = round(float(inside.attributed[i]), 4)

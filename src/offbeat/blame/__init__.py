@@ -16,7 +16,8 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from offbeat.blame.evidence import Ints, Log, frequency, latency, sequence
+from offbeat.blame.evidence import Log, frequency, latency, sequence
+from offbeat.detect.ragged import Ints
 from offbeat.errors import NotEnoughDataError
 from offbeat.schema import TIME
 

@@ -14,10 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from offbeat.detect.counts import deviation, dispersion
-from offbeat.detect.ragged import numbered
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from offbeat.detect.ragged import Floats, Ints, numbered
 
 #: Half an event in ten windows is never quite unexpected.
 _UNEXPECTED: Final = 0.05

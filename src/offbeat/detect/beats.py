@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from offbeat.detect.overlaps import overlapping
 from offbeat.detect.ragged import Ints
 from offbeat.schema import TIME
 
@@ -186,7 +187,9 @@ class Beats:
         lanes = pl.Series([one.lane for one in found if one.lane >= 0], dtype=pl.UInt32)
         names = self._name(lanes) if self._name is not None and len(lanes) else lanes
         told = dict(zip(lanes.to_list(), names.to_list(), strict=True))
-        return pl.DataFrame([_told(group, told) for group in _joined(found)], schema=SILENCES, orient="row")
+        return pl.DataFrame(
+            [_told(group, told) for group in overlapping(found, _span, _rank)], schema=SILENCES, orient="row"
+        )
 
 
 @dataclass(frozen=True)
@@ -243,22 +246,12 @@ def _silences(lane: int, source: int, series: _Series, step: Ints, n: Ints, leas
             yield _Silence(lane, source, pause, usual / 1e6, longest / 1e6, score)
 
 
-def _joined(found: Sequence[_Silence]) -> list[list[_Silence]]:
-    """Return silences that overlap in time, strangest first, the groups too."""
-    groups: list[list[_Silence]] = []
-    end = 0
-    for one in sorted(found, key=lambda s: (s.pause[1], s.pause[3], s.lane, s.source)):
-        if groups and one.pause[1] < end:
-            groups[-1].append(one)
-            end = max(end, one.pause[3])
-        else:
-            groups.append([one])
-            end = one.pause[3]
+def _span(one: _Silence) -> tuple[int, int]:
+    return one.pause[1], one.pause[3]
 
-    def rank(one: _Silence) -> tuple[Any, ...]:
-        return -one.score, one.pause[1], one.lane, one.source
 
-    return sorted((sorted(group, key=rank) for group in groups), key=lambda group: rank(group[0]))
+def _rank(one: _Silence) -> tuple[Any, ...]:
+    return -one.score, one.pause[1], one.lane, one.source
 
 
 def _told(group: Sequence[_Silence], names: Mapping[int, int]) -> dict[str, Any]:

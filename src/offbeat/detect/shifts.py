@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from offbeat.detect.overlaps import overlapping
 from offbeat.detect.ragged import Floats, Ints
 from offbeat.detect.values import small_sizes
 from offbeat.schema import TIME
@@ -164,7 +165,7 @@ class Shifts:
             if not _shared(run, [other for other in alike[one.what, one.template] if other is not one])
         ]
         at = np.sort(cells["at"].to_numpy())
-        told = [_told(group) for group in _joined(found) if not _under_load(group, at)]
+        told = [_told(group) for group in overlapping(found, _span, _rank) if not _under_load(group, at)]
         return pl.DataFrame(told, schema=SHIFTS, orient="row")
 
 
@@ -336,21 +337,12 @@ def _under_load(group: Sequence[_Run], at: Ints) -> bool:
     return len(sources) > _PEERS and bool(2 * now >= _LOADED * (before + after))
 
 
-def _joined(runs: Sequence[_Run]) -> list[list[_Run]]:
-    """Return the runs that overlap in time, strangest first, the groups too."""
-    groups: list[list[_Run]] = []
-    end = 0
-    for run in sorted(runs, key=lambda r: (r.start, r.end)):
-        if groups and run.start <= end:
-            groups[-1].append(run)
-        else:
-            groups.append([run])
-        end = max(end, run.end) if len(groups[-1]) > 1 else run.end
+def _span(run: _Run) -> tuple[int, int]:
+    return run.start, run.end + 1
 
-    def rank(run: _Run) -> tuple[Any, ...]:
-        return -run.score, run.series.what, run.series.template, run.series.source
 
-    return sorted((sorted(group, key=rank) for group in groups), key=lambda group: rank(group[0]))
+def _rank(run: _Run) -> tuple[Any, ...]:
+    return -run.score, run.series.what, run.series.template, run.series.source
 
 
 def _told(group: Sequence[_Run]) -> dict[str, Any]:

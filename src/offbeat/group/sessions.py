@@ -32,6 +32,11 @@ _AGGREGATES = (
 )
 
 
+def file_and_line(place: int) -> tuple[int, int]:
+    """Return the file index and the line of an event's position."""
+    return place >> POSITION_BITS, place & ((1 << POSITION_BITS) - 1)
+
+
 def to_units(events: pl.DataFrame, by: list[str], extra: list[str]) -> pl.DataFrame:
     """Gather events into units, one row each, in the order of their first events.
 
