@@ -99,6 +99,52 @@ def test_following_keeps_the_rate_on_a_log_that_changed(share, shift):
     assert flags[2000:].mean() == pytest.approx(share, rel=0.5)
 
 
+SHORT = {
+    "like training": lambda x, at: x,
+    "calmer": lambda x, at: np.maximum(x - 2, 0),
+    "stranger": lambda x, at: x + 2,
+    "lighter tail": lambda x, at: x / 2,
+    "drifting": lambda x, at: x + 2 * at,
+    "by day and night": lambda x, at: x + 1.5 * np.sin(8 * np.pi * at),
+    # A tenth of all units is tied, as in a log that learned from anomalies which now do not come.
+    "tied": lambda x, at: np.where(x > np.log(10), 3.2, x / 2),
+}
+
+
+@pytest.mark.parametrize("name", SHORT)
+@pytest.mark.parametrize("every", [None, 3_600.0])
+def test_following_keeps_the_rate_where_few_alarms_are_due(name, every):
+    """Where five alarms are due in all, on average between two thirds and three halves of that come, from the start."""
+    rng, n, share = np.random.default_rng(11), 500, 0.01
+    seconds = np.linspace(0, 18_000, n) if every else None
+    made = [SHORT[name](rng.exponential(size=n), np.linspace(0, 1, n)) for _ in range(40)]
+    assert 5 / 1.5 < np.mean([Follow(share, every=every).flags(one, seconds).sum() for one in made]) < 7.5
+
+
+def test_following_is_unbiased_on_units_like_those_learned_from():
+    """Neither the large steps of the beginning nor their becoming smaller add or cost more than half an alarm."""
+    rng = np.random.default_rng(12)
+    for due in (5, 20):
+        found = [Follow(0.01).flags(rng.exponential(size=due * 100)).sum() for _ in range(60)]
+        assert np.mean(found) == pytest.approx(due, abs=0.6)
+
+
+def test_units_come_when_they_end():
+    """A session of many hours at the start does not stop the clock for those that begin after it and end before it."""
+    rng, n = np.random.default_rng(13), 3000
+    start = np.sort(rng.random(n)) * 36_000
+    end = np.where(np.arange(n) % 10 == 0, 36_000 + np.arange(n) / 1000, start + 60)
+    units = spread(start).with_columns(end=spread(end)["end"], p_value=pl.Series(np.exp(-rng.exponential(size=n))))
+    rule = parse_threshold("follow:2/hour")
+    flags = judge(on_units(rule, units), units, np.inf)
+    assert rule.achieved(units.with_columns(is_anomaly=flags)) == pytest.approx(2, rel=0.2)
+    # In whatever order the units are given, and one without a time comes after the one before it.
+    order = rng.permutation(n)
+    assert (judge(on_units(rule, units), units[order], np.inf) == flags[order]).all()
+    some = units.with_columns(end=pl.when(pl.int_range(pl.len()) % 7 > 0).then("end"))
+    assert 10 <= judge(on_units(rule, units), some, np.inf).sum() <= 30
+
+
 def test_following_still_finds_what_stands_out():
     """Three units far beyond all others are flagged, also on a log that drifts and swings by the hour."""
     rng = np.random.default_rng(5)

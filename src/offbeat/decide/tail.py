@@ -125,7 +125,10 @@ class Follow:
     flagged share departs from ``share`` by no more than about ``1 / (step t)``, whatever the units are. The level moves
     on a logarithmic scale, so that a rate of one in a thousand is met as well as one in ten.
 
-    It starts from the ``Rate`` of training.
+    It starts from the ``Rate`` of training, which later units may be far from. So the level moves in large steps at
+    first, as long as all goes one way, and an alarm, which turns it round, makes them smaller (Kesten, Annals of
+    Mathematical Statistics 1958): with ``m`` alarms they are ``first / (1 + m)``, down to ``step``. That the rate holds
+    over time with any steps that do not grow is shown by Angelopoulos, Barber and Bates (ICML 2024).
 
     Where so many alarms a day are asked for, the level rises with the time that passes, not with units; so the rate
     holds in a busy hour as in a quiet one. A pause banks no more than a day's.
@@ -134,11 +137,13 @@ class Follow:
         share: of units to be flagged.
         step: by how much a flagged unit lowers the logarithm of the level.
         every: seconds between two alarms, where these are asked for by time.
+        first: the step before any alarm has come.
     """
 
     share: float
     step: float = 0.7
     every: float | None = None
+    first: float = 2.8
 
     def fit(self, scores: Floats, weight: Floats) -> float:
         """Return what a ``Rate`` returns: where to begin."""
@@ -151,32 +156,29 @@ class Follow:
             surprise: of units.
             seconds: when each came; NaN where that is not known. Not needed for a rate by units.
         """
-        if self.every is not None and seconds is not None:
-            return self._by_time(surprise, seconds, self.every)
-        line = -float(np.log(self.share))
-        # One that is flagged raises the line by what the units in between, on average, take back.
-        up, down = self.step * (1.0 - self.share), self.step * self.share
+        line, step, alarms = -float(np.log(self.share)), max(self.first, self.step), 0
         out = np.zeros(len(surprise), dtype=bool)
-        for i, one in enumerate(surprise.tolist()):
+        for i, (one, due) in enumerate(zip(surprise.tolist(), self._due(len(surprise), seconds).tolist(), strict=True)):
+            # At zero all would be flagged, and nothing learned.
+            line = max(line - step * due, 1e-9)
             if one >= line:
                 out[i] = True
-                line += up
-            else:
-                # Below zero all would be flagged, and nothing learned.
-                line = max(line - down, down)
+                alarms += 1
+                smaller = max(self.step, self.first / (1 + alarms))
+                # Between both steps: raised by the larger one, too few alarms would come at first, else too many.
+                line += math.sqrt(step * smaller)
+                step = smaller
         return out
 
-    def _by_time(self, surprise: Floats, seconds: Floats, every: float) -> NDArray[np.bool_]:
-        line, now = -float(np.log(self.share)), math.inf
-        out = np.zeros(len(surprise), dtype=bool)
-        for i, (one, when) in enumerate(zip(surprise.tolist(), seconds.tolist(), strict=True)):
-            # Time does not run backwards, nor for a unit that has none: max gives its first where the other is NaN.
-            line = max(line - self.step * min(max(0.0, when - now), _SPANS["day"]) / every, 1e-9)
-            now = when if when == when and not when < now < math.inf else now
-            if one >= line:
-                out[i] = True
-                line += self.step
-        return out
+    def _due(self, n: int, seconds: Floats | None) -> Floats:
+        """Return how many alarms fall due with each of n units, shape (n,)."""
+        if self.every is None or seconds is None or n == 0:
+            return np.full(n, self.share)
+        # Time does not run backwards, nor for a unit that has none; and it begins with the first that has one.
+        known = np.flatnonzero(~np.isnan(seconds))
+        start = seconds[known[0]] if len(known) else 0.0
+        now = np.maximum.accumulate(np.where(np.isnan(seconds), start, np.maximum(seconds, start)))
+        return np.minimum(np.diff(now, prepend=start), _SPANS["day"]) / self.every
 
 
 @dataclass(frozen=True)
@@ -255,13 +257,22 @@ def raising(rule: Threshold | None) -> Threshold:
 
 
 def verdicts(rule: Threshold | None, scores: pl.DataFrame, threshold: float) -> NDArray[np.bool_]:
-    """Return which units are anomalies, shape (n,), from SCORES in the order of the units."""
+    """Return which units are anomalies, shape (n,), from SCORES.
+
+    What follows looks at units in the order in which they end, for only then is there something to decide on.
+    """
     if not isinstance(rule, Follow):
         return scores["score"].to_numpy() >= threshold
-    times = (
-        scores["end"].dt.timestamp("us").cast(pl.Float64).fill_null(math.nan) / 1e6 if "end" in scores.columns else None
-    )
-    return rule.flags(-np.log(scores["p_value"].to_numpy()), None if times is None else times.to_numpy())
+    surprise = -np.log(scores["p_value"].to_numpy())
+    if "end" not in scores.columns:
+        return rule.flags(surprise)
+    ends = scores["end"].dt.timestamp("us").cast(pl.Float64).fill_null(math.nan).to_numpy() / 1e6
+    # A unit without a time comes when the one before it does.
+    place = scores["end"].fill_null(strategy="forward")
+    order = place.to_frame("end").with_row_index("i").sort("end", "i", nulls_last=False)["i"].to_numpy()
+    out = np.zeros(scores.height, dtype=bool)
+    out[order] = rule.flags(surprise[order], ends[order])
+    return out
 
 
 _RATES: Final[Mapping[str, type[Rate] | type[Follow]]] = {"rate": Rate, "follow": Follow}
