@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import time
 
 import polars as pl
 import pytest
@@ -281,6 +282,14 @@ def test_frame_without_message(frame):
         events_from_frame(frame)
 
 
+def test_frame_with_a_name_twice():
+    """Which of two columns of one name is meant is for the user to say; numbers and texts of one name are the same."""
+    pandas = pytest.importorskip("pandas")
+    for names in (["message", "message"], ["1", 1]):
+        with pytest.raises(InputError, match=f"several columns called '{names[0]}'"):
+            events_from_frame(pandas.DataFrame([["a", "b"]], columns=names))
+
+
 SECRETS = {
     "a password in quotes, with blanks": ('login pwd="hun ter2" done', "hun ter2"),
     "quotes that are escaped": (r"sent {\"password\":\"hunter2\"}", "hunter2"),
@@ -328,6 +337,22 @@ def test_secrets_of_the_usual_kinds_are_gone(text, secret):
 def test_what_is_no_secret_stays(text):
     """Counts, names of code and empty values are no secrets."""
     assert masker(b"k")(pl.Series([text]))[0] == text
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["-", "a.", "aspsessionid", "eyJaaaaaaaa-", "eyJaaaaaaaa.aaaaaaaa-", "cookie:", "a--a", "token='", "a:", " "],
+)
+def test_lines_made_to_be_slow_are_not(part):
+    """What looks like the beginning of a secret at each place of a line takes time by its length only."""
+    mask = masker(b"k")
+    seconds = []
+    for length in (2_000, 16_000):
+        line = pl.Series(["password @ " + part * (length // len(part)) + "!"])
+        began = time.process_time()
+        mask(line)
+        seconds.append(time.process_time() - began)
+    assert seconds[1] < 24 * seconds[0] + 0.1
 
 
 def test_masked_records_are_records(tmp_path):

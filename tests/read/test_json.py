@@ -304,6 +304,18 @@ def test_many_columns_and_deep_nesting(tmp_path):
     assert adds_up(logs, frame)
 
 
+def test_nesting_that_can_be_read_but_not_written(tmp_path):
+    """Between the depths that JSON is read and written at, 1,024 and 254, nothing is lost but what lies that deep."""
+    deep = b"[" * 300 + b"]" * 300
+    inner = b'{"message":"in","a":' + deep + b"}"
+    logs, frame = read(write(tmp_path, lines({"message": "m"}) + inner + b'\n{"message":' + deep + b',"b":1}\n'))
+    assert frame["message"].to_list() == ["m", "in", "..."]
+    assert orjson.loads(frame["fields"][1]) == {"message": "in", "a": "..."}
+    assert adds_up(logs, frame)
+    array = b'[{"message":"first"},' + inner + b"]\n"
+    assert read(write(tmp_path, array, "b.json"))[1]["message"].to_list() == ["first", "in"]
+
+
 def test_synthesised_message_is_stable():
     """Keys keep the record's order; time, level and source are left out."""
     assert synthesise({"b": 2, "time": "x", "a": {"c": None, "d": "e f"}, "level": "INFO"}) == 'b=2 a.d="e f"'

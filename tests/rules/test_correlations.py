@@ -109,6 +109,20 @@ def test_values_of_a_field(kind: str, condition: str, values: dict[str, list[str
     assert [f.group["u"] for f in found] == groups
 
 
+@pytest.mark.parametrize("odd", ["nan", "inf", "-inf", "1e999"])
+def test_values_without_end_do_not_hide_the_others(odd: str):
+    """Who writes the log cannot keep a sum from being reached by a value that makes any sum nothing or endless."""
+    c = correlation("type: value_sum\nrules: [a]\ngroup-by: [u]\ntimespan: 1m\ncondition:\n  field: n\n  gt: 12")
+    records = [at(0, u="x", n=odd), *(at(i, u="x", n="5") for i in range(1, 4))]
+    assert [f.events for f in run([A, c], records)] == [3]
+
+
+def test_values_may_hold_what_parts_them():
+    """The control character that parts the values of a group may stand in a log; it is shown as its picture."""
+    records = [at(i, u="x\x1fy") for i in range(5)]
+    assert [f.group for f in run([A, COUNT], records)] == [{"u": "x␟y"}]
+
+
 def test_several_fields_are_counted_together():
     """Values of several fields count as pairs."""
     c = correlation("type: value_count\nrules: [a]\ntimespan: 1m\ncondition:\n  field: [n, m]\n  gte: 3")

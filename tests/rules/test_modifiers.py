@@ -179,6 +179,12 @@ def test_expressions_take_linear_time():
     assert matches(one, {"f": "a" * 60_000 + "b"}, {"f": "a" * 60_000}) == [False, True]
 
 
+def test_lists_nested_beyond_measure_are_texts():
+    """A list that can be read and not written again, as a line of brackets may be, is compared as it stands."""
+    deep = "[" * 300 + "]" * 300
+    assert matches(rule("f|startswith: '[[['"), {"f": deep}, {"f": "[1]"}) == [True, False]
+
+
 def test_elements_of_a_list_are_values_of_the_field():
     """A JSON array matches where the whole or one element does."""
     record = {"f": '["Deny","x.y"]', "g": "[1,22]"}

@@ -71,6 +71,9 @@ def _polars(frame: Any) -> pl.DataFrame:
         return frame
     if type(frame).__module__.startswith("pandas"):
         plain = frame.reset_index() if frame.index.name is not None else frame
+        named = [str(name) for name in plain.columns]
+        if twice := [name for name in dict.fromkeys(named) if named.count(name) > 1]:
+            raise InputError(f"has several columns called {twice[0]!r}", where="frame", hint="rename all but one")
         return pl.DataFrame({str(name): _pandas_column(plain[name]) for name in plain.columns})
     raise InputError(
         f"is a {type(frame).__name__}, not a frame", where="frame", hint="hand in a Polars or pandas frame"

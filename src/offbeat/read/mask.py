@@ -13,11 +13,13 @@ from typing import Final
 
 import polars as pl
 
+# Whoever writes the log chooses its text: a run that an expression may begin anywhere in is bounded, or trying it at
+# each place of a long line would take the square of its length.
 _BEGIN: Final = r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY"
 #: A private key on one line, and the lines of one that has several (RFC 7468: base64 in lines of at most 76).
 _KEY: Final = rf"(?P<pem>{_BEGIN}-----.*?(?:-----END [A-Z0-9 ]*-----|$)|^[A-Za-z0-9+/]{{20,76}}={{0,2}}$)"
 #: Name and password in front of a host (RFC 3986, 3.2.1).
-_URL: Final = r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.-]*://)(?P<login>[^\s/@:\"'<>]*:[^\s/@\"'<>]+)(?=@)"
+_URL: Final = r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.-]{0,30}://)(?P<login>[^\s/@:\"'<>]*:[^\s/@\"'<>]+)(?=@)"
 _SLACK: Final = r"(?P<hook>(?<=hooks\.slack\.com/services/)[^\s\"'<>]+)"
 _SCHEME: Final = r"(?:bearer|basic|digest|token|negotiate|ntlm|apikey|aws4-hmac-sha256) +"
 _HEADER: Final = (
@@ -26,11 +28,11 @@ _HEADER: Final = (
 )
 _COOKIE: Final = (
     r"(?P<jar>(?i:\bcookie2?\\?[\"']?\s*[:=]\s*\\?[\"']?))"
-    r"(?P<cookie>[^\s\"';,=\\]+=[^\s\"';\\]*(?:; *[^\s\"';,=\\]+(?:=[^\s\"';\\]*)?)*)"
+    r"(?P<cookie>[^\s\"';,=\\]{1,250}=[^\s\"';\\]*(?:; *[^\s\"';,=\\]+(?:=[^\s\"';\\]*)?)*)"
 )
 _NAMES: Final = (
     r"passw(?:or)?ds?|passwd|passphrase|[_-]pass|pwd|secrets?|token|credentials?|(?:api|access|secret|private|account|auth"
-    r"|shared_?access|signing|encryption|session)[_-]?key|phpsessid|jsessionid|asp\.net_sessionid|aspsessionid\w*"
+    r"|shared_?access|signing|encryption|session)[_-]?key|phpsessid|jsessionid|asp\.net_sessionid|aspsessionid\w{0,40}"
     r"|connect\.sid|csrftoken|xsrf-token|x-amz-signature|x-amz-credential|sharedaccesssignature|[?&]sig"
 )
 _NAMED: Final = (
@@ -38,13 +40,14 @@ _NAMED: Final = (
     r"(?:(?P<quote>\\?[\"'])(?P<quoted>.*?)(?P=quote)|(?P<list>\[[^\[\]]*\])|\\?[\"']?(?P<bare>[^\s\"',;&{}\[\]\\]+))"
 )
 _SAID: Final = (
-    r"(?P<said>(?i:\bpass(?:word|phrase|wd) +(?:is +)?)(?=[\"'])|(?i:--[\w-]*(?:password|passwd|token|secret|key) +)"
-    r"|(?<= -u )(?=[^\s:]+:))(?P<word>\"[^\"]+\"|'[^']+'|[^\s\"']+)"
+    r"(?P<said>(?i:\bpass(?:word|phrase|wd) +(?:is +)?)(?=[\"'])"
+    r"|(?i:(?<!-)--[\w-]{0,60}(?:password|passwd|token|secret|key) +)|(?<= -u )(?=[^\s:]+:))"
+    r"(?P<word>\"[^\"]+\"|'[^']+'|[^\s\"']+)"
 )
 _MAIL: Final = r"(?P<mail>(?<![\w.+-])[\w.+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,8}\.[A-Za-z]{2,})"
 #: Tokens that can be told by how they begin: JWT, GitHub, GitLab, Stripe, OpenAI, Slack, Google, npm, SendGrid, AWS.
 _KNOWN: Final = (
-    r"(?P<token>\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|\b(?:gh[opusr]|github_pat|npm|hf)_\w{16,}|\bglpat-[\w-]{16,}"
+    r"(?P<token>\beyJ[\w-]{8,2000}\.[\w-]{8,}\.[\w-]*|\b(?:gh[opusr]|github_pat|npm|hf)_\w{16,}|\bglpat-[\w-]{16,}"
     r"|\b(?:sk|pk|rk|xox[abeoprs])[_-][\w-]{16,}|\bAIza[\w-]{30,}|\bya29\.[\w-]{16,}|\bSG\.[\w-]{16,}\.[\w-]{16,}"
     r"|\bA(?:KIA|SIA|ROA|IDA|GPA)[A-Z0-9]{16}\b)"
 )

@@ -23,6 +23,8 @@ _TRACES: Final = frozenset({"trace_id", "traceId", "span_id", "spanId", "trace.i
 
 MAX_FIELDS: Final = 512
 MAX_DEPTH: Final = 8
+#: Stands for what is nested more deeply.
+_DEEPER: Final = "..."
 # The two hash suffixes of a pod of a Deployment, the one of a DaemonSet, the ordinal of a StatefulSet stay apart.
 _POD: Final = r"-[a-z0-9]{6,10}-[a-z0-9]{5}$"
 
@@ -200,7 +202,15 @@ def text_of(value: Any) -> str:
         return value
     if isinstance(value, list) and value and all(isinstance(item, int) and 0 <= item < 256 for item in value):
         return bytes(value).decode("utf-8", "replace")  # how journald writes a message that is not clean text
-    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    return _as_json(value)
+
+
+def _as_json(value: Any) -> str:
+    """A value as JSON; what is nested more deeply than can be written, though it can be read, becomes dots."""
+    try:
+        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:
+        return _DEEPER
 
 
 def to_times(values: list[Any], context: Context) -> pl.Series:
@@ -236,7 +246,7 @@ def flatten(record: Record) -> dict[str, Any]:
         if isinstance(value, dict) and depth < MAX_DEPTH:
             stack.extend((f"{name}.{key}", inner, depth + 1) for key, inner in reversed(list(value.items())))
         elif isinstance(value, dict | list):
-            flat[name] = orjson.dumps(value).decode()[:4096] if depth < MAX_DEPTH else "..."
+            flat[name] = _as_json(value)[:4096] if depth < MAX_DEPTH else _DEEPER
         else:
             flat[name] = value
     return flat

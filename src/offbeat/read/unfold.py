@@ -63,7 +63,10 @@ def records(text: str) -> list[str]:
             value = [record for resource in value for record in _of_resource(resource)]
     if not all(isinstance(item, dict) for item in value):
         return [text]
-    return [orjson.dumps(item).decode() for item in value]
+    try:
+        return [orjson.dumps(item).decode() for item in value]
+    except TypeError:  # nested more deeply than can be written: the records are cut out of the text
+        return _cut_off(text)
 
 
 def _of_resource(resource: Any) -> Iterator[Any]:
@@ -110,5 +113,5 @@ def _cut_off(text: str) -> list[str]:
             if depth == 0:
                 done = token.end()
                 found.append(text[start:done])
-    rest = text[done:].strip(" ,\t")
+    rest = text[done:].strip(" ,\t" if depth >= 0 else " ,\t]}")  # what closes the array is no record
     return [*found, *([rest] if rest else [])] or [text]

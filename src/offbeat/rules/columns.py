@@ -159,10 +159,9 @@ def _elements(text: str) -> list[str]:
 
     try:
         found = orjson.loads(text)
-    except ValueError:
+        return [_plain(item) for item in found] if isinstance(found, list) else []
+    except (ValueError, TypeError):  # it is no JSON, or nested more deeply than can be written again
         return []
-    plain = (item if isinstance(item, str) else orjson.dumps(item).decode() for item in found)
-    return list(plain) if isinstance(found, list) else []
 
 
 def fold(texts: pl.Series) -> pl.Series:

@@ -26,6 +26,8 @@ MAX_PLACES: Final = 20
 #: A group is missed when it says nothing after it spoke in so many spans running; Sigma says nothing about silence.
 STEADY: Final = 3
 _SEPARATOR: Final = "\x1f"
+#: The picture of the separator (U+241F), for values that hold it: who writes the log must not part groups.
+_PICTURED: Final = "\u241f"
 
 #: Columns that hits bring along to every correlation; the others are fields, ``f.NAME``.
 HITS: Final[Mapping[str, pl.DataType]] = {
@@ -125,8 +127,10 @@ class Node:
         good = pl.col("group").is_not_null()
         if self.c.kind in VALUED:
             value = pl.col("value")
-            counts = value if self.c.kind == "value_count" else value.cast(pl.Float64, strict=False)
-            good &= counts.is_not_null()
+            if self.c.kind == "value_count":
+                good &= value.is_not_null()
+            else:  # a value such as "nan" or "inf" would make all sums that it is part of the same
+                good &= value.cast(pl.Float64, strict=False).is_finite().fill_null(False)
         kept = own.filter(good)
         self.left_out += own.height - kept.height
         return kept.sort("time", "order", "rule", descending=[False, False, True], maintain_order=True)
@@ -134,7 +138,8 @@ class Node:
     def _group(self, hits: pl.DataFrame) -> pl.Expr:
         if not self.c.group_by:
             return pl.lit("", pl.String)
-        return pl.concat_str([self._field(name) for name in self.c.group_by], separator=_SEPARATOR)
+        parts = [self._field(name).str.replace_all(_SEPARATOR, _PICTURED, literal=True) for name in self.c.group_by]
+        return pl.concat_str(parts, separator=_SEPARATOR)
 
     def _field(self, name: str) -> pl.Expr:
         """The field's value: under the name that the alias gives for the rule, where it is one."""
