@@ -1,6 +1,8 @@
 """A model as a folder: every byte is checked, nothing in it runs, and it is written in one step."""
 
+import os
 import shutil
+import threading
 from pathlib import Path
 
 import orjson
@@ -249,3 +251,59 @@ def test_a_file_is_replaced_in_one_step(tmp_path, monkeypatch):
         bundle.replace_file(out, b"three")
     assert out.read_bytes() == b"two"
     assert [p.name for p in out.parent.iterdir()] == ["out.bin"]
+
+
+def test_a_file_has_the_mode_that_the_user_asks_for(tmp_path):
+    """Who keeps new files to himself by umask does so with reports and scores, too."""
+    before = os.umask(0o077)
+    try:
+        bundle.replace_file(tmp_path / "own", b"x")
+        os.umask(0o022)
+        bundle.replace_file(tmp_path / "common", b"x")
+    finally:
+        os.umask(before)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("own", "common")] == [0o600, 0o644]
+
+
+def test_a_link_stays_a_link(tmp_path, model):
+    """What a link leads to is replaced, be it a file or a model, or made where it is not there yet."""
+    for name in ("there", "new"):
+        (tmp_path / f"{name}.link").symlink_to(f"{name}.bin")
+    (tmp_path / "there.bin").write_bytes(b"one")
+    for name in ("there", "new"):
+        bundle.replace_file(tmp_path / f"{name}.link", b"two")
+        assert (tmp_path / f"{name}.link").is_symlink()
+        assert (tmp_path / f"{name}.bin").read_bytes() == b"two"
+    (tmp_path / "current").symlink_to("model")
+    model.chmod(0o700)
+    bundle.write(tmp_path / "current", {"other": 1}, {}, {})
+    assert (tmp_path / "current").is_symlink()
+    assert bundle.read(model)[0] == {"other": 1}
+    assert model.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_pipe_is_written_to(tmp_path):
+    """What is no file, as the null device is none, is written to and not replaced by one."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    read: list[bytes] = []
+    reader.start()
+    bundle.replace_file(pipe, b"page")
+    reader.join()
+    assert read == [b"page"]
+    assert pipe.is_fifo()
+
+
+def test_a_crafted_model_is_refused_in_a_sentence(model):
+    """Values nested beyond measure, a pipe and a device in a file's place end nothing but the reading of the model."""
+    text = (model / "model.json").read_bytes()
+    (model / "model.json").write_bytes(text.replace(b'"values":', b'"deep":' + b"[" * 300 + b"]" * 300 + b',"values":'))
+    with pytest.raises(ModelError, match="was changed"):
+        bundle.read(model)
+    (model / "model.json").write_bytes(text)
+    for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero")):
+        (model / "network.onnx").unlink()
+        make(model / "network.onnx")
+        with pytest.raises(ModelError, match="missing"):
+            bundle.read(model)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -302,6 +303,26 @@ def test_a_terminal_that_knows_few_characters(folder):
     done = shell(folder, "offbeat detect shop.log -m model", PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr
     assert "order-1041" in done.stdout
+
+
+@pytest.mark.parametrize(("what", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
+def test_what_was_read_from_stdin_goes_whatever_stops_us(tmp_path, what, code):
+    """Stopped while standard input is read, by whom or by a terminal that is closed, no copy of it is left."""
+    command = [sys.executable, "-c", "from offbeat.cli import main; main()", "parse", "-"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"TMPDIR": str(tmp_path)}
+    ) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"secret\n" * 300_000)
+        process.stdin.flush()
+        while not list(tmp_path.iterdir()):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(what)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert b"Traceback" not in err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -55,8 +56,9 @@ def write(
     path = Path(path)
     refuse_foreign(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        beside = _real(path).parent
+        beside.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=beside, prefix=f".{path.name}.") as folder:
             new = Path(folder) / "new"
             new.mkdir()
             for name, frame in frames.items():
@@ -64,7 +66,7 @@ def write(
             for name, data in others.items():
                 (new / name).write_bytes(data)
             (new / _MAIN).write_bytes(_main(new, values, what))
-            _swap(new, path, Path(folder) / "old")
+            _swap(new, _real(path), Path(folder) / "old")
     except OSError as problem:
         raise ModelError(f"cannot be written: {problem.strerror}", where=str(path)) from None
 
@@ -113,6 +115,7 @@ def _swap(new: Path, path: Path, aside: Path) -> None:
     if not path.exists():
         new.replace(path)
         return
+    shutil.copymode(path, new)
     path.replace(aside)
     try:
         new.replace(path)
@@ -177,7 +180,7 @@ def read(path: str | Path, what: str = MODEL) -> tuple[dict[str, Any], dict[str,
             where=str(main),
             hint="learn it again with this offbeat",
         )
-    if _hash(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)) != known:
+    if not _is_whole(body, known):
         raise ModelError("was changed since it was written", where=str(main), hint="learn it again, or restore a copy")
     frames, others = {}, {}
     for name, data in _files(path, body):
@@ -186,6 +189,14 @@ def read(path: str | Path, what: str = MODEL) -> tuple[dict[str, Any], dict[str,
         else:
             others[name] = data
     return body["values"], frames, others, known
+
+
+def _is_whole(body: Mapping[str, Any], known: Any) -> bool:
+    """Whether model.json is what was written, by its hash."""
+    try:
+        return _hash(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)) == known
+    except TypeError:  # more deeply nested than anything that is written
+        return False
 
 
 def _files(path: Path, body: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
@@ -199,8 +210,11 @@ def _files(path: Path, body: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
             raise ModelError(f"names a file outside the model: {name!r}", where=str(path / _MAIN))
         file = path / name
         try:
-            data = file.read_bytes()
+            # Neither a pipe, which would wait for ever, nor a device, which may have no end.
+            data = file.read_bytes() if file.is_file() else None
         except OSError:
+            data = None
+        if data is None:
             raise ModelError("a file of the model is missing", where=str(file), hint="learn it again") from None
         if _hash(data) != digest:
             raise ModelError("was changed since it was written", where=str(file), hint="learn it again")
@@ -215,24 +229,39 @@ def _table(data: bytes, file: Path) -> pl.DataFrame:
 
 
 def replace_file(path: str | Path, data: bytes) -> None:
-    """Write a file in one step, replacing one that exists; raises OptionError where it cannot be written."""
+    """Write a file in one step, replacing one that exists, whose mode it takes over.
+
+    What a link leads to is replaced, not the link; what is no file, as ``/dev/null`` or a named pipe, is written to.
+
+    Raises:
+        OptionError: it cannot be written.
+    """
     path = Path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+            return
+        real = _real(path)
+        real.parent.mkdir(parents=True, exist_ok=True)
+        new = real.with_name(f".offbeat-{secrets.token_hex(8)}")
+        # Not by tempfile, whose files are for their owner alone: the mode of a new file is for the user's umask to say.
+        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
             with os.fdopen(handle, "wb") as out:
+                if real.exists():
+                    shutil.copymode(real, new)
                 out.write(data)
-            if path.exists():
-                shutil.copymode(path, name)
-            else:
-                Path(name).chmod(0o644)
-            Path(name).replace(path)
+            new.replace(real)
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            new.unlink(missing_ok=True)
             raise
     except OSError as problem:
         raise OptionError(f"cannot be written: {problem.strerror}", where=str(path)) from None
+
+
+def _real(path: Path) -> Path:
+    """Where a path leads to in the end, be there something or not; ``Path.resolve`` would raise for links in a ring."""
+    return Path(os.path.realpath(path))
 
 
 def _hash(data: bytes) -> str:

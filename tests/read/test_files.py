@@ -212,6 +212,37 @@ def test_standard_input(tmp_path):
     assert read(logs)[1].equals(read(logs)[1])
 
 
+def test_standard_input_that_finds_no_room(tmp_path, monkeypatch):
+    """Where the temporary folder is full, the sentence names it and says what to do."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    class Endless(io.RawIOBase):
+        def read(self, size=-1):
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(InputError, match=r"No space left on device.*TMPDIR") as caught:
+        open_logs("-", stdin=Endless())
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_names_that_are_not_utf8(tmp_path):
+    """A name is bytes on disk: one that is no text is read, and shown as text."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    with open(os.fsencode(folder) + b"/odd\xff.log", "wb") as out:  # noqa: PTH123 - Path takes no bytes
+        out.write(log(2))
+    for given in (folder, folder / os.fsdecode(b"odd\xff.log"), str(folder / "odd*")):
+        logs, frame = read(open_logs(given))
+        assert frame.height == 2
+        assert logs.files[0].encode().endswith(b"odd?.log")
+
+
+def test_the_home_of_nobody(tmp_path):
+    """A name that begins like somebody's home, of whom nobody knows, is a missing file like others."""
+    with pytest.raises(InputError, match="there is no such file"):
+        open_logs("~nobody-of-this-name/app.log")
+
+
 def test_lines_of_python():
     """Lines can be handed in as a list; each item is one line, whatever it holds."""
     logs, frame = read(open_logs(Lines(["2023-01-29 16:42:09 INFO a", "2023-01-29 16:42:10 WARN b\nc", "x\0y\ud800"])))

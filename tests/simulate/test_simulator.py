@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -177,6 +178,15 @@ def test_path_that_is_a_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         simulate(tmp_path / "a.jsonl", 10, 1)
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def test_path_that_is_no_file(tmp_path: Path) -> None:
+    """The null device, or here a pipe, stays what it is."""
+    pipe = tmp_path / "a.jsonl"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match="a device or a pipe"):
+        simulate(pipe, 10, 1)
+    assert [path.is_fifo() for path in tmp_path.iterdir()] == [True]
 
 
 def test_interrupt_leaves_the_old_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

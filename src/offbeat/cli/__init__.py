@@ -39,6 +39,9 @@ def main() -> None:
         os.environ.setdefault(name, "1")
     allocator.set_up()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # else nohup asks us to stay
+        # A terminal that is closed must not leave temporary files with half a log in them.
+        signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character gets a mark in its place, not a traceback.
         if isinstance(stream, io.TextIOWrapper):

@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -58,13 +58,22 @@ def expand(inputs: str | Path | Sequence[str | Path] | Lines, stdin: BinaryIO | 
     notes: list[str] = []
     for name in named:
         found.extend(_expand_one(str(name), stdin, notes))
-    return _in_order(_once(found, notes)), notes
+    found = [replace(source, shown=_as_text(source.shown)) for source in _in_order(_once(found, notes))]
+    return found, [_as_text(note) for note in notes]
+
+
+def _as_text(name: str) -> str:
+    """A name that can be written wherever it is shown; on disk a name is bytes, which need not be UTF-8."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def _expand_one(name: str, stdin: BinaryIO | None, notes: list[str]) -> list[Source]:
     if name == "-":
         return [Source("-", path=_spool(stdin))]
-    path = Path(name).expanduser()
+    try:
+        path = Path(name).expanduser()
+    except RuntimeError:  # there is no such user, or no home; the shell would leave the name as it is
+        path = Path(name)
     try:
         if path.is_dir():
             return _folder(path, name, notes)
@@ -127,16 +136,25 @@ def _readable(file: Path, notes: list[str]) -> bool:
 
 
 def _spool(stdin: BinaryIO | None) -> Path:
-    """Standard input, or a named pipe, in a temporary file, since learning reads twice; it goes when we do."""
+    """Standard input, or a named pipe, in a temporary file, since learning reads twice; it goes when we do.
+
+    Raises:
+        InputError: there is no room for it.
+    """
     import atexit
     import sys
 
     stream = stdin if stdin is not None else sys.stdin.buffer
-    with tempfile.NamedTemporaryFile(prefix="offbeat-", suffix=".stdin", delete=False) as spool:
-        while chunk := stream.read(1 << 20):
-            spool.write(chunk)
-    path = Path(spool.name)
-    atexit.register(path.unlink, missing_ok=True)
+    try:
+        with tempfile.NamedTemporaryFile(prefix="offbeat-", suffix=".stdin", delete=False) as spool:
+            path = Path(spool.name)
+            # Before there is a byte in it: what stops us while we read must not leave half a log behind.
+            atexit.register(path.unlink, missing_ok=True)
+            while chunk := stream.read(1 << 20):
+                spool.write(chunk)
+    except OSError as error:
+        what = f"cannot be kept for a second pass: {error.strerror}"
+        raise InputError(what, where=tempfile.gettempdir(), hint="name a folder with more room by TMPDIR") from None
     return path
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from errno import EISDIR
+from errno import EEXIST, EISDIR
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
@@ -269,6 +269,8 @@ def _temporary(path: Path, made: list[Path]) -> Iterator[IO[bytes]]:
     """A new file beside ``path``, noted in ``made``; compressed where ``path`` ends in .gz."""
     if path.is_dir():
         raise IsADirectoryError(EISDIR, "it is a folder", str(path))
+    if path.exists() and not path.is_file():  # as /dev/null, which must stay what it is
+        raise OSError(EEXIST, "it is a device or a pipe", str(path))
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     made.append(Path(name))
     with os.fdopen(handle, "wb") as raw:
