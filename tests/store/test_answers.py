@@ -182,6 +182,34 @@ def test_a_stop_in_between_loses_nothing(tmp_path):
     assert len(Answers(path).all()) == 25
 
 
+@pytest.mark.parametrize("wal", [False, True])
+def test_a_file_just_made_holds_nothing_yet(tmp_path, wal):
+    """A process stopped when it had only made the file, or one about to fill it, is in nobody's way."""
+    path = tmp_path / "a.sqlite"
+    path.touch()
+    if wal:
+        sqlite3.connect(path).execute("PRAGMA journal_mode=WAL").connection.close()
+    answers = Answers(path)
+    assert (answers.all(), answers.questions()) == ([], [])
+    answers.add(Answer(question(), "expected"))
+    assert len(answers.all()) == 1
+
+
+def test_a_file_that_another_keeps_closed_is_not_guessed_at(tmp_path, monkeypatch):
+    """What cannot be read now is said to be locked, rather than read without what was written last."""
+    path = tmp_path / "a.sqlite"
+    Answers(path).add(Answer(question(), "expected"))
+    monkeypatch.setattr("offbeat.store.answers._PATIENCE", 0.05)
+    other = sqlite3.connect(path, isolation_level=None)
+    try:
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(InputError, match="locked"):
+            Answers(path).all()
+    finally:
+        other.close()
+
+
 def test_a_file_that_may_not_be_written_is_read(tmp_path):
     """Answers kept where one may only read, as in a container, are used."""
     folder = tmp_path / "fixed"

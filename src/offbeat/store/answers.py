@@ -221,7 +221,7 @@ class Answers:
         if not self.path.exists():
             return []
         with self._open() as base:
-            return self._read(base)
+            return [] if _is_new(base) else self._read(base)
 
     def take(self, other: Self) -> int:
         """Take over the answers and open questions of another file; of two to a finding the later stays.
@@ -257,6 +257,8 @@ class Answers:
         if not self.path.exists():
             return []
         with self._open() as base:
+            if _is_new(base):
+                return []
             rows = base.execute("SELECT finding, evidence FROM questions ORDER BY asked, rowid").fetchall()
         return [Question.read(*row) for row in rows]
 
@@ -292,7 +294,7 @@ class Answers:
             base.execute("PRAGMA journal_mode=WAL")
             base.execute("PRAGMA synchronous=FULL")
             base.execute("BEGIN IMMEDIATE")
-            if base.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+            if _is_new(base):
                 for statement in _SCHEMA.split(";"):
                     base.execute(statement)
                 base.execute(f"PRAGMA application_id={_OURS}")
@@ -309,8 +311,10 @@ class Answers:
             base = sqlite3.connect(f"{where}?{how}", uri=True, timeout=_PATIENCE)
             try:
                 base.execute("SELECT count(*) FROM sqlite_master")
-            except sqlite3.OperationalError:
+            except sqlite3.OperationalError as problem:
                 base.close()
+                if problem.sqlite_errorcode == sqlite3.SQLITE_BUSY:  # as it is on disk it may be half written
+                    raise
                 continue
             return base
         raise OSError("it cannot be opened for reading")
@@ -318,12 +322,17 @@ class Answers:
     def _checked(self, base: sqlite3.Connection) -> sqlite3.Connection:
         """Return the database; raises ValueError where it is another program's, or a later one's."""
         ours, version = (base.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
-        if ours == _OURS and version <= VERSION:
+        if (ours == _OURS and version <= VERSION) or _is_new(base):
             return base
         base.close()
         if ours != _OURS:
             raise ValueError("it is a database of another program")
         raise ValueError(f"it has version {version}, and this offbeat reads up to version {VERSION}")
+
+
+def _is_new(base: sqlite3.Connection) -> bool:
+    """Whether nothing was kept yet: another process has just made the file, or was stopped when it had."""
+    return bool(base.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0)
 
 
 def _time(text: str | None) -> datetime | None:
