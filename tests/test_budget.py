@@ -28,7 +28,20 @@ def test_a_budget_is_read(text, budget):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "5", "5/week", "0/day", "-1/day", "day/5", "5/100", "x/day", "1e3/day", "5/day/day"]
+    "text",
+    [
+        "",
+        "5",
+        "5/week",
+        "0/day",
+        "-1/day",
+        "day/5",
+        "5/100",
+        "x/day",
+        "1e3/day",
+        "5/day/day",
+        pytest.param("9" * 400 + "/day", id="endless"),
+    ],
 )
 def test_a_bad_budget_is_refused(text):
     """What is none is named, with what is one."""

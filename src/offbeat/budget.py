@@ -27,7 +27,7 @@ class Budget:
         Raises:
             OptionError: it is none of these.
         """
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*/\s*(day|hour|1000)", text.strip())
+        found = re.fullmatch(r"(\d{1,15}(?:\.\d+)?)\s*/\s*(day|hour|1000)", text.strip())
         if not found or float(found[1]) <= 0:
             raise OptionError(f"{text!r} is no budget", where="--budget", hint="5/day, 1/hour or 2/1000")
         return cls(float(found[1]), found[2])

@@ -196,7 +196,23 @@ def test_windows_are_read(text, window):
     assert parse_window(text) == window
 
 
-@pytest.mark.parametrize("text", ["", "0", "-5", "1.5", "5 weeks", "m", "0s", "5m5", "nan", "0.0000001s"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "0",
+        "-5",
+        "1.5",
+        "5 weeks",
+        "m",
+        "0s",
+        "5m5",
+        "nan",
+        "0.0000001s",
+        "99999999999d",
+        pytest.param("9" * 400, id="endless"),
+    ],
+)
 def test_a_bad_window_is_refused(text):
     """What is no window is named, with examples of what is one."""
     with pytest.raises(OptionError, match="--window") as caught:

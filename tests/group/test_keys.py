@@ -40,7 +40,19 @@ def test_the_source_is_a_column():
     assert (key.column, key.is_field, key.entity) == ("source", True, True)
 
 
-@pytest.mark.parametrize("text", ["(", "[a", "*", "a{2,1}", r"(?<=a)b", r"(a)\1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(",
+        "[a",
+        "*",
+        "a{2,1}",
+        r"(?<=a)b",
+        r"(a)\1",
+        "a{99999999999}",
+        pytest.param("(" * 3000 + ")" * 3000, id="deep"),
+    ],
+)
 def test_a_pattern_that_does_not_compile_is_refused(text):
     """The sentence names the option, the text, and the fields there are."""
     with pytest.raises(OptionError, match="neither a field nor a regular expression") as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 
 import polars as pl
 import pytest
@@ -136,10 +137,13 @@ def test_clock_change(tmp_path):
     assert stamps(frame) == ["2023-03-26T00:30:00.000000", "2023-10-29T00:30:00.000000"]
 
 
-def test_unknown_zone():
-    """A zone that does not exist is the user's mistake."""
-    with pytest.raises(OptionError, match="no time zone 'Mars/Olympus'"):
-        check_zone("Mars/Olympus")
+@pytest.mark.parametrize(
+    "zone", ["Mars/Olympus", "", "localtime", "posixrules", "../../etc/passwd", "+99:00", "+01:75"]
+)
+def test_unknown_zone(zone):
+    """A zone that does not exist, or only on this machine, is the user's mistake."""
+    with pytest.raises(OptionError, match=f"no time zone '{re.escape(zone)}'"):
+        check_zone(zone)
 
 
 def test_year_is_inferred_over_new_year(tmp_path):
@@ -174,6 +178,13 @@ def test_numbers_by_size():
     """Seconds, milli-, micro- and nanoseconds are told apart; small numbers are no times."""
     found = from_numbers(pl.Series([1675010529.25, 1675010529250.0, 0.24, 7.0, None]))
     assert found.dt.strftime("%Y %f").to_list() == ["2023 250000000", "2023 250000000", None, None, None]
+
+
+@pytest.mark.parametrize("number", [-1675010529, -1675010529250, 20_000_000_000, 9_223_372_036_854_775_807, -(1 << 63)])
+@pytest.mark.parametrize("kind", [pl.Int64, pl.Float64])
+def test_numbers_of_another_age_are_no_times(number, kind):
+    """What lies before 1973 or after 2286 in every unit is a count or a mark, not a time of 1916 or 2603."""
+    assert from_numbers(pl.Series([number], dtype=kind)).to_list() == [None]
 
 
 def test_shape_fits_what_it_was_made_of():

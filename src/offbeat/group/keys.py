@@ -118,7 +118,7 @@ def parse_key(text: str, fields: Mapping[str, str]) -> Key:
     try:
         compiled = re.compile(text)
         pl.select(pl.lit("x").str.extract_all(text))
-    except (re.error, pl.exceptions.ComputeError) as problem:
+    except (re.error, OverflowError, RecursionError, pl.exceptions.ComputeError) as problem:
         known = ", ".join([*list(fields)[:12], *_COLUMNS])
         raise OptionError(
             f"{text!r} is neither a field nor a regular expression that compiles: {str(problem).splitlines()[0]}",

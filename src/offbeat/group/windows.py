@@ -9,6 +9,8 @@ import polars as pl
 from offbeat.errors import OptionError
 from offbeat.group.sessions import BY_INPUT, BY_TIME, finish, to_units
 
+#: A stretch of time has to fit 64 bits of microseconds, and to be taken from a date: of a thousand years is none.
+_LONGEST = 1_000 * 366 * 86_400 * 1_000_000
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 
@@ -18,9 +20,9 @@ def parse_window(text: str | int) -> int | str:
     Raises:
         OptionError: it is neither, or not above zero.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?", str(text).strip())
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d+)?)\s*(ms|s|m|min|h|d)?", str(text).strip())
     micros = round(float(found[1]) * _SECONDS[found[2] or "s"] * 1_000_000) if found else 0
-    if not found or micros <= 0 or (not found[2] and "." in found[1]):
+    if not found or not 0 < micros < _LONGEST or (not found[2] and "." in found[1]):
         raise OptionError(f"{text!r} is no window", where="--window", hint="events as 100, time as 30s, 5m, 1h or 1d")
     if not found[2]:
         return int(found[1])
