@@ -6,6 +6,7 @@ import pytest
 from cli_cases import offbeat  # noqa: F401 - a fixture
 from samples import shop_log
 
+from offbeat import bundle
 from offbeat.budget import Budget
 from offbeat.detection import write_run
 from offbeat.errors import ModelError, OptionError
@@ -109,6 +110,20 @@ def test_explain_lists_prints_and_writes_json(folder, offbeat, opened):  # noqa:
         "network",
     }  # fmt: skip
     assert offbeat(f"explain {folder} zz").code == 2
+
+
+def test_a_run_cannot_steer_the_terminal(folder, offbeat, tmp_path):  # noqa: F811 - the fixture
+    """What a run says of its findings is the text of a log, and the run may be anybody's: controls in it are shown."""
+    values, frames, others, _ = bundle.read(folder, bundle.RUN)
+    listed = [json.loads(line) for line in others["findings.jsonl"].splitlines()]
+    listed[0] |= {"reason": "It is \x1b]0;taken\x07 \u202enew.", "kind": "new\x1b[2J"}
+    bundle.write(tmp_path / "run", values, frames, others | {
+        "findings.jsonl": b"".join(json.dumps(one).encode() + b"\n" for one in listed)
+    }, what=bundle.RUN)  # fmt: skip
+    for command in ("explain run", f"explain run {listed[0]['id']}"):
+        said = offbeat(command)
+        assert "taken" in said.out
+        assert not [line for line in said.out.splitlines() if not line.isprintable()]
 
 
 def test_a_run_at_hand_is_explained_as_one_that_was_written(opened, folder):

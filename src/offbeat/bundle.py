@@ -194,7 +194,7 @@ def read(path: str | Path, what: str = MODEL) -> tuple[dict[str, Any], dict[str,
 def _is_whole(body: Mapping[str, Any], known: Any) -> bool:
     """Whether model.json is what was written, by its hash."""
     try:
-        return _hash(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)) == known
+        return bool(_hash(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)) == known)
     except TypeError:  # more deeply nested than anything that is written
         return False
 

@@ -20,3 +20,8 @@ def printable(text: str, longest: int = _LONGEST) -> str:
         else:
             out.append(char)
     return "".join(out) + ("…" if len(text) > longest else "")
+
+
+def visible(text: str) -> str:
+    """Return text of any length in which every control and bidirectional mark is a visible escape."""
+    return text if text.isprintable() else printable(text, len(text))

@@ -65,6 +65,19 @@ def test_test_counts_events_and_matches(offbeat: Callable[..., Outcome], rule: P
     assert [json.loads(line) for line in lines] == [{"rule": "Refused at night", "events": 4, "matched": 1}]
 
 
+@pytest.mark.parametrize("command", [("check",), ("list",), ("test", "--any-log")], ids=lambda c: c[0])
+def test_a_rule_cannot_steer_the_terminal(offbeat: Callable[..., Outcome], tmp_path: Path, log: Path, command: tuple):
+    """Titles, fields and values of a rule are somebody's text: controls in them are shown, not obeyed."""
+    steer = r"\e]0;taken\a"
+    text = f'title: "{steer}"\nlogsource:\n    category: webserver\ndetection:\n    s:\n        "{steer}": "{steer}"\n'
+    (tmp_path / "good.yml").write_text(text + "    condition: s\n")
+    (tmp_path / "bad.yml").write_text(text.replace('":', '|nope":') + "    condition: s\n")
+    files = [tmp_path / "good.yml", *([log] if command[0] == "test" else [tmp_path / "bad.yml"])]
+    _, lines, err = offbeat("rules", *command, *files)
+    assert "taken" in "".join(lines) + err
+    assert not [line for line in [*lines, *err.splitlines()] if not line.isprintable()]
+
+
 def test_test_shows_what_matched_and_why_not(offbeat: Callable[..., Outcome], rule: Path, log: Path):
     """Without --json it shows the lines that match, and for the others which selection fails on which field."""
     _, lines, _ = offbeat("rules", "test", rule, log)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from offbeat.cli.options import Dedupe, Format, Json, Mask, Zone, done, mask_key, progress, say, stdin_check
+from offbeat.cli.options import Dedupe, Format, Json, Mask, Zone, done, mask_key, out_json, progress, say, stdin_check
 from offbeat.errors import OptionError
 
 if TYPE_CHECKING:
@@ -56,7 +55,8 @@ def compare(
     done()
     count = limit if limit is not None else len(found.changes) if json else _TERMINAL
     if json:
-        _print_changes(found.changes[:count])
+        for change in found.changes[:count]:
+            out_json(change.as_dict())
     else:
         from offbeat.cli.looking import show_pieces, width
 
@@ -79,13 +79,6 @@ def _stretch(text: str | None, where: str) -> tuple[datetime, datetime]:
     if low is None or high is None or low >= high:
         raise OptionError(f"{text!r} ends before it begins", where=where, hint="FROM/TO")
     return low, high
-
-
-def _print_changes(changes: list[Change]) -> None:
-    import orjson
-
-    for change in changes:
-        sys.stdout.buffer.write(orjson.dumps(change.as_dict()) + b"\n")
 
 
 def _table(found: Comparison, limit: int, width: int | None) -> Iterator[list[Piece]]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from offbeat.cli.options import Html, Json, Mask, mask_key, out, say
+from offbeat.cli.options import Html, Json, Mask, mask_key, out, out_json, say
 from offbeat.errors import OptionError
 from offbeat.explain.words import change_words, rate, shortened
 
@@ -87,9 +86,7 @@ def explain(
         return 0
     explanation = opened.explain(name, by)
     if json:
-        import orjson
-
-        sys.stdout.buffer.write(orjson.dumps(explanation.as_dict()) + b"\n")
+        out_json(explanation.as_dict())
         return 0
     from offbeat.printable import printable
 
@@ -114,11 +111,10 @@ def _as_rule(
     if output:
         bundle.replace_file(output, made.rule.encode())
     if json:
-        import orjson
-
-        sys.stdout.buffer.write(orjson.dumps(made.as_dict()) + b"\n")
+        out_json(made.as_dict())
     elif not output:
-        sys.stdout.write(made.rule)
+        for line in made.rule.removesuffix("\n").split("\n"):
+            out(line)
     say(f"{made.title}: {made.summary()}")
     return 0
 
@@ -132,9 +128,7 @@ def _surrogate(run: str, json: bool, log: list[str] | None, mask: bool) -> int:
     past = Past.open(run, log, mask_key(mask))
     made = surrogate(past)
     if json:
-        import orjson
-
-        sys.stdout.buffer.write(orjson.dumps(made.as_dict()) + b"\n")
+        out_json(made.as_dict())
     else:
         for line in made.lines():
             out(printable(line, 400))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from offbeat.cli.options import Json, Mask, Model, done, mask_key, out, progress, say, stdin_check
+from offbeat.cli.options import Json, Mask, Model, done, mask_key, out, out_json, progress, say, stdin_check
 from offbeat.errors import ModelError, OptionError
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def list_(model: Model = None, store: Store = None, json: Json = False) -> int:
     answers = _answers(model, store)
     for answer in answers.all():
         if json:
-            _print(_plain(answer))
+            out_json(_plain(answer))
         else:
             out(_words(answer))
     if not json:
@@ -108,7 +107,7 @@ def ask(
             about = {"session": unit.key, "start": iso(unit.start), "score": unit.score, "threshold": threshold}
             about |= {"is_anomaly": unit.flagged, "kind": unit.kind, "template_id": unit.template, "view": unit.view}
             about |= {"reason": question.about.reason}
-            _print({"id": question.finding} | about)
+            out_json({"id": question.finding} | about)
         else:
             flagged = "alarms" if unit.flagged else "does not alarm"
             out(f"{question.finding}  {printable(unit.key, 60)}  score {unit.score:.2f}, {flagged} at {threshold:.2f}")
@@ -236,9 +235,3 @@ def _words(answer: Answer) -> str:
     note = f" ({answer.note})" if answer.note else ""
     what = about.reason or f"{about.kind} {about.session or ''}"
     return printable(f"{answer.finding}  {answer.verdict:11}  {answer.scope:7}{until}  {what}{note}", 300)
-
-
-def _print(values: dict[str, Any]) -> None:
-    import orjson
-
-    sys.stdout.buffer.write(orjson.dumps(values) + b"\n")

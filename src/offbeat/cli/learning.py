@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,6 +32,7 @@ from offbeat.cli.options import (
     make_pipeline,
     mask_key,
     out,
+    out_json,
     progress,
     read_labels,
     read_rules,
@@ -198,7 +198,8 @@ def detect(
             why = {one.id: opened.explain(one.id) for one in findings[:EXPLAINED]}
         write_html(run, findings, html, trained=pipeline.summary, explained=why)
     if json:
-        _print_json(findings if limit is None else findings[:limit])
+        for one in findings if limit is None else findings[:limit]:
+            out_json(one.as_dict())
         if run.feedback is not None:
             say(f"offbeat: {report.quiet_words(run.feedback.as_dict(), run.unit)}")
     else:
@@ -223,13 +224,6 @@ def _cut_off(run: Run) -> bool:
     for name in truncated:
         say(f"offbeat: {name}")
     return bool(truncated)
-
-
-def _print_json(findings: list[Finding]) -> None:
-    import orjson
-
-    for one in findings:
-        sys.stdout.buffer.write(orjson.dumps(one.as_dict()) + b"\n")
 
 
 def _print_report(run: Run, findings: list[Finding], limit: int, trained: dict[str, Any], model: str | None) -> None:
@@ -285,9 +279,7 @@ def evaluate(
 
 def _print_metrics(result: dict[str, Any], json: bool) -> None:
     if json:
-        import orjson
-
-        out(orjson.dumps(result).decode())
+        out_json(result)
         return
     for name, value in result.items():
         out(f"{name:24} {value:.4f}" if isinstance(value, float) else f"{name:24} {value}")

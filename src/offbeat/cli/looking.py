@@ -18,6 +18,7 @@ from offbeat.cli.options import (
     Zone,
     done,
     mask_key,
+    out_json,
     progress,
     say,
     stdin_check,
@@ -125,8 +126,6 @@ def patterns(
 
 
 def _print_patterns(found: Patterns, count: int, values: dict[int, tuple[int, list[Part]]] | None) -> None:
-    import orjson
-
     from offbeat.finding import iso
 
     for row in found.rows[:count]:
@@ -139,7 +138,7 @@ def _print_patterns(found: Patterns, count: int, values: dict[int, tuple[int, li
         if values is not None:
             lines, parts = values.get(row.code, (row.count, []))
             line |= {"sampled": lines, "values": parts}
-        sys.stdout.buffer.write(orjson.dumps(line) + b"\n")
+        out_json(line)
 
 
 @app.command()
@@ -192,7 +191,7 @@ def _print_sniffed(what: Sniffed, first: pl.DataFrame, lost: pl.DataFrame, summa
         "lines": summary.lines, "skipped": dict(summary.skipped), "repaired": dict(summary.repaired),
         "unplaced": dict(summary.unplaced), "unplaced_events": rows(lost),
     }  # fmt: skip
-    sys.stdout.buffer.write(orjson.dumps(values) + b"\n")
+    out_json(values)
 
 
 def _with_model(model: str | None, given: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from offbeat.cli.options import (
     Zone,
     done,
     out,
+    out_json,
     parameters,
     progress,
     read_labels,
@@ -26,6 +27,8 @@ from offbeat.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     import polars as pl
 
     from offbeat.bench.report import Report
@@ -89,8 +92,7 @@ def bench(
         if order:
             found = b.run_order(split, range(seed, seed + seeds), show)
             done()
-            for line in orjson_lines(found) if json else b.order_lines(found):
-                out(line)
+            _print(found, json, b.order_lines)
             return
         for note in split.notes:
             say(note)
@@ -105,8 +107,7 @@ def bench(
     if sys.stdout.isatty() and not json:
         _show(summary)
         return
-    for line in orjson_lines(summary) if json else b.table(summary):
-        out(line)
+    _print(summary, json, b.table)
 
 
 def _show(summary: pl.DataFrame) -> None:
@@ -159,8 +160,7 @@ def _blame(data: str | None, output: str | None, json: bool) -> None:
         bundle.replace_file(folder / "report.md", blame_report(found).encode())
         bundle.seal(folder, {"name": "T4"}, bundle.BENCH)
         say(f"written to {output}")
-    for line in orjson_lines(found) if json else accuracy_table(found):
-        out(line)
+    _print(found, json, accuracy_table)
 
 
 def _split(what: list[str], data: str | None, labels: str | None, options: Options, folder: Path) -> Split:
@@ -176,11 +176,14 @@ def _split(what: list[str], data: str | None, labels: str | None, options: Optio
     return b.own_split(what, read_labels(labels), options)
 
 
-def orjson_lines(frame: pl.DataFrame) -> list[str]:
-    """Return a frame as JSON lines."""
-    import orjson
-
-    return [orjson.dumps(row).decode() for row in frame.iter_rows(named=True)]
+def _print(frame: pl.DataFrame, json: bool, table: Callable[[pl.DataFrame], Iterable[str]]) -> None:
+    """Print a frame as JSON lines, or as a table for people."""
+    if json:
+        for row in frame.iter_rows(named=True):
+            out_json(row)
+        return
+    for line in table(frame):
+        out(line)
 
 
 @app.command()
@@ -209,8 +212,6 @@ def tune(
     json: Json = False,
 ) -> None:
     """Search a detector's parameters: offbeat tune app.log --detector lstm --time 10m -o STUDY."""
-    import orjson
-
     from offbeat import bench as b
     from offbeat.bench import space as s
     from offbeat.bench import tuning
@@ -234,7 +235,7 @@ def tune(
     if json:
         row = {"detector": detector, "objective": found.objective, "best": found.best, "default": found.default,
                "params": found.params, "trials": found.trials, "failed": found.failed}  # fmt: skip
-        out(orjson.dumps(row).decode())
+        out_json(row)
         return
     out(chosen)
     say(f"next: offbeat fit FILES -o MODEL --detector presence,{detector} {chosen}")
@@ -262,8 +263,6 @@ def simulate(
 @app.command()
 def detectors(json: Json = False) -> None:
     """List the detectors by the names used here."""
-    import orjson
-
     from offbeat.detect import DETECTORS
     from offbeat.learn import DEFAULT
 
@@ -271,6 +270,6 @@ def detectors(json: Json = False) -> None:
         row = {"name": name, "default": name in DEFAULT, "labels": kind.supervised, "unit": kind.unit,
                "looks_at": kind.looks_at, "source": kind.source}  # fmt: skip
         if json:
-            out(orjson.dumps(row).decode())
+            out_json(row)
         else:
-            out("\t".join(str(v) for v in row.values()))
+            sys.stdout.write("\t".join(str(v) for v in row.values()) + "\n")

@@ -64,8 +64,17 @@ def say(text: str) -> None:
 
 
 def out(text: str) -> None:
-    """Print a line of results on stdout."""
-    sys.stdout.write(text + "\n")
+    """Print a line of results for people on stdout; whatever of a log or a rule is in it cannot steer the terminal."""
+    from offbeat.printable import visible
+
+    sys.stdout.write(visible(text) + "\n")
+
+
+def out_json(values: Any) -> None:
+    """Print values as a line of JSON on stdout."""
+    import orjson
+
+    sys.stdout.buffer.write(orjson.dumps(values) + b"\n")
 
 
 def progress() -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +16,7 @@ from offbeat.cli.options import (
     done,
     mask_key,
     out,
+    out_json,
     progress,
     read_labels,
     read_rules,
@@ -84,10 +84,8 @@ def replay(
     found = decide(pipeline, stdin_check(files), settings + chosen, labels=read_labels(labels))
     done()
     if json:
-        import orjson
-
         for outcome in found:
-            sys.stdout.buffer.write(orjson.dumps(outcome.as_dict()) + b"\n")
+            out_json(outcome.as_dict())
         return 0
     for line in table(found):
         out(line)

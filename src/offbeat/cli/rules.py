@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from offbeat.cli.options import Expand, Format, Json, Zone, out, placeholders, say
+from offbeat.cli.options import Expand, Format, Json, Zone, out, out_json, placeholders, say
 from offbeat.errors import OptionError
 
 if TYPE_CHECKING:
@@ -48,11 +47,11 @@ def _check_json(found: RuleSet) -> None:
     for where, note in found.notes:
         notes.setdefault(where, []).append(note)
     for document in found.documents:
-        _print(
+        out_json(
             {"rule": document.title, "where": document.where, "usable": True, "notes": notes.get(document.where, [])}
         )
     for e in found.refused:
-        _print({"rule": e.title, "where": e.where, "usable": False, "field": e.field, "what": e.what, "hint": e.hint})
+        out_json({"rule": e.title, "where": e.where, "usable": False, "field": e.field, "what": e.what, "hint": e.hint})
 
 
 @app.command(name="list")
@@ -68,7 +67,7 @@ def list_(
     rows = [_row(rule) for rule in found.rules]
     if json:
         for row in rows:
-            _print(row)
+            out_json(row)
     else:
         _table(rows)
     _say_refused(found.refused)
@@ -122,7 +121,7 @@ def try_(
     logs = open_logs(events, format=format_, tz=tz)
     for tested in run_rules(found, logs, explain=not json, gated=not any_log):
         if json:
-            _print({"rule": tested.rule, "events": tested.events, "matched": tested.matched})
+            out_json({"rule": tested.rule, "events": tested.events, "matched": tested.matched})
         else:
             _show(tested, found)
     return 2 if found.refused else 0
@@ -166,7 +165,7 @@ def _examples(path: Path, json: bool, given: Mapping[str, Sequence[str]]) -> int
             failed += not good
             if json:
                 row = {"rule": tested.rule, "events": tested.events, "matched": tested.matched}
-                _print(row | {"example": example.name, "expected": example.matched, "as_expected": good})
+                out_json(row | {"example": example.name, "expected": example.matched, "as_expected": good})
                 continue
             out(f"{'as expected' if good else 'NOT as expected'}: {tested.rule}: {example.name}")
             if not good:
@@ -179,9 +178,3 @@ def _examples(path: Path, json: bool, given: Mapping[str, Sequence[str]]) -> int
 def _say_refused(refused: Sequence[RuleError]) -> None:
     for error in refused:
         say(f"offbeat: {error}")
-
-
-def _print(row: Mapping[str, Any]) -> None:
-    import orjson
-
-    sys.stdout.buffer.write(orjson.dumps(row) + b"\n")

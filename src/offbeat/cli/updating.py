@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from offbeat.cli.options import Json, Mask, Store, answers_of, done, mask_key, out, progress, say, stdin_check
+from offbeat.cli.options import Json, Mask, Store, answers_of, done, mask_key, out, out_json, progress, say, stdin_check
 from offbeat.errors import InputError, OptionError
 
 if TYPE_CHECKING:
@@ -74,9 +74,7 @@ def update(
     pipeline.save(output or model)
     _carry(answers, output)
     if json:
-        import orjson
-
-        out(orjson.dumps(found.as_dict()).decode())
+        out_json(found.as_dict())
         return
     for line in _told(found):
         out(line)
@@ -145,8 +143,6 @@ def templates(
     mask: Mask = False,
 ) -> None:
     """Show a model's templates, or edit them: offbeat templates model --edits edits.txt."""
-    import orjson
-
     from offbeat import bundle
     from offbeat.editing import edit, listed, read_edits
     from offbeat.feedback import store_of
@@ -175,7 +171,7 @@ def templates(
     done()
     for row in listed(pipeline):
         if json:
-            out(orjson.dumps(row).decode())
+            out_json(row)
         else:
             same = f"  (is {row['same_as']})" if row["same_as"] else ""
             out(f"{row['template_id']}  {row['count']:>9,}  {printable(str(row['template']), 160)}{same}")

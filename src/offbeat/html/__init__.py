@@ -13,7 +13,7 @@ from offbeat import bundle
 from offbeat.detection import check_outputs
 from offbeat.html import page
 from offbeat.html.explained import explanations
-from offbeat.html.svg import safe
+from offbeat.printable import visible
 
 if TYPE_CHECKING:
     import jinja2
@@ -111,14 +111,14 @@ def _environment() -> jinja2.Environment:
     import jinja2
     from markupsafe import Markup
 
-    def visible(value: object) -> object:
+    def shown(value: object) -> object:
         # Escaping is autoescape's; this makes controls and bidirectional marks visible, wherever text comes from.
-        return safe(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+        return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
-        finalize=visible,
+        finalize=shown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -17,8 +17,9 @@ from offbeat import report, series
 from offbeat.beside import in_words
 from offbeat.finding import Finding, Line
 from offbeat.html import charts
-from offbeat.html.svg import day_of, safe
+from offbeat.html.svg import day_of
 from offbeat.html.why_page import why
+from offbeat.printable import visible
 from offbeat.run import Run
 from offbeat.why import Explanation
 
@@ -43,7 +44,7 @@ _WORDS: Final = {
 
 def cut(text: str, longest: int) -> str:
     """Return text made visible and no longer than so many characters."""
-    text = safe(text[: longest + 1])
+    text = visible(text[: longest + 1])
     return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
 
 

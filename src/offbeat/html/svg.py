@@ -15,7 +15,7 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
-from offbeat.printable import printable
+from offbeat.printable import visible
 from offbeat.series import Axis, nice_ticks
 
 #: Units of a stretched path across the whole width.
@@ -31,11 +31,6 @@ _STEPS: Final = [
 ]
 
 
-def safe(text: str) -> str:
-    """Return text in which every control and bidirectional mark is a visible escape."""
-    return text if text.isprintable() else printable(text, len(text))
-
-
 def tag(name: str, *children: object, **attributes: object) -> Markup:
     """Return an element; strings are made visible and escaped, ``class_`` is ``class``, and ``_`` becomes ``-``."""
     given = ((k.rstrip("_").replace("_", "-"), v) for k, v in attributes.items() if v is not None)
@@ -49,7 +44,7 @@ def _text(value: object) -> str:
         return value
     if isinstance(value, float):
         return number(value)
-    return str(escape(safe(str(value))))
+    return str(escape(visible(str(value))))
 
 
 def join(parts: Iterable[Markup]) -> Markup:
