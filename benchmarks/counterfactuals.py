@@ -5,7 +5,8 @@
 Every finding of T1, T3 and simulated logs (``explained_runs.py``; FOLDER keeps the runs) that has a unit behind it is
 explained, and so is every flagged unit of a sequence of its own, up to 100 a run, as if it was a finding. The edits of
 each counterfactual are made and scored again here, one sequence at a time, and again without each one of them. Prints
-how many have one, how many changes and events it takes, and the CPU time of an explanation.
+how many have one, how many changes and events it takes, of how many it is shown that no fewer events would do, and the
+CPU time of an explanation.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ SAMPLE = 100
 def main() -> None:
     """Print one row a run."""
     names, given = asked()
-    heads = "turned | changes, median | largest | at most 3 | events, median | largest | false | not needed"
+    heads = "turned | changes, median | largest | at most 3 | events, median | largest | fewest | false | not needed"
     print(f"| run | explained | {heads} | CPU ms, median | 95 % | largest |")
-    print(f"|---|{'---:|' * 12}")
+    print(f"|---|{'---:|' * 13}")
     with tempfile.TemporaryDirectory() as scratch:
         for name in names:
             run = run_of(name, given or Path(scratch))
@@ -63,7 +64,7 @@ def flagged(run: Path, opened: Findings) -> Findings:
 
 def row(label: str, opened: Findings, ids: list[str]) -> str:
     """Explain and return the figures."""
-    changed, edits, seconds, wrong, more = [], [], [], 0, 0
+    changed, edits, seconds, wrong, more, least = [], [], [], 0, 0, 0
     for name in ids[:1]:
         opened.explain(name)  # the first call loads
     for name in ids:
@@ -74,15 +75,16 @@ def row(label: str, opened: Findings, ids: list[str]) -> str:
             made = one.counterfactual["edits"]
             changed.append(one.counterfactual["changes"])
             edits.append(len(made))
+            least += one.counterfactual["at_least"] == len(made)
             wrong += not below(opened, name, made, one)
             more += any(below(opened, name, made[:i] + made[i + 1 :], one) for i in range(len(made)))
         else:
             by = ", ".join(f"{v['view']} {v['share']:.2f}" for v in one.views[:3])
             print(f"  {label}: {name}: nothing turns it; made by {by}", file=sys.stderr)
-    few = "- | - | - | - | -"
+    few = "- | - | - | - | - | -"
     if edits:
         share = np.mean(np.array(changed) <= 3)
-        few = f"{np.median(changed):g} | {max(changed)} | {share:.0%} | {np.median(edits):g} | {max(edits)}"
+        few = f"{np.median(changed):g} | {max(changed)} | {share:.0%} | {np.median(edits):g} | {max(edits)} | {least}"
     times = f"{np.median(seconds):.0f} | {np.quantile(seconds, 0.95):.0f} | {max(seconds):.0f}" if ids else "- | - | -"
     return f"| {label} | {len(ids)} | {len(edits)} | {few} | {wrong} | {more} | {times} |"
 

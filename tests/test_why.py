@@ -71,6 +71,17 @@ def test_every_counterfactual_is_below_the_threshold(opened):
         assert one.counterfactual["score"] < one.threshold <= one.score
 
 
+def test_where_no_fewer_edits_will_do_it_is_said(opened, folder, offbeat):  # noqa: F811 - the fixture
+    """JSON has how many edits it takes at the least; where there are just so many, and several, words say so."""
+    found = about(opened, "order-1041")
+    turned = found.counterfactual
+    assert 1 < turned["at_least"] == len(turned["edits"])
+    assert "fewer will not do" in offbeat(f"explain {folder} {found.finding['id']}").out
+    single = about(opened, "order-1077")
+    assert single.counterfactual["at_least"] == len(single.counterfactual["edits"]) == 1
+    assert "fewer will not do" not in offbeat(f"explain {folder} {single.finding['id']}").out
+
+
 def test_the_network_says_what_it_expected(opened):
     """At an event that the LSTM regrets, the likeliest templates are named with falling probabilities, and a rank."""
     events = [event for one in opened.found for event in opened.explain(one["id"]).events if "expected" in event]

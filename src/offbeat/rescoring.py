@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from offbeat.decide import GROUP
+from offbeat.decide import GROUP, Decision
 from offbeat.detect import Detector, Ragged
 from offbeat.learn import Learned
 from offbeat.regime import Habits, joined
@@ -42,6 +42,21 @@ def tagged(codes: Sequence[int]) -> Codes:
 def plain(codes: Sequence[int]) -> Codes:
     """Return codes without places."""
     return [code & _CODE for code in codes]
+
+
+@dataclass(frozen=True)
+class Way:
+    """One of the ways in which a sequence can be normal: every one of the views gives less than a line.
+
+    Attributes:
+        decision: what the views' scores are judged by.
+        views: fitted, by name.
+        line: what a view gives at most, excluded.
+    """
+
+    decision: Decision
+    views: Mapping[str, Detector]
+    line: float
 
 
 @dataclass
@@ -131,7 +146,7 @@ class Rescoring:
 
     def _judged(self, sequences: Sequence[Sequence[int]]) -> Floats:
         """Return score and what is left of sequences, shape (n, 2); each is looked at once."""
-        keys = [tuple(int(c) for c in codes) for codes in sequences]
+        keys = [tuple(codes) for codes in sequences]
         fresh = list(dict.fromkeys(key for key in keys if key not in self._known))
         if fresh:
             found = np.stack(self._fresh(self._laid_out(fresh)), axis=1)
@@ -157,22 +172,39 @@ class Rescoring:
         line = self.threshold - decision.threshold + itself.threshold
         return score, _beyond(given, line)
 
+    def ways(self, threshold: float) -> list[Way]:
+        """Return the ways in which a sequence can score below a threshold."""
+        decision = self.learned.decision
+        out = [Way(decision, self.learned.views, threshold)]
+        if self.habits is not None:
+            itself = self.habits.decision
+            line = threshold - decision.threshold + itself.threshold
+            out.append(Way(itself, {**self.learned.views, **self.own}, line))
+        return out
+
     @property
     def hopeless(self) -> bool:
         """Whether what cannot be changed by edits makes the verdict by itself."""
-        decision = self.learned.decision
+        return all(self.stuck(way) for way in self.ways(self.threshold))
+
+    def stuck(self, way: Way) -> bool:
+        """Whether what cannot be changed by edits is flagged in one way of being normal."""
         stays = {
             name: np.array([self.raw[name]])
             for name, view in self.learned.views.items()
             if self.fixed(view, edited=True)
         }
-        stays |= {GROUP: np.array([self.raw[GROUP]])} if GROUP in self.raw else {}
-        given = [float(s[0]) for s in decision.surprise(stays).values()]
-        if self.habits is None:
-            return max(given, default=0.0) >= self.threshold
-        line = self.threshold - decision.threshold + self.habits.decision.threshold
-        own = [float(s[0]) for s in self.habits.decision.surprise(stays).values()]
-        return max(given, default=0.0) >= self.threshold and max(own, default=0.0) >= line
+        return bool(self.given(way, stays, 1)[0] >= way.line)
+
+    def scored(self, views: Mapping[str, Detector], sequences: Sequence[Codes]) -> Raw:
+        """Return raw scores of sequences by some of the views."""
+        return self._scored(views, self._laid_out(sequences))
+
+    def given(self, way: Way, raw: Raw, n: int) -> Floats:
+        """Return the most that some views give, by one way of being normal, to each of n raw scores, shape (n,)."""
+        group = {GROUP: np.full(n, self.raw[GROUP])} if GROUP in self.raw else {}
+        most = np.maximum.reduce([np.zeros(n), *way.decision.surprise({**raw, **group}).values()])
+        return np.asarray(most, dtype=np.float64)
 
 
 def _pauses(times: Floats, owner: NDArray[np.int64], place: NDArray[np.int64], n: int) -> Floats:

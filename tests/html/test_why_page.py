@@ -14,7 +14,8 @@ from offbeat.detection import write_run
 from offbeat.explain.decompose import decompose, explain_series
 from offbeat.html import render, render_explanations
 from offbeat.html.page import INCIDENTS
-from offbeat.why import Explanation, Findings, _around
+from offbeat.why import Explanation, Findings
+from offbeat.why.course import around
 
 VIEWS = ["presence", "count", "lstm"]
 
@@ -88,10 +89,10 @@ def big_explanation(finding, n=400):
                "hidden": rng.uniform(-1, 1, (40, 24)).tolist()}  # fmt: skip
     edits = [{"how": "add", "place": i, "change": i, **named} for i in range(12)]
     views = [{"view": f"view-{i}", "nats": 1.0, "share": 0.09} for i in range(11)]
+    turned = {"edits": edits, "changes": 12, "at_least": 12, "score": 2.0}
     return Explanation(
         finding.as_dict(), 9.0, 3.0, views, events, [{"share": 0.9, **named}] * 30,
-        {"units": 3, "of": 10.0, "edits": 99, "steps": steps}, {"edits": edits, "changes": 12, "score": 2.0}, None,
-        network,
+        {"units": 3, "of": 10.0, "edits": 99, "steps": steps}, turned, None, network,
     )  # fmt: skip
 
 
@@ -114,7 +115,7 @@ def course():
     counts[130] += 300
     d = decompose(hours * step, counts)
     said = explain_series(hours * step, counts, 130, decomposition=d)
-    return said | {"parts": _around(d, said["time"])}
+    return said | {"parts": around(d, said["time"])}
 
 
 def test_a_series_is_drawn_in_its_parts(orders):
@@ -137,7 +138,7 @@ def test_long_series_are_cut_around_the_finding():
     d = decompose(hours * 3_600_000_000, counts)
     for at in (0, 3, 300, 599):
         time = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(hours=at)).isoformat()
-        parts = _around(d, time)
+        parts = around(d, time)
         assert len(parts["seen"]) == 400
         assert parts["seen"][parts["at"]] == counts[at]
 

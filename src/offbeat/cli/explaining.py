@@ -178,7 +178,9 @@ def _otherwise(one: Explanation) -> Iterator[str]:
     """Yield the changes that make it normal, and their events."""
     found = one.counterfactual or {}
     edits, many = found["edits"], found["changes"]
-    what = f"{many} change{'' if many == 1 else 's'}" + (f" ({len(edits)} events)" if len(edits) > many else "")
+    more = [f"{len(edits)} events"] if len(edits) > many else []
+    more += ["fewer will not do"] if 1 < len(edits) == found["at_least"] else []
+    what = f"{many} change{'' if many == 1 else 's'}" + (f" ({'; '.join(more)})" if more else "")
     yield f"otherwise with {what} it would be normal (score {found['score']:.2f}, scored to check):"
     shown = edits[:_EDITS]
     for _, run in groupby(shown, key=lambda e: e["change"]):

@@ -60,10 +60,9 @@ class Count(ByTemplate):
         never = -np.log(self.smoothing / norm)
         return np.where(self.table_ > 0, -np.log((self.table_ + self.smoothing) / norm[:, None]), never[:, None]), never
 
-    def _of_cells(self, data: Ragged) -> Floats:
-        """Return the surprise of each template's count, in the order of ``data.cells``."""
+    def _of_presence(self, codes: Ints, counts: Ints) -> Floats:
+        """Return the surprise at templates that are there so often."""
         table, never = self.surprise()
-        _, codes, counts = data.cells
         bins = self.bins(counts)
         known = codes < len(table)
         seen = known & (bins < table.shape[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -11,23 +12,41 @@ from numpy.typing import NDArray
 from offbeat.detect.base import Detector
 from offbeat.detect.ragged import Floats, Ints, Ragged, segment_argmax, segment_max
 
+#: Only a template that most units hold can be missed loudly; they are few, so one column each.
+_MISSED: Final = float(np.log(2))
+
 
 class ByTemplate(Detector):
     """Scores a sequence by its most surprising template, be it there or missing."""
 
     @abstractmethod
-    def _of_cells(self, data: Ragged) -> Floats:
-        """Return the surprise of each template that is there, in the order of ``data.cells``."""
+    def _of_presence(self, codes: Ints, counts: Ints) -> Floats:
+        """Return the surprise at templates that are there so often (1 or more), shape (templates,)."""
 
     @abstractmethod
     def _of_absence(self) -> Floats:
         """Return the surprise at each template's absence, shape (templates,)."""
 
+    def _of_cells(self, data: Ragged) -> Floats:
+        """Return the surprise of each template that is there, in the order of ``data.cells``."""
+        return self._of_presence(*data.cells[1:])
+
+    def of_counts(self, codes: Ints, counts: Ints) -> Floats:
+        """Return the least score that a sequence can have which holds a template so often, 0 included, shape (n,).
+
+        Args:
+            codes: of n templates, each judged alone.
+            counts: how often each comes, shape (n,).
+        """
+        absent = self._of_absence()
+        loud = np.append(np.where(absent > _MISSED, absent, 0.0), 0.0)
+        missed = loud[np.minimum(codes, len(absent))]
+        return np.where(counts > 0, self._of_presence(codes, np.maximum(counts, 1)), missed)
+
     def _missing(self, data: Ragged) -> tuple[Floats, Ints]:
         """Return the surprise of the most expected template that is missing, and its code, two arrays of shape (n,)."""
         absent = self._of_absence()
-        # Only a template that most units hold can be missed loudly; they are few, so one column each.
-        expected = np.flatnonzero(absent > np.log(2))
+        expected = np.flatnonzero(absent > _MISSED)
         if not len(expected):
             return np.zeros(len(data)), np.zeros(len(data), dtype=np.int64)
         missed = np.where(data.holds(expected), 0.0, absent[expected])

@@ -9,7 +9,7 @@ import polars as pl
 
 from offbeat.detect.base import State
 from offbeat.detect.parts import ByTemplate
-from offbeat.detect.ragged import Floats, Ragged
+from offbeat.detect.ragged import Floats, Ints, Ragged
 
 
 class Presence(ByTemplate):
@@ -46,10 +46,10 @@ class Presence(ByTemplate):
         """``-ln P(present)`` of a template that training never saw."""
         return float(-np.log(self.smoothing / (self.total_ + 2 * self.smoothing)))
 
-    def _of_cells(self, data: Ragged) -> Floats:
-        """Return the surprise of each template that is there, in the order of ``data.cells``."""
+    def _of_presence(self, codes: Ints, counts: Ints) -> Floats:
+        """Return the surprise at templates that are there; how often is all the same."""
         present = np.append(self.surprise()[0], self.surprise_of_new)
-        return present[np.minimum(data.cells[1], len(present) - 1)]
+        return present[np.minimum(codes, len(present) - 1)]
 
     def _of_absence(self) -> Floats:
         return self.surprise()[1]

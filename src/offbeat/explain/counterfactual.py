@@ -1,10 +1,12 @@
-"""The fewest changes that turn a verdict: a search over edits and groups of edits, every answer scored.
+"""The fewest events to add, remove or move that turn a verdict: a search over edits, every answer scored.
 
-A change is a run of events that are added, removed or moved (``edits.changes``); it costs 1, and each of its events a
-little. What is least is hard to find (edits interact, and the score is a maximum, which does not move until all that is
-strange is gone). So the search is led by how much is left above the threshold over all views, tries what belongs
-together at once (what a near normal sequence has otherwise, all events of a template), starts from whole differences to
-near normal sequences as well, and takes back of what turns the verdict whatever is not needed.
+Of equally few events those are better that are fewer changes, runs of events that are added, removed or moved
+(``edits.changes``). What is least is hard to find (edits interact, and the score is a maximum, which does not move
+until all that is strange is gone). So the search starts from what no answer can do without, where that is known: where
+that alone turns the verdict, nothing less does, and it is done. Else it is led by how much is left above the threshold
+over all views, tries what belongs together at once (what a near normal sequence has otherwise, all events of a
+template), starts from whole differences to near normal sequences as well, and takes back of what turns the verdict
+whatever is not needed.
 """
 
 from __future__ import annotations
@@ -15,10 +17,12 @@ from typing import Final
 
 import numpy as np
 
+from offbeat.explain.cores import Edits, Needs, cores
 from offbeat.explain.edits import Codes, Edit, Nearest, Score, apply, changes, differences
 
-#: What an event of a change costs beside it, so that to remove all of a sequence and add another is never the least.
-EVENT_COST: Final = 0.25
+NOTHING_KNOWN: Final = Needs()
+#: What a change costs beside its events, so little that it decides only between equally many of these.
+CHANGE_COST: Final = 1e-4
 #: Groups of edits tried at once: events of all these sequences together, and at least and at most so many groups.
 _EVENTS: Final = 6_000
 _LEAST_TRIED: Final = 40
@@ -36,12 +40,10 @@ _STRIPPED: Final = 2
 #: So many edits are tried to be left out one by one.
 _EXACT: Final = 60
 
-Edits = tuple[Edit, ...]
-
 
 @dataclass(frozen=True)
 class Counterfactual:
-    """The fewest changes found that turn the verdict, checked by scoring again.
+    """The fewest events found that turn the verdict, checked by scoring again.
 
     Each edit is needed: without any one of them the sequence is not below the threshold. (Of more than ``_EXACT`` this
     is tried of those at the ends of changes.)
@@ -50,11 +52,13 @@ class Counterfactual:
         changes: runs of edits, in the order of their places.
         codes: the sequence with them.
         score: of that sequence, below the threshold.
+        at_least: no fewer edits than so many turn the verdict.
     """
 
     changes: list[list[Edit]]
     codes: Codes
     score: float
+    at_least: int = 0
 
     @property
     def edits(self) -> list[Edit]:
@@ -69,8 +73,9 @@ def fewest(
     near: Sequence[Nearest],
     left: Score | None = None,
     events: Codes | None = None,
+    needs: Needs = NOTHING_KNOWN,
 ) -> Counterfactual | None:
-    """Return the fewest changes found that bring the score below the threshold; None where none do.
+    """Return the fewest edits found that bring the score below the threshold; None where none do.
 
     Args:
         codes: the sequence.
@@ -80,19 +85,21 @@ def fewest(
         left: how much of a sequence is still strange, lower is nearer to normal; the score unless given. It leads the
             search and decides nothing.
         events: what is scored in place of the codes, one each; the codes themselves unless given.
+        needs: what the sequence cannot be normal without. Nothing is known unless given.
     """
-    return _Search(codes, score, threshold, left or score, codes if events is None else events).run(near[:_NEAR])
+    search = _Search(codes, score, threshold, left or score, codes if events is None else events, needs)
+    return search.run(near[:_NEAR])
 
 
 def cost(edits: Sequence[Edit]) -> float:
-    """Return what edits cost: 1 a change, and ``EVENT_COST`` an event."""
-    return len(changes(edits)) + EVENT_COST * len(edits)
+    """Return what edits cost: 1 an event, and ``CHANGE_COST`` a change."""
+    return len(edits) + CHANGE_COST * (len(changes(edits)) if len(edits) > 1 else 1)
 
 
 class _Search:
     """One search; holds the best that was found."""
 
-    def __init__(self, codes: Codes, score: Score, threshold: float, left: Score, events: Codes) -> None:
+    def __init__(self, codes: Codes, score: Score, threshold: float, left: Score, events: Codes, needs: Needs) -> None:
         self.codes = codes
         self.events = events
         self.score = score
@@ -101,11 +108,31 @@ class _Search:
         self.many = max(_LEAST_TRIED, min(_MOST_TRIED, _EVENTS // max(1, len(codes))))
         self.found: dict[Edits, float] = {}
         self.least = np.inf
+        self.needs = needs
+        self.at_least = max(1, needs.at_least)
 
     def run(self, near: Sequence[Nearest]) -> Counterfactual | None:
         each = [differences(self.codes, n.codes) for n in near]
+        begun = cores(self.codes, self.needs.each, each)
+        left = self._tried(begun)
+        if not self.done:
+            self._search(each, begun, left)
+        if not self.found:
+            return None
+        best = min(self.found, key=cost)
+        return Counterfactual(changes(best), apply(self.codes, best), self.found[best], self.at_least)
+
+    @property
+    def done(self) -> bool:
+        """Whether no fewer events turn the verdict than those of the best."""
+        return self.least < self.at_least + 1
+
+    def _search(self, each: Sequence[list[Edit]], begun: list[Edits], left: list[float]) -> None:
+        """Find what turns the verdict by more than what is needed, and takes back what is not."""
         moves = self._moves(each)
-        left = self._tried(moves)
+        left, moves = [*left, *self._tried(moves)], [*begun, *moves]
+        if self.done:
+            return
         order = sorted(range(len(moves)), key=lambda i: (left[i], len(moves[i]), i))
         joined = [moves[i] for i in order[:_JOINED]]
         # What helps most for what it costs is not always what helps most.
@@ -115,18 +142,15 @@ class _Search:
         for whole in each[:_TAKEN_BACK]:
             self._cheapest(tuple(whole))
         self._join(joined)
-        stripped = [self._stripped(some) for some in sorted(self.found, key=cost)[:_STRIPPED]]
-        if not stripped:
-            return None
-        best = min(stripped, key=cost)
-        return Counterfactual(changes(best), apply(self.codes, best), self.found[best])
+        for some in sorted(self.found, key=cost)[:_STRIPPED]:
+            self._cheapest(some)
 
     def _join(self, moves: Sequence[Edits]) -> None:
         """Join what helps most with what else helps, while that can still cost less than the best."""
         states = list(moves[:_STATES])
         for _ in range(_ROUNDS):
             grown = dict.fromkeys(_joined(s, m) for s in states for m in moves if _compatible(s, m))
-            ready = [e for e in grown if 1 + EVENT_COST * len(e) < self.least and cost(e) < self.least]
+            ready = [e for e in grown if len(e) + CHANGE_COST < self.least and cost(e) < self.least]
             if not ready:
                 return
             ready = ready[: self.many]
@@ -186,17 +210,6 @@ class _Search:
             else:
                 fine = True
         return edits
-
-    def _stripped(self, edits: Edits) -> Edits:
-        """Return edits that turn the verdict without what they do not need, though more changes be left."""
-        edits = self._cheapest(edits)
-        while True:
-            fewer = [one for one in _each_left_out(edits) if one]
-            self._tried(fewer)
-            good = [some for some in fewer if some in self.found]
-            if not good:
-                return edits
-            edits = self._cheapest(min(good, key=cost))
 
 
 def _parts_left_out(edits: Edits) -> Iterable[Edits]:

@@ -147,6 +147,8 @@ def _otherwise(one: Explanation) -> dict[str, Any] | None:
     many = f"{changes} change{'' if changes == 1 else 's'}"
     if len(edits) > changes:
         many += f" of {len(edits)} events"
+    if 1 < len(edits) == one.counterfactual["at_least"]:
+        many += " (fewer will not do)"
     return {"rows": rows, "many": many, "more": len(edits) - len(shown), "score": one.counterfactual["score"]}
 
 
