@@ -67,8 +67,9 @@ SETS |= {"T5, 200,000 entries": simulated, "access log": access}
 def measure(name: str, data: Path, rates: list[float], views: list[str]) -> list[str]:
     """Return a set's rows of the table."""
     train, test, clean = SETS[name](data)
-    pipeline = Pipeline(detectors=views, clean=clean, rules=RuleSet()).fit(train)
-    decision = pipeline.fitted.decision
+    # That a rate is asked for at all has the scores kept by which a line is drawn; each line is drawn anew.
+    pipeline = Pipeline(detectors=views, clean=clean, rules=RuleSet(), threshold="rate:5/1000").fit(train)
+    decision, kept = pipeline.fitted.decision, pipeline.fitted.kept
     scores = pipeline.fitted.out_of_fold
     # Rates are asked of the same scores that the model was decided on: by group where there are any.
     scores = decision.with_group(scores, (pipeline._training or (None, pl.DataFrame()))[1])
@@ -79,7 +80,7 @@ def measure(name: str, data: Path, rates: list[float], views: list[str]) -> list
         changed, n = False, 0
         for text in WAYS.values():
             pipeline.rule = parse_threshold(text.format(f"{rate:g}", share=f"{rate / 1000:g}"))
-            decision.threshold = pipeline.rule.fit(fused, weight)
+            decision.threshold = decision.line_of(pipeline.rule, scores, weight, kept)
             decision.alert_share = decision.share(fused, weight)
             run = pipeline.score(test)
             n, changed = run.scores.height, changed or run.drift is not None
@@ -93,7 +94,7 @@ def measure(name: str, data: Path, rates: list[float], views: list[str]) -> list
 def hourly(name: str, data: Path, rates: list[float], views: list[str]) -> list[str]:
     """Return a set's rows of the table of rates by time; none where its units have no times."""
     train, test, clean = SETS[name](data)
-    pipeline = Pipeline(detectors=views, clean=clean, rules=RuleSet()).fit(train)
+    pipeline = Pipeline(detectors=views, clean=clean, rules=RuleSet(), threshold="rate:5/1000").fit(train)
     first = pipeline.score(train).scores
     if first["start"].null_count() == first.height:
         return []
@@ -107,7 +108,7 @@ def hourly(name: str, data: Path, rates: list[float], views: list[str]) -> list[
             for way in ("rate", "follow"):
                 pipeline.rule = parse_threshold(f"{way}:{asked:.3f}/{per}")
                 rule = pipeline.rule.on(first)
-                decision.threshold = rule.fit(decision(scores), np.ones(first.height))
+                decision.threshold = decision.line_of(rule, scores, np.ones(first.height), pipeline.fitted.kept)
                 decision.alert_share = decision.share(decision(scores))
                 run = pipeline.score(test)
                 cells.append(f"{pipeline.rule.achieved(run.scores):.3g}")

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from offbeat.decide import GROUP, Decision, Groups, Threshold, on_units
+from offbeat.decide import GROUP, Decision, Groups, Threshold, asked_share, on_units
 from offbeat.decide.decision import ANCHOR, ORDER
 from offbeat.detect import DETECTORS, Detector, NGram
 from offbeat.distinct import Distinct
@@ -55,6 +55,8 @@ class Learned:
         absent: views left out, and what they lack.
         usual: the most frequent sequences, ``templates`` and ``weight``, to compare with in explanations.
         seconds: CPU time that fitting each view and scoring out of fold took.
+        kept: the same as ``out_of_fold`` by the refitted views themselves, with the units' groups; empty unless the
+            threshold asks for a rate.
     """
 
     views: dict[str, Detector]
@@ -64,6 +66,7 @@ class Learned:
     absent: dict[str, str] = field(default_factory=dict)
     usual: pl.DataFrame | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    kept: dict[str, Floats] = field(default_factory=dict)
 
 
 def make_views(names: Sequence[str], params: Mapping[str, Any], seed: int) -> dict[str, Detector]:
@@ -195,26 +198,28 @@ def learn(
     normal, known = ~seen.anomalous & (fold < folds), seen.anomalous & (fold < folds)
     raw, weight = {name: scores[normal] for name, scores in out.items()}, seen.data.weight[normal]
     groups = Groups.find(units.filter(normal), weight) if by_group else None
-    if groups is not None:
-        raw[GROUP] = groups.of(units)[normal].astype(np.float64)
+    beside = {} if groups is None else {GROUP: groups.of(units)[normal].astype(np.float64)}
+    rule = on_units(rule, units.filter(normal))
+    asked = asked_share(rule) is not None
+    reaching = {name for name, detector in refitted.items() if not (detector.in_nats or name in taught)}
+    kept = {name: seen.score(d, normal) for name, d in refitted.items() if asked or name in reaching}
+    reach = {name: float(kept[name].max()) for name in reaching}
+    kept = kept | beside if asked else {}
     decision = Decision.fit(
-        raw,
+        raw | beside,
         weight,
         clean=clean,
-        rule=on_units(rule, units.filter(normal)),
+        rule=rule,
         taught={name: out[name][known] for name in taught},
         boundary={name: b for name, d in refitted.items() if name in taught and (b := d.boundary) is not None},
         in_nats={name for name, detector in fresh().items() if detector.in_nats},
         growth=_FOLDS / (_FOLDS - 1),
-        reach={
-            name: float(seen.score(detector, normal).max())
-            for name, detector in refitted.items()
-            if not (detector.in_nats or name in taught)
-        },
+        reach=reach,
         anchor=ORDER if not clean and _cut(refitted.get(ORDER)) else ANCHOR,
         groups=groups,
+        kept=kept or None,
     )
-    return Learned(refitted, decision, out, check, absent, seen.most_frequent(), dict(seen.seconds))
+    return Learned(refitted, decision, out, check, absent, seen.most_frequent(), dict(seen.seconds), kept)
 
 
 def check_enough(units: pl.DataFrame) -> None:

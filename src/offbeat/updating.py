@@ -305,10 +305,12 @@ def _learned(made: Pipeline, mixture: pl.DataFrame) -> Learned:
     weight = mixture["weight"].to_numpy()
     decision.line = before.decision.line
     raw = decision.with_group(found.out_of_fold, mixture)
-    fused = decision(raw)
     rule = on_units(made.rule, mixture)
-    decision.threshold = decision.line if rule is None or isinstance(rule, Apart) else rule.fit(fused, weight)
-    decision.settle(fused, weight, raw.get(GROUP))
+    if rule is None or isinstance(rule, Apart):
+        decision.threshold = decision.line
+    else:
+        decision.threshold = decision.line_of(rule, raw, weight, found.kept or None)
+    decision.settle(decision(raw), weight, raw.get(GROUP))
     return found
 
 

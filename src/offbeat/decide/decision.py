@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from offbeat.decide.calibrate import Calibration
 from offbeat.decide.groups import GROUP, ByGroup, Groups
-from offbeat.decide.tail import raising
+from offbeat.decide.tail import asked_share, raising
 from offbeat.decide.threshold import Apart, Knee, Share, Threshold, best_line, f1_at
 
 Floats = NDArray[np.float64]
@@ -110,6 +110,7 @@ class Decision:
         anchor: str = ANCHOR,
         groups: Groups | None = None,
         dirty: Apart | None = DIRTY,
+        kept: Mapping[str, Floats] | None = None,
     ) -> Self:
         """Learn from out-of-fold raw scores by view, each array of shape (n,).
 
@@ -129,6 +130,7 @@ class Decision:
             groups: calibrate by these, which then go with the scores; a view that learned from labels is left out, for
                 nothing is known of the groups of anomalies.
             dirty: what is set apart where presence leads; None leaves it at the knee.
+            kept: like ``scores``, as the views that are kept score what they learned from; see ``line_of``.
         """
         taught, group = taught or {}, scores.get(GROUP)
         scores = views_of(scores)
@@ -157,10 +159,21 @@ class Decision:
         if made.line > surprise.max() and made.anchor not in taught:
             # Nothing in training is set apart: the line lies where all that was seen ends.
             made.line = float(np.log(weight.sum() + 1))
-        fused = made(scores)
-        made.threshold = made.line if rule is None else rule.fit(fused, weight)
-        made.settle(fused, weight, scores.get(GROUP))
+        made.threshold = made.line if rule is None else made.line_of(rule, scores, weight, kept)
+        made.settle(made(scores), weight, scores.get(GROUP))
         return made
+
+    def line_of(
+        self, rule: Threshold, scores: Mapping[str, Floats], weight: Floats, kept: Mapping[str, Floats] | None = None
+    ) -> float:
+        """Return the threshold that a rule finds on raw out-of-fold scores by view, each of shape (n,).
+
+        Units that are alike differ by a hair out of fold, each scored by what learned from other units. To the views
+        that are kept they are one again, and might all be above a line drawn amidst them. So both keep a rate that is
+        asked for: the line is the higher one, where it is known how the kept views score what they learned from.
+        """
+        line = rule.fit(self(scores), weight)
+        return line if kept is None or asked_share(rule) is None else max(line, rule.fit(self(kept), weight))
 
     def unlabelled_line(
         self, knee: Knee, surprise: Floats, weight: Floats, nats: Floats | None, apart: Apart | None
