@@ -195,6 +195,20 @@ def test_without_times_the_order_stands_in():
     assert (found.changes[0].value, found.changes[0].change) == ("the disk is full", "new")
 
 
+@pytest.mark.parametrize(("spread", "told"), [(0, []), (3, ["disk has failed here"])])
+def test_times_that_are_all_the_same(spread, told):
+    """Lines of a few microseconds are compared as others are; those of one moment have no windows to judge rates by."""
+
+    def dump(failed: int) -> Lines:
+        words = ["all is well here"] * (400 - failed) + ["disk has failed here"] * failed
+        times = [(START + timedelta(microseconds=i % (spread + 1))).isoformat() for i in range(400)]
+        return Lines([json.dumps({"timestamp": t, "message": w}) for t, w in zip(times, words, strict=True)])
+
+    assert not compare(open_logs(dump(8)), open_logs(dump(8))).changes
+    changed = compare(open_logs(dump(8)), open_logs(dump(200))).changes
+    assert [change.value for change in changed if change.kind == "template"] == told
+
+
 def test_command_tells_and_writes_json(offbeat, tmp_path):  # noqa: F811 - the fixture
     """The table, the sentences and the JSON lines name the change; halves of one log give no line."""
     for name, lines in (("a", log(1_500, 1)), ("b", log(1_500, 2, errors=0.2)), ("c", log(1_500, 3))):

@@ -297,8 +297,8 @@ class _Cuts:
         self.block_exposure = None if self.block_bounds is None else table(lines[long], zero, self.block_bounds)[0]
 
     def width(self, side: int) -> float:
-        """Return the usual width of a side's windows, in microseconds or lines."""
-        return float(np.median(np.diff(self.bounds[side])))
+        """Return the usual width of a side's windows, in microseconds or lines; at least one, be all times the same."""
+        return max(1.0, float(np.median(np.diff(self.bounds[side]))))
 
     def steady(self, templates: list[_Thing]) -> None:
         """Measure others against the templates that keep their proportions, where those make up enough.

@@ -46,6 +46,13 @@ def test_a_part_has_a_kind(template, message, kind, value):
     assert got.typed["0"].to_list() == [pytest.approx(value)]
 
 
+def test_numbers_without_end_are_none():
+    """A number too large for one has no value to count with, and is still shown as it stands."""
+    found = values(pl.Series(["took 1e400 ms", "took 5 ms", "took -" + "9" * 400 + " ms"]), "took <*> ms")
+    assert found.typed.to_series().to_list() == [None, 0.005, None]
+    assert found.text.to_series()[0] == "1e400"
+
+
 def test_messages_that_do_not_fit_give_nulls():
     """A null or a message of another template has no values."""
     got = read("took <*> ms for <*>", "took 3  ms for x", None, "other")

@@ -125,6 +125,8 @@ def _convert(column: pl.Series, kind: str, unit: str) -> pl.Series:
     if kind not in ("number", "duration", "size"):
         return column
     number = column.str.extract(rf"({_NUMBER})").str.replace_all(",", "").cast(pl.Float64, strict=False)
+    # Digits without end, as of 1e400, are a text to whoever counts or averages.
+    number = number.to_frame().select(pl.when(pl.col(number.name).is_finite()).then(pl.col(number.name))).to_series()
     if kind == "number":
         return number
     table = SECONDS if kind == "duration" else BYTES
