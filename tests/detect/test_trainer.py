@@ -127,6 +127,35 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
         run(checkpoint=str(tmp_path / "file"))
 
 
+@pytest.mark.parametrize("name", ["plain", "net.", "torch"])
+def test_a_checkpoint_of_something_else_is_refused(tmp_path, name):
+    """A whole archive that lacks a part, or whose part has another shape, is damaged, too."""
+    run(checkpoint=str(tmp_path))
+    path = next(tmp_path.iterdir())
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = dict(archive)
+    one = next(key for key in arrays if key.startswith(name))
+    for changed in ({k: v for k, v in arrays.items() if k != one}, arrays | {one: np.arange(3)}):
+        np.savez(path, **changed)
+        with pytest.raises(OptionError, match="cannot be read as a checkpoint"):
+            run(replace(LIMITS, epochs=12), checkpoint=str(tmp_path))
+
+
+def test_an_interrupted_checkpoint_leaves_nothing_half_written(tmp_path, monkeypatch):
+    """Stopped while a checkpoint is written, the one before stays, and nothing else."""
+    run(checkpoint=str(tmp_path))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def stop(file, **_):
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "savez", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(replace(LIMITS, epochs=12), checkpoint=str(tmp_path))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_it_stops_when_it_gets_no_better():
     """Without a better validation loss it stops after the patience, and keeps the best weights."""
     limits = replace(LIMITS, epochs=50, patience=3, least=1e9)

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 #: Of the schedule, what changes as it goes.
 _SCHEDULE = ("best", "cooldown_counter", "num_bad_epochs", "last_epoch")
 _WHERE = "--param checkpoint"
+#: What reading a file raises that is no checkpoint of this training, or not a whole one.
+_DAMAGED = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError, RecursionError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 @dataclass(frozen=True)
@@ -92,13 +98,16 @@ class Checkpoint:
             "rng": rng.bit_generator.state,
         }
         arrays["plain"] = np.frombuffer(json.dumps(plain).encode(), dtype=np.uint8)
-        beside = self.path.with_suffix(".part")
+        # Of its own process: two trainings of the same network on the same data may share the folder.
+        beside = self.path.with_suffix(f".{os.getpid()}.part")
         try:
             with beside.open("wb") as file:
                 np.savez(file, allow_pickle=False, **arrays)
-            os.replace(beside, self.path)  # noqa: PTH105 - the name says what it does
+            beside.replace(self.path)
         except OSError as error:
             raise OptionError(f"cannot be written: {error.strerror}", where=str(self.path)) from None
+        finally:
+            beside.unlink(missing_ok=True)
 
     def restore(
         self,
@@ -120,29 +129,43 @@ class Checkpoint:
             # Opened here, for numpy leaves a damaged file open.
             with self.path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays: dict[str, NDArray[Any]] = dict(archive)
-            plain = json.loads(arrays["plain"].tobytes())
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            return _taken_up(arrays, net, best, optimiser, schedule, now, rng)
+        except _DAMAGED as error:
+            why = " ".join(str(error).split())[:200]
             raise OptionError(
-                f"cannot be read as a checkpoint: {error}", where=str(self.path), hint="delete it"
+                f"cannot be read as a checkpoint: {why}", where=str(self.path), hint="delete it"
             ) from None
-        net.load_state_dict(_part(arrays, "net."))
-        # Only the state and the rate are saved: the rest of the groups follows from the limits.
-        groups = optimiser.state_dict()["param_groups"]
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        for name, value in _part(arrays, "adam.").items():
-            i, _, key = name.partition(".")
-            state.setdefault(int(i), {})[key] = value
-        groups[0]["lr"] = plain["rate"]
-        optimiser.load_state_dict({"state": state, "param_groups": groups})
-        for key, value in plain["schedule"].items():
-            setattr(schedule, key, value)
-        now.best, now.since, now.spent = (plain["standing"][k] for k in ("best", "since", "spent"))
-        now.history = [(learned, valid) for learned, valid in plain["standing"]["history"]]
-        rng.bit_generator.state = plain["rng"]
-        torch.set_rng_state(torch.from_numpy(arrays["torch"]))
-        if "cuda" in arrays and torch.cuda.is_available():
-            torch.cuda.set_rng_state(torch.from_numpy(arrays["cuda"]))
-        return {k: v.to(best[k].device) for k, v in _part(arrays, "best.").items()}
+
+
+def _taken_up(
+    arrays: Mapping[str, NDArray[Any]],
+    net: nn.Module,
+    best: Mapping[str, torch.Tensor],
+    optimiser: torch.optim.Optimizer,
+    schedule: Schedule,
+    now: Standing,
+    rng: np.random.Generator,
+) -> dict[str, torch.Tensor]:
+    """Give a training what its file holds; returns the best weights so far."""
+    plain = json.loads(arrays["plain"].tobytes())
+    net.load_state_dict(_part(arrays, "net."))
+    # Only the state and the rate are saved: the rest of the groups follows from the limits.
+    groups = optimiser.state_dict()["param_groups"]
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, value in _part(arrays, "adam.").items():
+        i, _, key = name.partition(".")
+        state.setdefault(int(i), {})[key] = value
+    groups[0]["lr"] = plain["rate"]
+    optimiser.load_state_dict({"state": state, "param_groups": groups})
+    for key in _SCHEDULE:
+        setattr(schedule, key, plain["schedule"][key])
+    now.best, now.since, now.spent = (plain["standing"][k] for k in ("best", "since", "spent"))
+    now.history = [(learned, valid) for learned, valid in plain["standing"]["history"]]
+    rng.bit_generator.state = plain["rng"]
+    torch.set_rng_state(torch.from_numpy(arrays["torch"]))
+    if "cuda" in arrays and torch.cuda.is_available():
+        torch.cuda.set_rng_state(torch.from_numpy(arrays["cuda"]))
+    return {k: v.to(best[k].device) for k, v in _part(arrays, "best.").items()}
 
 
 def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, torch.Tensor]:
