@@ -1,12 +1,14 @@
 """Graphs built from torch layers say in ONNX Runtime what the layers say in torch."""
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
 
 from offbeat.detect.nets.graph import Graph
 from offbeat.detect.neural import open_network
+from offbeat.errors import ModelError
 
 RNG = np.random.default_rng(0)
 
@@ -148,3 +150,19 @@ def test_bytes_depend_on_weights_alone():
     one = build()
     assert one == build()
     assert one.count(layer.weight.detach().T.contiguous().numpy().tobytes()) == 1
+
+
+def test_a_crafted_network_is_refused_in_a_sentence(tmp_path, capfd):
+    """What is no network, or takes its weights from a file elsewhere, is an error of the model, and no more is said."""
+    weights = onnx.TensorProto(name="w", data_type=onnx.TensorProto.FLOAT, dims=[4], data_location=1)
+    for key, value in (("location", str(tmp_path / "secret")), ("length", "16")):
+        entry = weights.external_data.add()
+        entry.key, entry.value = key, value
+    (tmp_path / "secret").write_bytes(b"A" * 16)
+    out = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [4])
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["w"], ["y"])], "g", [], [out], [weights])
+    elsewhere = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    for network in (b"", b"nonsense", elsewhere.SerializeToString()):
+        with pytest.raises(ModelError, match="cannot be run"):
+            open_network(network)
+    assert capfd.readouterr().err == ""

@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from offbeat.detect.base import Detector, State
+from offbeat.errors import ModelError
 
 if TYPE_CHECKING:
     from offbeat.detect.nets.trainer import Limits
@@ -21,6 +22,9 @@ def open_network(network: bytes) -> Any:
 
     ONNX Runtime of PyPI (1.29 and later, on Linux too) tells its maker of each session unless told not to: it is told
     not to, before it is loaded, unless the user's environment says otherwise.
+
+    Raises:
+        ModelError: it is no network, or one that names what lies outside of the model.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime as ort
@@ -31,7 +35,12 @@ def open_network(network: bytes) -> Any:
     options.inter_op_num_threads = 1
     # Its arena keeps the most that any batch needed, and made nothing faster.
     options.enable_cpu_mem_arena = False
-    return ort.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+    options.log_severity_level = 4  # what fails is raised; of warnings users can make nothing
+    try:
+        return ort.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors have no class in common that is public
+        why = " ".join(str(error).split())[:200]
+        raise ModelError(f"holds a network that cannot be run: {why}", where="model", hint="learn it again") from None
 
 
 class Neural(Detector):
