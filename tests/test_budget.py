@@ -66,6 +66,20 @@ def test_a_budget_is_pro_rata(text, n, covered, allowed):
     assert Budget.parse(text).units(units(n, covered)) == allowed
 
 
+@pytest.mark.parametrize("what", [{"start": "both"}, {"end": "one"}], ids=["a unit", "an event of one"])
+@pytest.mark.parametrize("stray", [datetime(1971, 1, 1, tzinfo=UTC), datetime(2261, 1, 1, tzinfo=UTC)])
+def test_a_stray_time_buys_no_alarms(stray, what):
+    """A time years from all others, which anyone can write into a log, adds days of nothing, and none to the budget."""
+    frame = units(1000, timedelta(days=2))
+    row = frame[500]
+    times = {"start": stray, "end": stray} if "start" in what else {
+        "start": min(stray, row["start"][0]), "end": max(stray, row["end"][0])
+    }  # fmt: skip
+    odd = pl.concat([frame, row.with_columns(pl.lit(t, TIME).alias(name) for name, t in times.items())])
+    assert Budget.parse("4/day").units(odd) <= 8 + 4 * 7
+    assert Budget.parse("4/day").units(frame) == 8
+
+
 def test_a_budget_by_time_needs_times():
     """Without times it cannot be said how many days there were."""
     with pytest.raises(OptionError, match=r"needs times.*N/1000"):
