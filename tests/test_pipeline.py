@@ -14,7 +14,7 @@ import pytest
 from polars.testing import assert_frame_equal
 from samples import QUICK, sequences, shop_log
 
-from offbeat import Budget, Lines, Pipeline, read_labels
+from offbeat import Budget, Lines, Pipeline, bundle, read_labels
 from offbeat.errors import InputError, ModelError
 from offbeat.group import sessions
 from offbeat.read import blocks
@@ -172,6 +172,17 @@ def test_scoring_changes_no_later_score(tmp_path):
     loaded = Pipeline.load(tmp_path / "after")
     assert_frame_equal(loaded.score(Lines(shop_log())).scores, first.scores, check_exact=True)
     assert_frame_equal(loaded.score(other).scores, strange.scores, check_exact=True)
+
+
+@pytest.mark.parametrize(("table", "column", "value"), [("count-counts", 0, "x"), ("catalog-shapes", -1, None)])
+def test_contents_that_no_offbeat_wrote(shop_file, tmp_path, table, column, value):
+    """A model whose tables are whole and hold something else, as a crafted one may, is refused in a sentence."""
+    fitted(shop_file).save(tmp_path / "model")
+    values, frames, others, _ = bundle.read(tmp_path / "model")
+    frames[table] = frames[table].with_columns(pl.lit(value).alias(frames[table].columns[column]))
+    bundle.write(tmp_path / "model", values, frames, others)
+    with pytest.raises(ModelError, match="holds something else"):
+        Pipeline.load(tmp_path / "model")
 
 
 def test_saving_twice_gives_the_same_bytes(whole, tmp_path):

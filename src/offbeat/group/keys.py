@@ -13,7 +13,6 @@ from offbeat.errors import OptionError
 
 #: Columns of EVENTS that can serve as a key beside the fields of the format.
 _COLUMNS = ("source",)
-_FIELD_NAME = re.compile(r"[\w.@-]+\Z")
 
 #: Least share of events that must carry a key for it to be found by itself.
 _COVERAGE = 0.5

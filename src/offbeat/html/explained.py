@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import PurePath
 from typing import Any
 
 from offbeat.finding import Finding
@@ -22,7 +21,7 @@ def explanations(opened: Findings, explained: Mapping[str, Explanation], title: 
     shown = [Finding.of(values) for values in opened.found if values["id"] in explained]
     n, total = len(shown), len(opened.found)
     return {
-        "title": title or name_of(opened),
+        "title": title or page.name_of(opened.summary),
         "headline": "1 incident explained" if n == 1 else f"{n:,} incidents explained",
         "judged": f"{opened.summary.get('events', 0):,} events in {opened.scores.height:,} {opened.unit}s",
         "unit": opened.unit,
@@ -32,9 +31,3 @@ def explanations(opened: Findings, explained: Mapping[str, Explanation], title: 
         ],
         "left_out": total - n,
     }
-
-
-def name_of(opened: Findings) -> str:
-    """Return what was looked at, in a few words."""
-    names = [PurePath(f).name or f for f in opened.summary.get("files", [])] or ["log"]
-    return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")

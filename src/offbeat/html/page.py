@@ -83,7 +83,7 @@ def context(
     lanes = charts.swim_lanes(run)
     timeline, distribution = series.timeline(run), charts.distribution(run)
     return {
-        "title": title or name_of(run),
+        "title": title or name_of(run.summary),
         "period": _period(run),
         "judged": _judged(run),
         "headline": _headline(len(findings)),
@@ -111,9 +111,9 @@ def context(
     }
 
 
-def name_of(run: Run) -> str:
-    """Return what was looked at, in a few words."""
-    names = [PurePath(f).name or f for f in run.summary.get("files", [])] or ["log"]
+def name_of(summary: Mapping[str, Any]) -> str:
+    """Return what was looked at, in a few words, from the summary of a run."""
+    names = [PurePath(f).name or f for f in summary.get("files", [])] or ["log"]
     rest = f" and {len(names) - 2} more" if len(names) > 2 else ""
     return ", ".join(names[:2]) + rest
 

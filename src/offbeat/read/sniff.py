@@ -37,11 +37,9 @@ CONTINUATION: Final = (
 _ID: Final = r"^(?:[0-9a-fA-F]{16,}|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|\w+[-_][0-9a-fA-F-]{8,})$"
 
 _JSON: Final = JsonLines()
-_ID_NAME: Final = r"(?:^|[._-]|trace|span|request|session|flow|order|user)_?id$|uid$|guid$|cursor$"
 
 #: Layouts that read too much that is no header, unless most lines are like that.
 _WEAK: Final = frozenset({"level", "python-basic", "kernel", "xorg", "name-time", "epoch", "inside", "inside-epoch"})
-
 
 #: Layouts whose events are records with names.
 _RECORDS: Final = frozenset({"json", "json-documents", "csv", "logfmt"})

@@ -12,7 +12,7 @@ import io
 import lzma
 import zlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from offbeat.errors import InputError
 
@@ -44,15 +44,6 @@ _FOREIGN: Final = {
     b"LPKSHHRH": ("a binary journal", "pipe journalctl -o json into offbeat"),
     b"\xca\xfe\xba\xbe": ("a compiled Java class", "name a log"),
 }
-
-
-class _Decoder(Protocol):
-    """What zlib, bz2, lzma and zstandard have in common here."""
-
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
 
 
 class Stream:

@@ -101,7 +101,6 @@ class Match:
 Expr = All | Some | Not | Ref | Match
 
 TRUE: Final = All(())
-FALSE: Final = Some(())
 
 
 def every(*args: Expr) -> Expr:
