@@ -74,6 +74,7 @@ def write_run(run: Run, findings: Sequence[Finding], path: str | Path, pipeline:
         "learned": model,
         "drift": run.drift is not None,
         "fit": run.fit,
+        "itself": run.itself,
         "trained_on": run.trained_on,
     }
     tables = {f"{saving.IN_RUN}{name}": frame for name, frame in frames.items()}

@@ -177,7 +177,7 @@ def learn(
         return made
 
     seen = Distinct(units, anomalous)
-    fold = _dealt(units.height, seed)
+    fold = dealt(units.height, seed)
     if anomalous is not None:
         # Known anomalies are few: they are dealt out by themselves, so that every fold holds its share of them.
         fold[anomalous] = np.arange(anomalous.sum()) % _FOLDS
@@ -258,14 +258,14 @@ def _cross_fit(
     return out
 
 
-def _dealt(n: int, seed: int) -> Ints:
-    """Return the fold of each of ``n`` units, at random."""
+def dealt(n: int, seed: int) -> Ints:
+    """Return the fold of each of ``n`` units, in order: 0, 1 or 2, at random."""
     return np.random.Generator(np.random.PCG64(seed)).permutation(n) % _FOLDS
 
 
 def score_each_other(units: pl.DataFrame, views: Callable[[], dict[str, Detector]], seed: int) -> dict[str, Floats]:
     """Return raw scores of units by what the others show to be usual, shape (n,) a view; nothing learned is asked."""
-    return _cross_fit(views, Distinct(units), _dealt(units.height, seed))
+    return _cross_fit(views, Distinct(units), dealt(units.height, seed))
 
 
 def fit_alone(

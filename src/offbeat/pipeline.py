@@ -221,7 +221,7 @@ class Pipeline:
         if self._training is None:
             raise OffbeatError("there is no training data at hand", where="Pipeline", hint="call fit first")
         intake, units = self._training
-        return replace(self._run(intake, [(units, self.fitted.out_of_fold, Ragged.of(units))]), fit=None)
+        return replace(self._run(intake, [(units, self.fitted.out_of_fold, Ragged.of(units))]), fit=None, itself=True)
 
     def score(self, data: Data, labels: Labels | None = None) -> Run:
         """Score logs with what was learned.

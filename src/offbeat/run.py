@@ -72,6 +72,7 @@ class Run:
         feedback: what people said of earlier findings, and what is quiet by it.
         changed: lines that a release worded anew, scored as the lines they were; ``quieted`` units are so no anomalies.
         fit: how well the model fits the log, see ``stability``; None where the model keeps too little to say.
+        itself: the log is the one learned from, each part (``learn.dealt``) scored by what the others show.
     """
 
     scores: pl.DataFrame
@@ -103,6 +104,7 @@ class Run:
     changed: Sequence[Changed] = ()
     quieted: int = 0
     fit: dict[str, Any] | None = None
+    itself: bool = False
 
     @property
     def patterns(self) -> pl.DataFrame:

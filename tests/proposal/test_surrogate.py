@@ -6,9 +6,12 @@ import numpy as np
 import polars as pl
 import pytest
 from cli_cases import offbeat  # noqa: F401 - a fixture
+from samples import shop_log
 from test_propose import run  # noqa: F401 - a fixture
 
+from offbeat.detection import write_run
 from offbeat.errors import NotEnoughDataError, OptionError
+from offbeat.pipeline import Pipeline
 from offbeat.proposal import surrogate
 from offbeat.proposal.past import Past
 from offbeat.proposal.traits import traits
@@ -89,6 +92,45 @@ def test_shares_are_counted_by_hand():
     assert told["number share"] == pytest.approx([0.25, 0.5, 0.5, 0.25])
     least = [name for name, template in names if template is not None]
     assert least == ["count"] * 3
+
+
+def test_what_is_rare_is_counted_among_those_that_a_unit_was_judged_by():
+    """Of a log judged by itself each part's shares are of the other parts; with that its verdicts can be followed."""
+    units = pl.DataFrame({"templates": [[0, 1], [0, 1], [0, 1], [0]]}, schema={"templates": pl.List(pl.UInt32)})
+    units = units.with_columns(weight=pl.lit(1.0), values=pl.Series([[1.0, 5.0], [2.0, 6.0], [3.0, 7.0], [9.0]]))
+    parts = np.array([0, 0, 1, 1])
+    names, columns = traits(units, 2, np.zeros(4, dtype=bool), timed=False, parts=parts)
+    told = {name: np.exp(columns[:, i]).tolist() for i, (name, _) in enumerate(names) if name.endswith("share")}
+    assert told["pattern share"] == pytest.approx([0.5, 0.5, 1.0, 1.0])
+    assert told["missing share"][2:] == pytest.approx([0.0, 1.0], abs=1e-6)
+    # Either part's numbers are all beyond what the other has of the same template.
+    assert told["number share"] == pytest.approx([1e-9] * 4)
+    # Units of one sequence are in all parts, and strange is who sees few like it elsewhere.
+    lists = [*usual(300), *[[0, 2, i % 5 + 4] for i in range(30)]]
+    parts = np.array([i % 3 for i in range(300)] + [0] * 14 + [1] * 10 + [2] * 6)
+    odd = set(range(300, 314))
+    blind = surrogate(past(lists, odd, texts=[*TEXTS, *"abcde"]))
+    seeing = surrogate(past(lists, odd, texts=[*TEXTS, *"abcde"], parts=parts))
+    assert blind.ceiling < 0.8
+    assert seeing.ceiling == seeing.fitted_f1 == 1.0
+    assert seeing.f1 > 0.9 > blind.f1 + 0.2
+    assert any("judged by" in line for line in seeing.lines())
+
+
+def test_the_parts_are_those_that_the_run_was_scored_in(tmp_path):
+    """Presence of a log judged by itself is what is rarest in each unit, or most usual of what it lacks, elsewhere."""
+    (tmp_path / "app.log").write_text("".join(f"{line}\n" for line in shop_log(200, odd=(41, 90, 150))))
+    made = Pipeline(detectors=["presence", "count"]).fit(str(tmp_path / "app.log"))
+    scored = made.cross_score()
+    write_run(scored, scored.find(), tmp_path / "run", made)
+    opened = Past.open(tmp_path / "run")
+    verdict = opened.units["is_anomaly"].to_numpy()
+    names, columns = traits(opened.units, len(opened.texts), verdict, timed=True, parts=opened.parts)
+    there, missing = (np.exp(columns[:, names.index((name, None))]) for name in ("pattern share", "missing share"))
+    others = np.array([(opened.parts != part).sum() for part in opened.parts])
+    smoothed = [(share * others + 0.5) / (others + 1) for share in (there, missing)]
+    raw = np.maximum(-np.log(smoothed[0]), np.where(missing > 0.5, -np.log1p(-smoothed[1]), 0.0))
+    np.testing.assert_allclose(scored.scores["presence"].gather(opened.units["row"]), raw, rtol=1e-4)
 
 
 def test_like_sequences_are_not_on_both_sides():

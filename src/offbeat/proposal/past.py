@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 import numpy as np
 import orjson
 import polars as pl
+from numpy.typing import NDArray
 
 from offbeat import bundle, saving
 from offbeat.codes import Sources
@@ -20,6 +21,7 @@ from offbeat.errors import InputError, ModelError
 from offbeat.group import Grouping
 from offbeat.group.sessions import POSITION_BITS
 from offbeat.intake import Data, Intake, Options
+from offbeat.learn import dealt
 from offbeat.lineage import renamed
 from offbeat.mine import Catalog
 from offbeat.proposal.literals import Corpus
@@ -50,6 +52,8 @@ class Past:
         by: the field that tells units apart.
         value, usages: the field that holds the number of an event, and those of its use of resources.
         why_not: why the log is not at hand; None where it was read.
+        parts: of a run that was judged by itself, which part each unit is in, shape (units,): it was judged by the
+            others. None of any other run, or where labels had a say in it.
         series: counts over time, as the run keeps them.
     """
 
@@ -67,6 +71,7 @@ class Past:
     address: str = "src_ip"
     why_not: str | None = None
     formats: Sequence[str | None] = ()
+    parts: NDArray[np.int64] | None = None
     _intake: Intake | None = field(default=None, repr=False)
     _known: pl.DataFrame = field(default_factory=pl.DataFrame, repr=False)
     _catalog: Catalog | None = field(default=None, repr=False)
@@ -134,6 +139,7 @@ class Past:
         units = units.join(judged.unique(same), on=same, how="left", maintain_order="left")
         if units.height != scores.height or units["row"].null_count():
             return None
+        by_others = values.get("itself") and not model["summary"]["known_anomalies"]
         row_of = dict(zip(units["row"].to_list(), range(units.height), strict=True))
         worst = frames["units"]
         fields = intake.fields
@@ -152,6 +158,7 @@ class Past:
             usages=intake.numbers.get("usage", ()),
             address=address_field(fields) or "src_ip",
             formats=[sniffed.layout for sniffed in intake.logs.sniffed] if intake.logs else (),
+            parts=dealt(units.height, model["seed"])[units["row"].to_numpy()] if by_others else None,
             _intake=intake,
             _known=placed.known(units),
             _catalog=catalog,

@@ -75,9 +75,10 @@ class Surrogate:
         agreement: share of units with the same verdict, held out: each judged by a tree that saw none like it.
         precision, recall, f1: of the strange ones, held out; the verdicts are taken for the truth.
         fitted_f1: the same of the tree shown, on the units that it was grown on.
-        ceiling: the F1 that the best verdict for each sequence has, by any tree over sequences: a run that learned from
-            its own log judges units of one sequence by parts that had not seen them, and not always alike.
+        ceiling: the F1 that the best verdict for each sequence has, by any tree over sequences (of one part, where a
+            run was judged by itself): times and numbers have a say, too, and not all are asked for.
         folds: parts that were held out in turn.
+        by_others: how rare something is was counted in the parts of the log that a unit was judged by.
     """
 
     root: Node
@@ -92,11 +93,12 @@ class Surrogate:
     fitted_f1: float
     ceiling: float
     folds: int
+    by_others: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return tree and fidelity as plain values."""
         kept = ("unit", "units", "strange", "agreement", "precision", "recall", "f1", "fitted_f1", "ceiling", "folds")
-        return {name: getattr(self, name) for name in kept} | {"tree": self._plain(self.root)}
+        return {name: getattr(self, name) for name in (*kept, "by_others")} | {"tree": self._plain(self.root)}
 
     def _plain(self, node: Node) -> dict[str, Any]:
         out: dict[str, Any] = {"units": node.units, "strange": node.strange, "verdict": node.verdict}
@@ -116,6 +118,8 @@ class Surrogate:
         if self.ceiling < _ALIKE:
             same = f"{self.unit}s with the same events did not all get the same verdict"
             yield f"{same}: F1 {self.ceiling:.2f} is the most that can be had"
+        if self.by_others:
+            yield f"how many {self.unit}s have something is counted in the two thirds of the log that one was judged by"
         yield ""
         yield from self._lines(self.root, "")
 
@@ -166,7 +170,7 @@ def surrogate(run: str | Path | Past, *, leaves: int = LEAVES, seed: int = 0) ->
     if folds < _LEAST:
         what = f"{int(verdict.sum()):,} strange and {int((~verdict).sum()):,} normal {past.unit}s"
         raise NotEnoughDataError(f"{what} are too few that differ", where="--surrogate", hint="a longer log")
-    names, columns = traits(past.units, len(past.texts), verdict, timed=past.timed)
+    names, columns = traits(past.units, len(past.texts), verdict, timed=past.timed, parts=past.parts)
 
     def grown(rows: Bools | NDArray[np.int64], some: NDArray[np.int64]) -> Any:
         tree = DecisionTreeClassifier(
@@ -188,6 +192,8 @@ def surrogate(run: str | Path | Past, *, leaves: int = LEAVES, seed: int = 0) ->
     some, said = max(ways, key=lambda way: _f1(verdict, way[1], weight)[2])
     whole = grown(np.ones(len(verdict), dtype=np.bool_), some)
     precision, recall, f1 = _f1(verdict, said, weight)
+    # What is judged by the same, and has the same events.
+    same = like if past.parts is None else like * (past.parts.max(initial=0) + 1) + past.parts
     return Surrogate(
         root=_node(whole.tree_, 0, [names[i] for i in some]),
         texts=list(past.texts),
@@ -199,8 +205,9 @@ def surrogate(run: str | Path | Past, *, leaves: int = LEAVES, seed: int = 0) ->
         recall=recall,
         f1=f1,
         fitted_f1=_f1(verdict, whole.predict(columns[:, some]), weight)[2],
-        ceiling=_f1(verdict, (np.bincount(like, weight * (2.0 * verdict - 1.0)) > 0)[like], weight)[2],
+        ceiling=_f1(verdict, (np.bincount(same, weight * (2.0 * verdict - 1.0)) > 0)[same], weight)[2],
         folds=folds,
+        by_others=past.parts is not None and any(is_share(names[some[i]][0]) for i in whole.tree_.feature if i >= 0),
     )
 
 

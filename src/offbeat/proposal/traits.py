@@ -8,6 +8,7 @@ which know nothing of verdicts.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -38,7 +39,9 @@ _SHARES: Final = {
 }
 
 
-def traits(units: pl.DataFrame, top: int, verdict: Bools, *, timed: bool) -> tuple[list[Name], NDArray[np.float32]]:
+def traits(
+    units: pl.DataFrame, top: int, verdict: Bools, *, timed: bool, parts: Ints | None = None
+) -> tuple[list[Name], NDArray[np.float32]]:
     """Return the names of the traits, and their values, shape (n, traits); of shares the natural logarithms.
 
     Args:
@@ -46,25 +49,22 @@ def traits(units: pl.DataFrame, top: int, verdict: Bools, *, timed: bool) -> tup
         top: how many templates there are.
         verdict: which units are strange, shape (n,): only which templates get a column hangs on it.
         timed: whether there are times.
+        parts: of a run that was judged by itself, which part of it each unit is in, shape (n,). How rare something is
+            gets counted in the other parts then, for by these a unit was judged.
     """
     lists = [name for name in ("timestamps", "values") if name in units.columns and (timed or name == "values")]
     data = Ragged.of(units, lists)
     names, columns = _counts(data, top, verdict)
-    more: dict[str, Any] = {"events": data.lengths} | _rarities(data)
+    numbers = _numbers(data)
+    more: dict[str, Any] = {"events": data.lengths} | _shares(data, numbers, parts)
     if "timestamps" in lists:
-        gap = np.diff(data.extra["timestamps"], prepend=np.nan)
-        gap[data.offsets[:-1][data.lengths > 0]] = np.nan
-        more["pause"] = _largest(np.nan_to_num(gap), data)
-        more["pause share"] = _rarest(data, gap, data.ids)
+        more["pause"] = _largest(np.nan_to_num(numbers["pause share"][0]), data)
         long = (pl.col("end") - pl.col("start")).dt.total_microseconds() / 1e6
         more["seconds"] = units.select(long.fill_null(0.0)).to_series().to_numpy()
     if "values" in lists:
-        numbers = data.extra["values"]
         more["number"] = (
             units.select(pl.col("values").list.max().fill_null(0.0).cast(pl.Float64)).to_series().to_numpy()
         )
-        both = [_rarest(data, sign * numbers, data.ids) for sign in (1.0, -1.0)]
-        more["number share"] = np.minimum(*both)
     names += [(name, None) for name in more]
     # A bound between two shares is to lie between them by ratio.
     told = [np.log(np.maximum(column, _LEAST)) if is_share(name) else column for name, column in more.items()]
@@ -118,6 +118,31 @@ def _counts(data: Ragged, top: int, verdict: Bools) -> tuple[list[Name], Ints]:
     return [("count", int(code)) for code in codes], counts
 
 
+def _numbers(data: Ragged) -> dict[str, list[Floats]]:
+    """Return by share the numbers of events that it is about: the largest of a template are the rarest."""
+    out = {}
+    if "timestamps" in data.extra:
+        gap = np.diff(data.extra["timestamps"], prepend=np.nan)
+        gap[data.offsets[:-1][data.lengths > 0]] = np.nan
+        out["pause share"] = [gap]
+    if "values" in data.extra:
+        out["number share"] = [data.extra["values"], -data.extra["values"]]
+    return out
+
+
+def _shares(data: Ragged, numbers: dict[str, list[Floats]], parts: Ints | None) -> dict[str, Floats]:
+    """Return how rare what is in each unit is: in all units, or in those of other parts than its own."""
+    if parts is not None:
+        each = {
+            part: _shares(replace(data, weight=np.where(parts == part, 0.0, data.weight)), numbers, None)
+            for part in np.unique(parts).tolist()
+        }
+        names = next(iter(each.values()), {})
+        return {name: np.select([parts == part for part in each], [e[name] for e in each.values()]) for name in names}
+    rarest = {name: [_rarest(data, x, data.ids) for x in some] for name, some in numbers.items()}
+    return _rarities(data) | {name: np.minimum.reduce(some) for name, some in rarest.items()}
+
+
 def _rarities(data: Ragged) -> dict[str, Floats]:
     """Return the shares of the units that hold what is rarest in each, and what is most usual of what it lacks."""
     rows, met, often = data.cells
@@ -144,7 +169,9 @@ def _rarest(data: Ragged, numbers: Floats, group: Ints) -> Floats:
     some = np.flatnonzero(np.isfinite(numbers))
     weight = data.weight[data.rows[some]]
     whole = np.bincount(group[some], weight, minlength=data.size)
-    share = _tail(group[some], numbers[some], weight) / whole[group[some]]
+    # Of a template that no other unit has nothing is known.
+    share = np.where(whole[group[some]] > 0, _tail(group[some], numbers[some], weight), 1.0)
+    share /= np.where(whole[group[some]] > 0, whole[group[some]], 1.0)
     return _least(share, data.rows[some], len(data))
 
 
