@@ -99,3 +99,17 @@ def test_explaining_a_finding_loads_nothing_heavy(work: Path):
     write_run(run, found, work / "changed", made)
     for one in found[:2]:
         assert not loaded(work, "explain", "changed", one.id) & {*HEAVY, "captum"}
+
+
+def test_one_command_is_made_as_among_all():
+    """The word that names a command makes this one alone, as it is among all; another word makes all of them."""
+    from offbeat.cli import _command
+
+    everything = _command()
+    for name, command in everything.commands.items():
+        alone = _command([name])
+        assert list(alone.commands) == [name]
+        assert [p.opts for p in alone.commands[name].params] == [p.opts for p in command.params]
+        assert set(getattr(alone.commands[name], "commands", ())) == set(getattr(command, "commands", ()))
+    for word in ("--help", "detct", ""):
+        assert set(_command([word]).commands) == set(everything.commands)

@@ -7,11 +7,14 @@ import io
 import os
 import signal
 import sys
+from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import typer
 from typer import TyperException
-from typer.main import get_command
+from typer.main import get_command, get_command_name
+from typer.models import CommandInfo, TyperInfo
 
 from offbeat import allocator
 from offbeat.cli import comparing, explaining, feedback, learning, looking, measuring, replaying, rules, updating
@@ -47,7 +50,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        code = _command()(standalone_mode=False)
+        code = _command(sys.argv[1:2])(standalone_mode=False)
         sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except OffbeatError as problem:
@@ -74,9 +77,14 @@ def main() -> None:
         gc.freeze()
 
 
-def _command() -> Any:
-    """Return the commands; their flags show no type, for after ``--json <bool>`` people write ``true``, a file."""
-    made: Any = get_command(app)
+def _command(first: Sequence[str] = ()) -> Any:
+    """Return the commands; their flags show no type, for after ``--json <bool>`` people write ``true``, a file.
+
+    Args:
+        first: the word that names the command. Only that one is made then, which halves the time until it starts; all
+            are where the word names none, for help and for what may have been meant.
+    """
+    made: Any = get_command(_only(first[0]) if first else app)
     waiting = [made]
     while waiting:
         one = waiting.pop()
@@ -85,6 +93,25 @@ def _command() -> Any:
             if getattr(parameter, "is_flag", False):
                 parameter.metavar = ""
     return made
+
+
+def _only(name: str) -> typer.Typer:
+    """Return an app of one command or of one group of commands; the whole one where none has the name."""
+    only = copy(app)
+    for group in app.registered_groups:
+        room = copy(group.typer_instance)
+        if room is None or group.name == name:
+            only.registered_groups = [group]
+            return only
+        room.registered_commands = [c for c in room.registered_commands if _name(c) == name]
+        if room.registered_commands and not isinstance(group.name, str):
+            only.registered_groups = [TyperInfo(room)]
+            return only
+    return app
+
+
+def _name(command: CommandInfo) -> str:
+    return command.name or get_command_name(getattr(command.callback, "__name__", ""))
 
 
 def _reader_gone() -> None:
