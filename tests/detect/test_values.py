@@ -121,7 +121,7 @@ def test_the_main_number_of_a_message(message, number):
 def test_numbers_of_many_messages_keep_their_places():
     """Each message gets its own number, in order, with those without one between them."""
     messages = [f"took {i} ms" if i % 3 else f"user {i} left" for i in range(300)]
-    shapes = pl.Series([i % 3 == 0 for i in range(300)])
+    shapes = pl.Series([int(i % 3 == 0) for i in range(300)])
     expected = [i / 1000 if i % 3 else None for i in range(300)]
     assert main_values(pl.Series(messages), shapes).to_list() == pytest.approx(expected)
     assert main_values(pl.Series([], dtype=pl.String), pl.Series([], dtype=pl.UInt32)).to_list() == []

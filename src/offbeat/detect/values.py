@@ -60,17 +60,21 @@ def main_values(messages: pl.Series, shapes: pl.Series) -> pl.Series:
 
     Args:
         messages: String.
-        shapes: what the messages have in common, of any type that can be grouped by.
+        shapes: what the messages have in common: Categorical, or codes from 0 on.
     """
-    frame = pl.DataFrame({"message": messages, "shape": shapes}).with_row_index("row")
-    kinds = frame.group_by("shape").agg(pl.col("message").first())
-    found = kinds.with_columns(unit=kinds["message"].str.contains(_WITH_UNIT))
-    found = found.with_columns(named=~pl.col("unit") & pl.col("message").str.contains(_NAMED)).drop("message")
-    rows = frame.join(found.filter(pl.col("unit") | pl.col("named")), on="shape")
-    out = np.full(len(messages), np.nan)
-    some = rows.filter("unit")
-    parts = some["message"].str.extract_groups(_WITH_UNIT).struct.unnest()
-    if parts.height:
+    kinds = shapes.to_physical().to_numpy()
+    n = len(kinds)
+    first = np.full(int(kinds.max(initial=0)) + 1, n)
+    first[kinds[::-1]] = np.arange(n - 1, -1, -1)
+    met = np.flatnonzero(first < n)
+    samples = messages.gather(first[met])
+    with_unit, named = np.zeros(len(first), dtype=bool), np.zeros(len(first), dtype=bool)
+    with_unit[met] = samples.str.contains(_WITH_UNIT).fill_null(False)
+    named[met] = samples.str.contains(_NAMED).fill_null(False)
+    out = np.full(n, np.nan)
+    rows = np.flatnonzero(with_unit[kinds])
+    if len(rows):
+        parts = messages.gather(rows).str.extract_groups(_WITH_UNIT).struct.unnest()
         base = parts["2"].str.to_lowercase()
         plural = base.str.len_chars() > 2
         factor = (
@@ -78,9 +82,10 @@ def main_values(messages: pl.Series, shapes: pl.Series) -> pl.Series:
             .to_series()
             .replace_strict(_UNITS, default=1.0, return_dtype=pl.Float64)
         )
-        out[some["row"].to_numpy()] = (parts["1"].cast(pl.Float64, strict=False) * factor).to_numpy()
-    named = rows.filter("named")
-    out[named["row"].to_numpy()] = named["message"].str.extract(_NAMED).cast(pl.Float64, strict=False).to_numpy()
+        out[rows] = (parts["1"].cast(pl.Float64, strict=False) * factor).to_numpy()
+    rows = np.flatnonzero((named & ~with_unit)[kinds])
+    if len(rows):
+        out[rows] = messages.gather(rows).str.extract(_NAMED).cast(pl.Float64, strict=False).to_numpy()
     return pl.Series("value", out).fill_nan(None)
 
 

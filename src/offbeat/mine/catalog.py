@@ -13,12 +13,11 @@ import polars as pl
 from offbeat.errors import ModelError, OptionError
 from offbeat.mine.limits import Counters, Limits, warnings
 from offbeat.mine.mask import CUT
+from offbeat.mine.packed import by_shape
 from offbeat.mine.seeds import Seeds
 from offbeat.mine.tokens import ANY, VALUE, WILD, Pieces, cut, is_word, skeleton
 
 EMPTY: Final = "<empty>"
-#: A batch this many times smaller than the catalog's shapes is looked up row by row: a join would hash every shape.
-SMALL: Final = 8
 Keys = tuple[str, ...]
 
 
@@ -85,8 +84,6 @@ class Catalog:
         self._wild = _Index()
         self._loose = _Index()
         self._shapes: dict[str, int] = {}
-        self._unsaved: dict[str, int] = {}  # shapes not yet in the frame
-        self._frame = pl.DataFrame(schema={"shape": pl.String, "code": pl.UInt32})
         self._seeds = Seeds()
         self._add_seeds(seeds)
 
@@ -130,24 +127,13 @@ class Catalog:
         """Return the template code of each shape; one that fits no template appends a new template.
 
         Args:
-            shapes: String, as ``Miner.shapes`` gives them; null is the empty shape.
+            shapes: as ``Miner.shapes`` gives them, or String; null is the empty shape.
 
         Returns:
             UInt32 of the same length; codes from ``known`` on were met after learning.
         """
-        texts = shapes.fill_null("").alias("shape")
-        if len(texts) * SMALL < len(self._shapes):
-            found = pl.Series("code", [self._shapes.get(text) for text in texts], dtype=pl.UInt32)
-        else:
-            found = texts.to_frame().join(self._lookup(), on="shape", how="left", maintain_order="left")["code"]
-        if found.has_nulls():
-            fresh = texts.filter(found.is_null()).unique(maintain_order=True)
-            codes = pl.Series([self._place(shape) for shape in fresh], dtype=pl.UInt32)
-            rest = texts.to_frame().join(
-                pl.DataFrame({"shape": fresh, "fresh": codes}), on="shape", how="left", maintain_order="left"
-            )
-            found = found.fill_null(rest["fresh"])
-        return found.alias("template")
+        codes, _, _ = by_shape(shapes, self._place)
+        return codes.alias("template")
 
     def find(self, shape: str, keys: Keys) -> int | None:
         """Return the template of a shape: known, a seed, its own pattern, one with wild places, one with values."""
@@ -201,8 +187,6 @@ class Catalog:
         fresh = Seeds(texts)
         self._add_seeds(fresh.texts)
         self._shapes = {shape: code for shape, code in self._shapes.items() if fresh.find(shape) is None}
-        self._unsaved = dict(self._shapes)
-        self._frame = self._frame.clear()
         self.known = len(self)
 
     def shapes_of(self, codes: Collection[int]) -> list[tuple[str, int]]:
@@ -234,13 +218,12 @@ class Catalog:
         if names:
             self.merged = {old: names.get(code, code) for old, code in self.merged.items()} | names
             self._shapes = {shape: names.get(code, code) for shape, code in self._shapes.items()}
-            self._unsaved, self._frame = dict(self._shapes), self._frame.clear()
         return names
 
     def link(self, shape: str, code: int) -> None:
         """Remember that a shape not seen before belongs to a template, while there is room."""
         if shape not in self._shapes and len(self._shapes) < self.limits.shapes + self.limits.coarse:
-            self._shapes[shape] = self._unsaved[shape] = code
+            self._shapes[shape] = code
 
     def copy(self, limits: Limits, seeds: Iterable[str] = ()) -> Catalog:
         """Return a catalog with the same templates and shapes, to go on learning with."""
@@ -261,7 +244,13 @@ class Catalog:
                 "code": pl.Series(self._by_pattern.values(), dtype=pl.UInt32),
             }
         )
-        return {"templates": self.frame.with_columns(*extra), "patterns": patterns, "shapes": self._lookup()}
+        shapes = pl.DataFrame(
+            {
+                "shape": pl.Series(list(self._shapes), dtype=pl.String),
+                "code": pl.Series(self._shapes.values(), dtype=pl.UInt32),
+            }
+        )
+        return {"templates": self.frame.with_columns(*extra), "patterns": patterns, "shapes": shapes}
 
     @classmethod
     def from_frames(cls, frames: Mapping[str, pl.DataFrame], limits: Limits = Limits()) -> Catalog:  # noqa: B008 - frozen
@@ -284,8 +273,7 @@ class Catalog:
                 raise ModelError("a code names no template", where=what, hint="fit the model again")
         for pattern, code in frames["patterns"].select("pattern", "code").iter_rows():
             catalog._register(tuple(pattern), code)
-        catalog._frame = frames["shapes"].select("shape", "code")
-        catalog._shapes = dict(catalog._frame.iter_rows())
+        catalog._shapes = dict(frames["shapes"].select("shape", "code").iter_rows())
         catalog._seeds = Seeds(seeds)
         return catalog
 
@@ -322,7 +310,10 @@ class Catalog:
             self._loose.add(pattern, tuple(i for i, key in enumerate(pattern) if key in (WILD, VALUE)), code)
 
     def _place(self, shape: str) -> int:
-        """Find or make the template of one shape not seen before."""
+        """Find the template of a shape, or make one."""
+        known = self._shapes.get(shape)
+        if known is not None:
+            return known
         pieces = self.cut(shape)
         code = self.find(shape, pieces.keys)
         if code is None:
@@ -331,11 +322,3 @@ class Catalog:
             code = self.add("".join(pieces.shown) or EMPTY, pieces.keys)
         self.link(shape, code)
         return code
-
-    def _lookup(self) -> pl.DataFrame:
-        if self._unsaved:
-            shapes = pl.Series(list(self._unsaved), dtype=pl.String)
-            codes = pl.Series(list(self._unsaved.values()), dtype=pl.UInt32)
-            self._frame = pl.concat([self._frame, pl.DataFrame({"shape": shapes, "code": codes})], rechunk=True)
-            self._unsaved = {}
-        return self._frame

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from offbeat.mine import mask
 from offbeat.mine.catalog import EMPTY, Catalog, Keys, coarse
 from offbeat.mine.limits import Limits
+from offbeat.mine.packed import by_shape, pack
 from offbeat.mine.seeds import Seeds
 from offbeat.mine.tokens import ANY, WILD, Pieces
 from offbeat.mine.tree import partition
@@ -44,35 +45,28 @@ class Miner:
         self.seeds = tuple(Seeds(seeds).texts)
         self.limits = limits
         self.catalog = catalog
-        self._known = pl.DataFrame(schema={"shape": pl.String, "code": pl.UInt32})
         self._shapes: list[str] = []
-        self._codes: dict[str, int] = {}  # of coarse shapes only
+        self._codes: dict[str, int] = {}
+        self._coarse: dict[str, int] = {}
         self._counts: NDArray[np.uint64] = np.zeros(0, dtype=np.uint64)
         self._coarsened = 0
         self._templates: NDArray[np.uint32] | None = None
 
     @staticmethod
     def shapes(messages: pl.Series, limits: Limits = Limits()) -> pl.Series:  # noqa: B008 - frozen
-        """Return the shape of each message; stateless and safe in any thread. See ``mask.shapes``."""
-        return mask.shapes(messages, limits.line)
+        """Return the shape of each message; stateless and safe in any thread. See ``mask.shapes`` and ``pack``."""
+        return pack(mask.shapes(messages, limits.line))
 
     def encode(self, shapes: pl.Series) -> pl.Series:
         """Return the UInt32 code of each shape, growing the dictionary and the counts.
 
         Args:
-            shapes: String; null is the empty shape.
+            shapes: as ``shapes`` gives them, or String; null is the empty shape.
         """
-        frame = shapes.fill_null("").alias("shape").to_frame()
-        found = frame.join(self._known, on="shape", how="left", maintain_order="left")
-        if found["code"].has_nulls():
-            fresh = found.filter(pl.col("code").is_null())["shape"].unique(maintain_order=True)
-            extra = pl.DataFrame({"shape": fresh, "fresh": pl.Series(self._learn_codes(fresh), dtype=pl.UInt32)})
-            found = found.join(extra, on="shape", how="left", maintain_order="left").with_columns(
-                pl.coalesce("code", "fresh")
-            )
-        codes = found["code"]
-        counts = np.bincount(codes.to_numpy(), minlength=len(self._shapes)).astype(np.uint64)
-        counts[: len(self._counts)] += self._counts
+        codes, met, rows = by_shape(shapes, self._code)
+        counts = np.zeros(len(self._shapes), dtype=np.uint64)
+        counts[: len(self._counts)] = self._counts
+        np.add.at(counts, met, rows.astype(np.uint64))
         self._counts = counts
         self._templates = None
         return codes.alias("shape")
@@ -106,26 +100,24 @@ class Miner:
         assert self._templates is not None  # noqa: S101 - learn sets it
         return pl.Series("template", self._templates[codes.to_numpy()], dtype=pl.UInt32)
 
-    def _learn_codes(self, fresh: pl.Series) -> list[int]:
-        """Return codes for shapes not seen before: new ones while there is room, then those of their coarse form."""
-        room = max(0, self.limits.shapes - len(self._known))
-        kept = fresh.head(room)
-        start = len(self._shapes)
-        codes = list(range(start, start + len(kept)))
-        self._shapes.extend(kept.to_list())
-        self._known = pl.concat(
-            [self._known, pl.DataFrame({"shape": kept, "code": pl.Series(codes, dtype=pl.UInt32)})], rechunk=True
-        )
-        for shape in fresh.slice(room):
-            self._coarsened += 1
-            rough = coarse(shape)
-            if rough not in self._codes and len(self._codes) >= self.limits.coarse:
-                rough = mask.CUT.strip()
-            if rough not in self._codes:
-                self._codes[rough] = len(self._shapes)
-                self._shapes.append(rough)
-            codes.append(self._codes[rough])
-        return codes
+    def _code(self, shape: str) -> int:
+        """Return the code of a shape: a new one while there is room, then that of its coarse form."""
+        code = self._codes.get(shape)
+        if code is not None:
+            return code
+        if len(self._codes) < self.limits.shapes:
+            return self._add(shape, self._codes)
+        self._coarsened += 1
+        rough = coarse(shape)
+        if rough not in self._coarse and len(self._coarse) >= self.limits.coarse:
+            rough = mask.CUT.strip()
+        code = self._coarse.get(rough)
+        return self._add(rough, self._coarse) if code is None else code
+
+    def _add(self, shape: str, codes: dict[str, int]) -> int:
+        codes[shape] = len(self._shapes)
+        self._shapes.append(shape)
+        return codes[shape]
 
 
 def generalise(catalog: Catalog, counts: Mapping[int, int]) -> dict[int, int]:
