@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from offbeat.schema import SEQUENCES, TIME, owned
 
@@ -15,41 +17,16 @@ POSITION_BITS: Final = 40
 #: left the last time: often enough to bound memory, seldom enough to cost little.
 _FLUSH_EVENTS: Final = 150_000
 
-#: Orders of units: by start, then by first event; or by first event alone.
-BY_TIME: Final = ("start", "order")
-BY_INPUT: Final = ("order",)
+#: In microseconds: no time, and one after all others.
+_NEVER: Final = np.iinfo(np.int64).min
+_LATEST: Final = np.iinfo(np.int64).max
 
-_AGGREGATES = (
-    pl.col("timestamp").min().alias("start"),
-    pl.col("timestamp").max().alias("end"),
-    pl.col("file").first(),
-    pl.col("line").first().alias("first_line"),
-    pl.col("line").last().alias("last_line"),
-    pl.len().cast(pl.UInt32).alias("events"),
-    pl.col("template").alias("templates"),
-    ((pl.col("file").cast(pl.UInt64) * 2**POSITION_BITS) + pl.col("line")).alias("rows"),
-    pl.col("order").first(),
-)
+Ints = NDArray[np.int64]
 
 
 def file_and_line(place: int) -> tuple[int, int]:
     """Return the file index and the line of an event's position."""
     return place >> POSITION_BITS, place & ((1 << POSITION_BITS) - 1)
-
-
-def to_units(events: pl.DataFrame, by: list[str], extra: list[str]) -> pl.DataFrame:
-    """Gather events into units, one row each, in the order of their first events.
-
-    ``extra`` names event columns that are kept as lists beside ``templates`` and ``rows``.
-    """
-    lists = [pl.col(name).alias(f"{name}s") for name in extra]
-    return events.group_by(by, maintain_order=True).agg(*_AGGREGATES, *lists)
-
-
-def finish(units: pl.DataFrame, open_at_end: pl.Expr, extra: list[str], by: tuple[str, ...]) -> pl.DataFrame:
-    """Put units into the columns of SEQUENCES, in the order of the columns ``by``."""
-    units = units.with_columns(open_at_end=open_at_end).sort(by, nulls_last=False, maintain_order=True)
-    return units.select(*SEQUENCES, "rows", *[f"{name}s" for name in extra])
 
 
 class Sessions:
@@ -72,7 +49,6 @@ class Sessions:
         self._pending: list[pl.DataFrame] = []
         self._waiting = 0
         self._limit = _FLUSH_EVENTS
-        self._order = 0
         self._newest: datetime | None = None
         self._names = pl.DataFrame(schema={"key": pl.UInt64, "name": pl.String})
 
@@ -80,10 +56,7 @@ class Sessions:
         """Take up a frame in input order; return the sessions that it closed, or None."""
         self.without_key += int((frame["keys"].list.len() == 0).sum())
         columns = dict.fromkeys(["file", "line", "timestamp", "template", *self.extra])
-        rows = frame.select(
-            pl.int_range(self._order, self._order + pl.len(), dtype=pl.UInt64).alias("order"), *columns, key="keys"
-        )
-        self._order += frame.height
+        rows = frame.select(*columns, key="keys")
         # Time goes on with events of any session, and with those of none.
         times = [t for t in (self._newest, frame["timestamp"].max()) if isinstance(t, datetime)]
         self._newest = max(times, default=None)
@@ -101,40 +74,99 @@ class Sessions:
 
     def flush(self) -> pl.DataFrame:
         """Close every session: the input has ended. Returns what is left, as SEQUENCES."""
-        events, self._pending, self._waiting = self._gather(), [], 0
-        return finish(self._units(events), self._open(), self.extra, BY_TIME)
-
-    def _units(self, events: pl.DataFrame) -> pl.DataFrame:
-        units = to_units(events, ["key", "part"], self.extra)
-        return units.join(self._names, on="key", how="left", maintain_order="left").with_columns(key="name")
-
-    def _gather(self) -> pl.DataFrame:
         if not self._pending:
             raise ValueError("no frame was pushed")
-        events = pl.concat(self._pending)
-        if self.idle is None:
-            return events.with_columns(part=pl.lit(0, pl.UInt32))
-        pause = pl.col("timestamp").forward_fill().diff().over("key") > pl.duration(microseconds=self.idle)
-        return events.with_columns(part=pause.fill_null(False).cast(pl.UInt32).cum_sum().over("key"))
-
-    def _open(self) -> pl.Expr:
-        """A session is open at the end unless it had been idle longer than the limit by then."""
-        if self.idle is None or self._newest is None:
-            return pl.lit(True)
-        waited = (pl.lit(self._newest, TIME) - pl.col("end")).fill_null(pl.duration(days=0))
-        return waited <= pl.duration(microseconds=self.idle)
+        events, self._pending, self._waiting = pl.concat(self._pending), [], 0
+        cut = _Cut(events, self.idle)
+        return self._units(events, cut, np.arange(len(cut.begins)), ~self._idle(cut))
 
     def _close_idle(self) -> pl.DataFrame | None:
-        events = self._gather()
-        late = pl.col("timestamp").max().over("key", "part")
-        done = (pl.lit(self._newest, TIME) - late > pl.duration(microseconds=self.idle)).fill_null(False)
-        events = events.with_columns(done=done)
-        closed = events.filter("done").drop("done")
-        left = events.filter(~pl.col("done")).drop("done", "part")
+        events = pl.concat(self._pending)
+        # Held no more than once: what follows needs as much again.
+        self._pending = []
+        cut = _Cut(events, self.idle)
+        idle = self._idle(cut)
+        closed = np.flatnonzero(idle)
+        units = self._units(events, cut, closed, np.zeros(len(idle), dtype=bool)) if len(closed) else None
+        gone = np.zeros(events.height, dtype=bool)
+        gone[cut.rows(closed)] = True
+        left = events.filter(pl.Series(~gone)) if len(closed) else events
         self._pending, self._waiting = [left], left.height
         self._limit = max(_FLUSH_EVENTS, left.height * 3 // 2)
-        if closed.height == 0:
-            return None
-        units = self._units(closed)
-        self._names = self._names.join(left.select("key"), on="key", how="semi")
-        return finish(units, pl.lit(False), self.extra, BY_TIME)
+        if len(closed):
+            self._names = self._names.join(left.select("key"), on="key", how="semi")
+        return units
+
+    def _idle(self, cut: _Cut) -> NDArray[np.bool_]:
+        """Return which sessions had been idle longer than the limit when the newest event came."""
+        if self.idle is None or self._newest is None:
+            return np.zeros(len(cut.begins), dtype=bool)
+        newest = pl.Series([self._newest], dtype=TIME).dt.epoch("us")[0]
+        return np.asarray((cut.end != _NEVER) & (newest - cut.end > self.idle))
+
+    def _units(self, events: pl.DataFrame, cut: _Cut, which: Ints, still_open: NDArray[np.bool_]) -> pl.DataFrame:
+        """Return some sessions as SEQUENCES, in the order in which they start; those without times come first."""
+        at, start = cut.at, np.where(cut.end == _NEVER, _NEVER, cut.start)
+        which = which[np.lexsort((at[cut.begins[which]], start[which]))]
+        number = pl.Series("unit", np.repeat(np.arange(len(which), dtype=np.uint32), cut.lengths[which])).set_sorted()
+        place = (pl.col("file").cast(pl.UInt64) * 2**POSITION_BITS) + pl.col("line")
+        lists = {f"{name}s": pl.col(name) for name in ("template", *self.extra)}
+        units = (
+            events[cut.rows(which)]
+            .with_columns(number)
+            .group_by("unit", maintain_order=True)
+            .agg(
+                pl.col("key", "file").first(),
+                pl.col("line").first().alias("first_line"),
+                pl.col("line").last().alias("last_line"),
+                pl.len().cast(pl.UInt32).alias("events"),
+                place.alias("rows"),
+                **lists,
+            )
+            .join(self._names, on="key", how="left", maintain_order="left")
+        )
+        times = {"start": start[which], "end": cut.end[which]}
+        known = {name: pl.Series(at).replace({_NEVER: None}).cast(TIME) for name, at in times.items()}
+        units = units.with_columns(key="name", open_at_end=pl.Series(still_open[which]), **known)
+        return units.select(*SEQUENCES, "rows", *[f"{name}s" for name in self.extra])
+
+
+class _Cut:
+    """Where events fall into sessions.
+
+    Attributes:
+        at: the events' places by session, in input order within one, shape (events,).
+        begins: where in ``at`` each session begins, shape (sessions,).
+        lengths: events of each session.
+        start, end: its first and last time in microseconds; ``_NEVER`` as the end of one without times.
+    """
+
+    def __init__(self, events: pl.DataFrame, idle: int | None) -> None:
+        key, n = events["key"].to_numpy(), events.height
+        self.at = np.argsort(key, kind="stable")
+        key = key[self.at]
+        new = np.ones(n, dtype=bool)
+        new[1:] = key[1:] != key[:-1]
+        time = events["timestamp"].dt.epoch("us").fill_null(_NEVER).to_numpy()[self.at]
+        if idle is not None:
+            last = _carried(time, new) if (time == _NEVER).any() else time
+            known = last[:-1] != _NEVER
+            new[1:] |= known & (last[1:] - np.where(known, last[:-1], 0) > idle)
+        self.begins = np.flatnonzero(new)
+        self.lengths = np.diff(self.begins, append=n)
+        self.end = np.maximum.reduceat(time, self.begins) if n else time
+        self.start = np.minimum.reduceat(np.where(time == _NEVER, _LATEST, time), self.begins) if n else time
+
+    def rows(self, which: Ints) -> Ints:
+        """Return the events' places of some sessions, one after another."""
+        lengths = self.lengths[which]
+        skipped = np.repeat(self.begins[which] - np.cumsum(lengths) + lengths, lengths)
+        return np.asarray(self.at[skipped + np.arange(len(skipped))])
+
+
+def _carried(time: Ints, new: NDArray[np.bool_]) -> Ints:
+    """Return times with the one before in the same session where an event has none."""
+    n = np.arange(len(time))
+    before = np.maximum.accumulate(np.where(time != _NEVER, n, -1))
+    begin = np.maximum.accumulate(np.where(new, n, 0))
+    return np.where(before >= begin, time[before], _NEVER)

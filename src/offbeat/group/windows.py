@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 import polars as pl
 
 from offbeat.errors import OptionError
-from offbeat.group.sessions import BY_INPUT, BY_TIME, finish, to_units
+from offbeat.group.sessions import POSITION_BITS
+from offbeat.schema import SEQUENCES
+
+#: Orders of units: by start, then by first event; or by first event alone.
+_BY_TIME: Final = ("start", "order")
+_BY_INPUT: Final = ("order",)
+
+_AGGREGATES = (
+    pl.col("timestamp").min().alias("start"),
+    pl.col("timestamp").max().alias("end"),
+    pl.col("file").first(),
+    pl.col("line").first().alias("first_line"),
+    pl.col("line").last().alias("last_line"),
+    pl.len().cast(pl.UInt32).alias("events"),
+    pl.col("template").alias("templates"),
+    ((pl.col("file").cast(pl.UInt64) * 2**POSITION_BITS) + pl.col("line")).alias("rows"),
+    pl.col("order").first(),
+)
 
 #: A stretch of time has to fit 64 bits of microseconds, and to be taken from a date: of a thousand years is none.
 _LONGEST = 1_000 * 366 * 86_400 * 1_000_000
@@ -95,12 +113,27 @@ class Windows:
             rows = rows.with_columns(window=(number // self.size).cast(pl.Int64))
         else:
             rows = rows.with_columns(window=pl.col("timestamp").dt.truncate(self.size).dt.epoch("us"))
-        units = to_units(rows, ["key", "window"], self.extra)
+        units = _to_units(rows, ["key", "window"], self.extra)
         name = pl.col("window") + 1 if isinstance(self.size, int) else pl.col("window").cast(pl.Datetime("us", "UTC"))
         shown = name.cast(pl.String) if isinstance(self.size, int) else name.dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ")
         prefix = pl.format("{} ", "key") if self.by_key else pl.lit("")
         last = pl.col("window") == pl.col("window").max().over("key")
         partial = last & (pl.col("events") < self.size if isinstance(self.size, int) else pl.lit(True))
         units = units.with_columns(key=prefix + pl.lit("window ") + shown)
-        by = BY_INPUT if isinstance(self.size, int) else BY_TIME
-        return finish(units, partial if at_end else pl.lit(False), self.extra, by)
+        by = _BY_INPUT if isinstance(self.size, int) else _BY_TIME
+        return _finish(units, partial if at_end else pl.lit(False), self.extra, by)
+
+
+def _to_units(events: pl.DataFrame, by: list[str], extra: list[str]) -> pl.DataFrame:
+    """Gather events into units, one row each, in the order of their first events.
+
+    ``extra`` names event columns that are kept as lists beside ``templates`` and ``rows``.
+    """
+    lists = [pl.col(name).alias(f"{name}s") for name in extra]
+    return events.group_by(by, maintain_order=True).agg(*_AGGREGATES, *lists)
+
+
+def _finish(units: pl.DataFrame, open_at_end: pl.Expr, extra: list[str], by: tuple[str, ...]) -> pl.DataFrame:
+    """Put units into the columns of SEQUENCES, in the order of the columns ``by``."""
+    units = units.with_columns(open_at_end=open_at_end).sort(by, nulls_last=False, maintain_order=True)
+    return units.select(*SEQUENCES, "rows", *[f"{name}s" for name in extra])
