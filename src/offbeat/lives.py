@@ -70,16 +70,16 @@ class Lives:
         events = events.with_columns(order=order)
         if self.since is not None:
             events = events.filter((pl.col("timestamp") > self.since).fill_null(True))
-        fresh = events.select(
-            *(pl.col(name).cast(LIVES[name]) for name in _KEY),
-            events=pl.lit(1, pl.UInt64),
-            first_seen="timestamp",
-            last_seen="timestamp",
-            first_order="order",
-            last_order="order",
-            place=pl.col("file").cast(pl.UInt64) * 2**40 + pl.col("line"),
+        time, order = pl.col("timestamp"), pl.col("order")
+        fresh = events.group_by(_KEY).agg(
+            pl.len().cast(pl.UInt64).alias("events"),
+            time.min().alias("first_seen"),
+            order.min().alias("first_order"),
+            (pl.col("file").cast(pl.UInt64) * 2**40 + pl.col("line")).min().alias("place"),
+            time.max().alias("last_seen"),
+            order.max().alias("last_order"),
         )
-        found = merged(pl.concat([self._rows, merged(fresh)]))
+        found = merged(pl.concat([self._rows, fresh.select(pl.col(name).cast(kind) for name, kind in LIVES.items())]))
         if found.height > _MOST:
             found = found.sort("events", *_KEY, descending=[True, False, False, False]).head(_MOST)
         self._rows = found

@@ -62,20 +62,22 @@ class Cells:
         ladder: tuple[int, ...] = _TIMES if self.timed else _ORDERS
         return ladder[max(self._step[self.timed], 0)]
 
-    def add(self, rows: pl.DataFrame) -> None:
+    def add(self, rows: pl.DataFrame, how: list[pl.Expr] | None = None) -> None:
         """Take up rows.
 
         Args:
             rows: ``code`` (UInt32), ``time`` (TIME, null where there is none), ``order`` (Int64, the place in the input
-                that stands in for it), and what ``how`` aggregates.
+                that stands in for it), and what is aggregated.
+            how: aggregates of these rows that give the columns of the table's own; those where None.
         """
         at = pl.coalesce(pl.col("time").dt.epoch("us"), "order")
-        rows = rows.with_columns(timed=pl.col("time").is_not_null(), bucket=at).drop("time")
+        rows = rows.with_columns(timed=pl.col("time").is_not_null(), bucket=at)
         for kind in rows["timed"].unique().to_list():
             if self._step[kind] < 0:
-                self._step[kind] = _first_step(rows.filter(pl.col("timed") == kind)["bucket"], kind)
+                mine = rows["timed"] if kind else ~rows["timed"]
+                self._step[kind] = _first_step(rows["bucket"].filter(mine), kind)
         width = pl.when("timed").then(_TIMES[max(self._step[True], 0)]).otherwise(_ORDERS[max(self._step[False], 0)])
-        found = self._merge(rows.with_columns(pl.col("bucket") // width))
+        found = self._merge(rows.with_columns(pl.col("bucket") // width), how)
         self._take(found if self.frame is None else self._merge(pl.concat([self.frame, found])))
 
     def rename(self, code: Callable[[pl.Series], pl.Series]) -> None:
@@ -88,8 +90,8 @@ class Cells:
         assert self.frame is not None  # noqa: S101 - callers add before they look
         return self.frame.filter(pl.col("timed") == self.timed).drop("timed").sort("code", "bucket")
 
-    def _merge(self, rows: pl.DataFrame) -> pl.DataFrame:
-        return rows.group_by("code", "timed", "bucket").agg(*self.how)
+    def _merge(self, rows: pl.DataFrame, how: list[pl.Expr] | None = None) -> pl.DataFrame:
+        return rows.group_by("code", "timed", "bucket").agg(*(how or self.how))
 
     def _take(self, frame: pl.DataFrame) -> None:
         """Keep a merged frame, widening buckets until it fits."""
@@ -153,19 +155,19 @@ class Tally:
         events = pl.concat(self._waiting) if self._waiting else pl.DataFrame()
         if not events.height:
             return
-        level, time = pl.col("level"), pl.col("timestamp")
-        rows = events.select(
-            code="template",
-            time="timestamp",
-            events=pl.lit(1, pl.UInt32),
-            warnings=level.is_between(13, 16).cast(pl.UInt32),
-            errors=(level >= 17).cast(pl.UInt32),
-            first_seen=time,
-            last_seen=time,
-            order=pl.int_range(self._added, self._added + pl.len(), dtype=pl.Int64),
-            place=pl.col("file").cast(pl.UInt64) * 2**40 + pl.col("line"),
-        )
-        self._cells.add(rows)
+        rows = events.with_columns(order=pl.int_range(self._added, self._added + pl.len(), dtype=pl.Int64))
+        level, time = pl.col("level"), pl.col("time")
+        # A column for each of these before they are added up would hold three times as much.
+        how = [
+            pl.len().alias("events"),
+            level.is_between(13, 16).sum().alias("warnings"),
+            (level >= 17).sum().alias("errors"),
+            time.min().alias("first_seen"),
+            pl.col("order").min(),
+            (pl.col("file").cast(pl.UInt64) * 2**40 + pl.col("line")).min().alias("place"),
+            time.max().alias("last_seen"),
+        ]
+        self._cells.add(rows.rename({"template": "code", "timestamp": "time"}), how)
         self._added, self._waiting = self.events, []
 
     @property

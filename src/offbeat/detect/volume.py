@@ -51,6 +51,8 @@ _MOST_BUCKETS: Final = 1_500
 #: Series that are judged: the largest.
 _MOST_SERIES: Final = 500
 _MOST_CELLS: Final = 400_000
+#: So many new rows are merged at a time, at least.
+_WAITING: Final = 20_000
 #: A series with fewer events has no rhythm to fall out of.
 _LEAST_EVENTS: Final = 30
 #: Of lines that tell of a failure far fewer are enough: they have no rhythm, and hardly any are usual.
@@ -89,10 +91,13 @@ class Volume:
     def __init__(self) -> None:
         self._step = 0
         self._cells: pl.DataFrame | None = None
+        self._fresh: list[pl.DataFrame] = []
+        self._waiting = 0
 
     @property
     def width(self) -> int:
         """Width of a bucket in microseconds."""
+        self._settled()
         return _WIDTHS[self._step]
 
     def add(self, events: pl.DataFrame) -> None:
@@ -107,27 +112,41 @@ class Volume:
         if not isinstance(low, int) or not isinstance(high, int):
             return
         self._widen(high - low)
-        rows = events.select(at.alias("bucket") // self.width, "template", "source", "level").drop_nulls("bucket")
+        rows = events.select(at.alias("bucket") // _WIDTHS[self._step], "template", "source", "level").drop_nulls("bucket")
         rows = rows.group_by("bucket", "template", "source", "level").agg(pl.len().alias("count"))
-        parts = [_counted(rows, "all", pl.lit(0, pl.UInt32))]
-        parts += [_counted(rows, what, pl.col(what).cast(pl.UInt32)) for what in ("template", "source", "level")]
-        self._take(parts)
+        self._fresh.append(rows)
+        self._waiting += rows.height
+        # Merging costs as much as all cells, so it waits until as many rows are new.
+        if self._waiting >= max(_WAITING, 0 if self._cells is None else self._cells.height):
+            self._settled()
+
+    def _settled(self) -> pl.DataFrame | None:
+        """Return the cells with all that was added merged in; None where there are none."""
+        if self._fresh:
+            rows, self._fresh, self._waiting = pl.concat(self._fresh), [], 0
+            parts = [_counted(rows, "all", pl.lit(0, pl.UInt32))]
+            parts += [_counted(rows, what, pl.col(what).cast(pl.UInt32)) for what in ("template", "source", "level")]
+            self._take(parts)
+        return self._cells
 
     def _widen(self, span: int) -> None:
         """Widen buckets until a span of so many microseconds fits."""
         step = self._step
         while step + 1 < len(_WIDTHS) and span // _WIDTHS[step] >= _MOST_BUCKETS:
             step += 1
-        if step > self._step and self._cells is not None:
-            self._cells = _summed(_widened(self._cells, self._step, step))
+        if step > self._step:
+            self._fresh = [_widened(rows, self._step, step) for rows in self._fresh]
+            if self._cells is not None:
+                self._cells = _summed(_widened(self._cells, self._step, step))
         self._step = step
 
     def rename(self, code: Callable[[pl.Series], pl.Series]) -> None:
         """Replace template codes, merging those that become the same."""
-        if self._cells is not None:
-            mine = self._cells.filter(pl.col("what") == "template")
+        cells = self._settled()
+        if cells is not None:
+            mine = cells.filter(pl.col("what") == "template")
             mine = mine.with_columns(code(mine["code"]).cast(pl.UInt32).alias("code"))
-            others = self._cells.filter(pl.col("what") != "template")
+            others = cells.filter(pl.col("what") != "template")
             self._cells = None
             self._take([others, mine])
 
@@ -209,9 +228,10 @@ class Volume:
         The arrays have shape (series, buckets); deviations are NaN where nothing can be said. None for a log that is
         too short.
         """
-        if self._cells is None or not self._cells.height:
+        cells = self._settled()
+        if cells is None or not cells.height:
             return None
-        cells, step = self._cells, self._step
+        step = self._step
         # A finer look than there is anything to see is no use: an event a bucket, at least.
         while step + 1 < len(_WIDTHS) and cells.filter(pl.col("what") == "all")["count"].to_numpy().mean() < 5:
             wider = _summed(_widened(cells, step, step + 1))
