@@ -24,7 +24,7 @@ LIVES: Final[dict[str, pl.DataType]] = {
 }
 
 _KEY: Final = ("template", "source", "level")
-_BATCH: Final = 262_144
+_BATCH: Final = 131_072
 #: Rows kept at most (about 60 bytes each); the rarest are forgotten first.
 _MOST: Final = 400_000
 

@@ -20,7 +20,7 @@ MOST_BUCKETS: Final = 120
 #: Cells in use, at most (about 50 bytes each).
 MOST_CELLS: Final = 400_000
 
-_BATCH: Final = 262_144
+_BATCH: Final = 131_072
 _WANTED: Final = ("template", "timestamp", "level", "file", "line")
 _SECOND: Final = 1_000_000
 _DAY: Final = 86_400 * _SECOND

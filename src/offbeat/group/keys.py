@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Self
 
 import polars as pl
@@ -14,6 +15,8 @@ from offbeat.errors import OptionError
 #: Columns of EVENTS that can serve as a key beside the fields of the format.
 _COLUMNS = ("source",)
 
+#: Messages that are searched at a time.
+_PART = 8_192
 #: Least share of events that must carry a key for it to be found by itself.
 _COVERAGE = 0.5
 #: A session holds at least so many events on average; below, windows say more.
@@ -81,7 +84,8 @@ class Key:
         if self.column is not None:
             value = pl.col(self.column)
             return pl.when(value.is_null()).then(pl.lit([], pl.List(pl.String))).otherwise(pl.concat_list(value))
-        found = pl.col("message").str.extract_all(self.name)
+        matches = partial(_matches, self.name)
+        found = pl.col("message").map_batches(matches, return_dtype=pl.List(pl.String), is_elementwise=True)
         if re.compile(self.name).groups:
             found = found.list.eval(pl.element().str.extract(self.name, 1))
             found = found.map_batches(_without_nulls, return_dtype=pl.List(pl.String), is_elementwise=True)
@@ -95,6 +99,15 @@ class Key:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Return the key that ``as_dict`` described."""
         return cls(**values)
+
+
+def _matches(pattern: str, messages: pl.Series) -> pl.Series:
+    """Return the distinct matches in each message, List(String), in order.
+
+    Part by part, for Polars makes room for as many matches as the messages have characters, at first.
+    """
+    parts = [messages.slice(at, _PART) for at in range(0, max(len(messages), 1), _PART)]
+    return pl.concat([part.str.extract_all(pattern).list.unique(maintain_order=True) for part in parts], rechunk=True)
 
 
 def _without_nulls(lists: pl.Series) -> pl.Series:
