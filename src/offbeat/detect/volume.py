@@ -112,7 +112,8 @@ class Volume:
         if not isinstance(low, int) or not isinstance(high, int):
             return
         self._widen(high - low)
-        rows = events.select(at.alias("bucket") // _WIDTHS[self._step], "template", "source", "level").drop_nulls("bucket")
+        bucket = at.alias("bucket") // _WIDTHS[self._step]
+        rows = events.select(bucket, "template", "source", "level").drop_nulls("bucket")
         rows = rows.group_by("bucket", "template", "source", "level").agg(pl.len().alias("count"))
         self._fresh.append(rows)
         self._waiting += rows.height
