@@ -275,3 +275,26 @@ def test_the_command_updates_and_says_so(tmp_path, monkeypatch, capsys):
         assert one.err.count("\n") == 1
     assert "released 1 unit held back before" in said[5].out
     assert Pipeline.load("model").memory.held == 0
+
+
+def test_two_updates_at_once_lose_nothing(tmp_path, monkeypatch, capsys):
+    """Of two that began with the same model the later one to end says so, rather than undo what the other learned."""
+    monkeypatch.chdir(tmp_path)
+    fitted().save("model")
+    (tmp_path / "day.log").write_text("\n".join(log(1)) + "\n")
+    load = Pipeline.load.__func__
+
+    def meanwhile(cls, path, **given):
+        made = load(cls, path, **given)
+        other = load(cls, path)
+        other.update(log(2))
+        other.save(path)
+        return made
+
+    monkeypatch.setattr(Pipeline, "load", classmethod(meanwhile))
+    monkeypatch.setattr("sys.argv", ["offbeat", "update", "model", "day.log"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert "by another process" in capsys.readouterr().err
+    assert [one["units"] for one in load(Pipeline, "model").memory.history] == [200, 200]

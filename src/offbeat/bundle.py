@@ -135,6 +135,15 @@ def refuse_foreign(path: Path) -> None:
         raise OptionError("is a file; a folder is written here", where=str(path), hint="name another path")
 
 
+def hash_of(path: str | Path) -> str | None:
+    """Return the hash of a folder as it says itself, without a look at its files; None where there is none."""
+    try:
+        found = orjson.loads((Path(path) / _MAIN).read_bytes())["hash"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return str(found)
+
+
 def is_a(path: str | Path, what: str) -> bool:
     """Return whether a folder is, by what it says of itself, one of a kind: MODEL, RUN, BENCH or STUDY."""
     return _is_ours(Path(path) / _MAIN, (what,))

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from offbeat.cli.options import Json, Mask, Store, answers_of, done, mask_key, out, out_json, progress, say, stdin_check
-from offbeat.errors import InputError, OptionError
+from offbeat.errors import InputError, ModelError, OptionError
 
 if TYPE_CHECKING:
+    from offbeat.pipeline import Pipeline
     from offbeat.store import Answers
     from offbeat.updating import Update
 
@@ -71,8 +72,7 @@ def update(
     done()
     for name in found.truncated:
         raise InputError(f"{name}; the model is left as it was", hint="fetch it again, or unpack what is there")
-    pipeline.save(output or model)
-    _carry(answers, output)
+    _write(pipeline, model, output, answers)
     if json:
         out_json(found.as_dict())
         return
@@ -80,6 +80,21 @@ def update(
         out(line)
     sys.stdout.flush()
     say(f"model written to {output or model}; next: offbeat detect FILES -m {output or model}")
+
+
+def _write(pipeline: Pipeline, model: str, output: str | None, answers: Answers) -> None:
+    """Write a model that was changed in its place, or elsewhere with what was said of its findings.
+
+    Raises:
+        ModelError: it was written anew since it was loaded, and what that learned would be lost.
+    """
+    from offbeat import bundle
+
+    if not output and bundle.hash_of(model) != pipeline.hash:
+        what = "was written anew by another process meanwhile, and is left so"
+        raise ModelError(what, where=model, hint="run this again, after the other")
+    pipeline.save(output or model)
+    _carry(answers, output)
 
 
 def _carry(answers: Answers, output: str | None) -> None:
@@ -164,8 +179,7 @@ def templates(
         found = read_edits(lines, edits)
         edit(pipeline, found)
         done()
-        pipeline.save(output or model)
-        _carry(Answers(store_of(model)), output)
+        _write(pipeline, model, output, Answers(store_of(model)))
         say(f"{_count(len(found), 'edit').removeprefix(', ') or 'no edit'} made; model written to {output or model}")
         return
     done()
