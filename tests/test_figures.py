@@ -46,7 +46,10 @@ def test_every_figure_draws(run, name, tmp_path):
 def test_ids_without_times_draw_too(name, tmp_path):
     """Without times the axis is order."""
     ids = Pipeline(detectors=["presence"]).fit([["a", "b", "c"]] * 60 + [["a", "x"]]).cross_score()
-    getattr(figures, name)(ids).savefig(tmp_path / "one.png", dpi=40)
+    figure = getattr(figures, name)(ids)
+    figure.savefig(tmp_path / "one.png", dpi=40)
+    words = figure.axes[-1].get_xlabel()
+    assert words == "score" if name == "score_distribution" else words.endswith("s in order")
 
 
 def test_a_wide_range_of_scores_is_drawn_logarithmically(run, tmp_path):
