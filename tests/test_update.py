@@ -151,6 +151,20 @@ def test_what_was_not_seen_for_long_is_forgotten():
     assert pipeline.memory.ttl == "3d"
 
 
+@pytest.mark.parametrize("where", ["its own session", "another"])
+def test_a_line_from_the_far_future_makes_nothing_forgotten(where):
+    """One line with a wrong clock neither ages out what was learned nor keeps later days from being learned."""
+    made = fitted()
+    key = "order-9999" if where == "its own session" else "order-1007"
+    stray = f"2199-01-01 00:00:00,000 INFO received order {key} with 3 items"
+    done = made.update(Lines([*log(1), stray]))
+    assert done.aged_out == 0
+    assert made.memory.until < START + timedelta(days=2)
+    assert made.memory.rehearsal.filter(pl.col("end") < START + timedelta(days=1)).height
+    assert made.update(log(2)).learned == 200
+    assert fitted().memory.until == fitted(sessions=200).memory.until
+
+
 def test_the_same_lines_are_learned_once():
     """A log that is handed over again, longer, counts what is new of it; the same again is refused."""
     pipeline = fitted()

@@ -25,6 +25,7 @@ from offbeat.lineage import Changed, Places, find_changed, named_anew, rename_li
 from offbeat.memory import Memory, ages, joined, kept, sample, spread_of
 from offbeat.mine import Catalog
 from offbeat.quarantine import acknowledged, freed, group_of, heard, hold, raised
+from offbeat.schema import TIME
 from offbeat.stability import MOST_SCORED, reach_of
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 #: What was held back is learned by itself from this age on, unless told otherwise.
 AFTER: Final = "14d"
+#: At most such a share of a log's units has a wrong clock.
+_STRAY: Final = 0.005
 
 
 @dataclass(frozen=True)
@@ -323,7 +326,17 @@ def _reach(made: Pipeline, memory: Memory) -> pl.DataFrame:
 
 
 def _latest(units: pl.DataFrame) -> datetime | None:
-    return units["end"].max() if units.height else None  # type: ignore[return-value]  # a Datetime column
+    """Return when the last unit ended, but for strays.
+
+    A few that end further behind all others than these lie apart have a wrong clock, or were made to have one. By it
+    all that was learned would be too old to be kept, and whatever comes later too old to be learned.
+    """
+    ends = units["end"].drop_nulls().sort() if units.height else pl.Series([], dtype=TIME)
+    stray = max(1, int(len(ends) * _STRAY))
+    if len(ends) > 2 * stray:
+        inner = ends[-1 - stray]
+        ends = ends.filter(ends <= inner + max(inner - ends[stray], timedelta(days=1)))
+    return ends[-1] if len(ends) else None
 
 
 def _result(made: Pipeline, read: _Read, free: pl.DataFrame, gone: set[int], real: Collection[str]) -> Update:
