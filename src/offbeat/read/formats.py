@@ -123,7 +123,7 @@ _SYSLOG: Final = (
         scale=levels.SYSLOG,
         derive=_either_time,
         needs={"timestamp": ("time", "_own")},
-        rank=6,
+        rank=7,  # over a syslog whose program would be missing
     ),
     TextLayout(
         "heroku",

@@ -99,7 +99,7 @@ RUNTIMES: Final = (
     ),
     TextLayout(
         "logback-short",
-        rf"(?P<time>{{iso}}|{{clock}}) +{_LEVEL} +\[(?P<thread>[^\]]*)\] +(?P<source>[a-z][\w$]*(?:\.[\w$]+)+) ",
+        rf"(?P<time>{{iso}}|{{clock}}) +{_LEVEL} +\[(?P<thread>[^\]]*)\] +(?P<source>[a-z][\w$]*(?:\.[\w$]+)+) (?:- )?",
         "2023-01-29 16:42:09,486 INFO [main] o.a.n.p.standard.LogAttribute flushed 12 rows",
         multiline=True,
         rank=6,

@@ -26,6 +26,11 @@ ROLES: Final = ("timestamp", "level", "source", "message")
 JOINED: Final = 1  # it belongs to the event before it and adds no text
 HEADER: Final = 2  # it is no event
 PARTIAL: Final = 3  # the event goes on in the next line
+#: What follows an event on lines of its own: indented text, stack traces, closing brackets.
+CONTINUATION: Final = (
+    r"^(?:[ \t]+\S|Caused by: |Suppressed: |Traceback \(most recent|\.\.\. [0-9]+ more|at [\w.$<>/]+\("
+    r"|[\w.$]+(?:Error|Exception|Interrupt)(?::|$)|[)\]}]+[,;]?$|goroutine [0-9]+ \[|During handling of the above)"
+)
 _GROUP: Final = re.compile(r"\(\?P<(\w+)>")
 _TIME_GROUP: Final = re.compile(r"\(\?P<time>[^()]*\)")
 _PIECE: Final = re.compile(r"\\.|[\[\]]")
@@ -210,6 +215,11 @@ class TextLayout:
     def fits(self, lines: pl.Series) -> pl.Series:
         """Whether each line has this header: Boolean, shape (n,)."""
         return lines.str.contains(_only(self.regex, frozenset()))
+
+    def header(self, lines: pl.Series) -> pl.DataFrame:
+        """``head``, and ``time``, ``level`` and ``source`` as they stand there; null where there is no such header."""
+        keep = frozenset({"head", "time", "level", "source"})
+        return lines.str.extract_groups(_only(self._regex(""), keep)).struct.unnest()
 
     def parse(self, lines: pl.Series, want: Want, context: Context) -> pl.DataFrame:
         """Split lines into columns.

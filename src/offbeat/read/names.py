@@ -8,10 +8,16 @@ from typing import Any, Final
 Record = Mapping[str, Any]
 Path = tuple[str, ...]
 
+#: What the header before a record says, where it stood in a line of another format (see ``nested``).
+HEADER_TIME: Final = "header.time"
+HEADER_LEVEL: Final = "header.level"
+HEADER_SOURCE: Final = "header.source"
+
 #: Usual names, the best first; dots lead into nested records, and a key that itself holds the dots is found too.
 NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "time": (
         *("@timestamp", "timestamp", "time", "ts", "t.$date", "datetime", "date_time", "eventTime", "event_time"),
+        HEADER_TIME,
         *("__REALTIME_TIMESTAMP", "_SOURCE_REALTIME_TIMESTAMP", "timeUnixNano", "time_unix_nano", "Timestamp", "Time"),
         *("asctime", "log_time", "logtime", "time_local", "time_iso8601", "@t", "created", "created_at", "createdAt"),
         *(
@@ -27,7 +33,7 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
             "UtcTime",
         ),
         *("TimeGenerated", "when", "start_time", "startTime", "StartTime", "date", "Date", "_write_ts", "epoch", "t"),
-        *("instant.epochSecond", "timeMillis"),
+        *("instant.epochSecond", "timeMillis", "msec", "published"),
     ),
     "level": (
         *("level", "severity", "severity_text", "severityText", "SeverityText", "log.level", "loglevel", "log_level"),
@@ -42,6 +48,7 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
             "s",
             "levelno",
             "LevelDisplayName",
+            HEADER_LEVEL,
         ),
     ),
     "message": (
@@ -68,6 +75,7 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
             "log_message",
             "data.message",
         ),
+        *("@message", "_raw", "full_log", "displayMessage", "rule.description"),
     ),
     "source": (
         *(
@@ -92,6 +100,7 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
             "app_name",
             "resource.name",
         ),
+        HEADER_SOURCE,
         *(
             "SYSLOG_IDENTIFIER",
             "_SYSTEMD_UNIT",
@@ -127,6 +136,34 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
             "Source",
         ),
         *("node", "Computer"),
+    ),
+}
+
+
+#: Usual names of the parts of a web request, for records that say nothing else.
+REQUEST: Final[Mapping[str, tuple[str, ...]]] = {
+    "line": ("request", "http_request", "request_line"),
+    "method": (
+        *("method", "request_method", "http_method", "httpMethod", "requestMethod", "RequestMethod", "verb"),
+        *("http.request.method", "http.method", "request.method", "httpRequest.requestMethod", "req.method"),
+    ),
+    "path": (
+        *(
+            "path",
+            "uri",
+            "request_uri",
+            "request_path",
+            "url",
+            "requestUri",
+            "requestPath",
+            "RequestPath",
+            "requestURI",
+        ),
+        *("url.path", "http.target", "http.url", "request.uri", "request.path", "httpRequest.requestUrl", "req.url"),
+    ),
+    "status": (
+        *("status", "status_code", "statusCode", "response_code", "responseCode", "http_status", "DownstreamStatus"),
+        *("http.response.status_code", "http.status_code", "response.status", "httpRequest.status", "res.statusCode"),
     ),
 }
 

@@ -10,13 +10,13 @@ from typing import Final
 import polars as pl
 
 from offbeat.read import layout as layouts
-from offbeat.read import levels
+from offbeat.read import levels, nested
 from offbeat.read import lines as text_lines
 from offbeat.read.blocks import Block
 from offbeat.read.json_records import JsonDocuments, JsonLines
-from offbeat.read.layout import HEADER, JOINED, PARTIAL, TextLayout, Want
+from offbeat.read.layout import CONTINUATION, HEADER, JOINED, PARTIAL, TextLayout, Want
 from offbeat.read.layouts import Layout
-from offbeat.read.sniff import CONTINUATION, Plan
+from offbeat.read.sniff import Plan
 from offbeat.read.summary import BLANK
 from offbeat.read.unfold import unfold
 
@@ -85,6 +85,8 @@ def parse_block(
     if "message" in want and _whole(plan):
         frame = frame.with_columns(text_lines.shorten(frame["message"], done.repaired).alias("message"))
     done.frame = _events(frame, lines, want, done)
+    if plan.writer is not None and "source" in want:
+        done.frame = done.frame.with_columns(pl.lit(plan.writer).alias("source"))
     if folded:  # all but the first event of a line cover none
         again = ~pl.col("line").is_first_distinct()
         done.frame = done.frame.with_columns(pl.when(again).then(0).otherwise("span").cast(pl.UInt32).alias("span"))
@@ -99,7 +101,8 @@ def _whole(plan: Plan) -> bool:
 def prepare(data: bytes, plan: Plan, repaired: Counter[str]) -> pl.Series:
     """Lines as layouts take them; repairs are added to ``repaired``."""
     lines = text_lines.split(data, repaired)
-    return lines if _whole(plan) else text_lines.shorten(lines, repaired)
+    lines = lines if _whole(plan) else text_lines.shorten(lines, repaired)
+    return lines if plan.wrapper is None else nested.unwrap(lines, plan.wrapper)
 
 
 def certain(lines: pl.Series, plan: Plan) -> pl.Series:

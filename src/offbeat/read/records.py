@@ -16,17 +16,20 @@ import polars as pl
 
 from offbeat.read import levels, lines, times
 from offbeat.read.layout import Context, Want
-from offbeat.read.names import Record, find_path, getter, holds, names_in, roles_of
+from offbeat.read.names import REQUEST, Record, find_path, getter, holds, names_in, roles_of
 from offbeat.schema import TIME
 
 _TRACES: Final = frozenset({"trace_id", "traceId", "span_id", "spanId", "trace.id", "span.id", "request_id"})
 
+_METHOD: Final = re.compile(r"[A-Z][A-Z_-]{1,20}")
+_REQUEST_LINE: Final = re.compile(r"[A-Z][A-Z_-]{1,20} \S")
+_STATUS: Final = re.compile(r"[1-5][0-9]{2}")
 MAX_FIELDS: Final = 512
 MAX_DEPTH: Final = 8
 #: Stands for what is nested more deeply.
 _DEEPER: Final = "..."
 # The two hash suffixes of a pod of a Deployment, the one of a DaemonSet, the ordinal of a StatefulSet stay apart.
-_POD: Final = r"-[a-z0-9]{6,10}-[a-z0-9]{5}$"
+POD_HASHES: Final = r"-[a-z0-9]{6,10}-[a-z0-9]{5}$"
 
 
 def to_frame(records: Sequence[Record | None], want: Want, context: Context) -> pl.DataFrame:
@@ -53,7 +56,48 @@ def to_frame(records: Sequence[Record | None], want: Want, context: Context) -> 
             else:
                 for row, value in zip(rows, found, strict=True):
                     column[row] = value
+    if "message" in values:
+        _tell_requests(records, values)
     return _columns(records, values, want, context)
+
+
+def _tell_requests(records: Sequence[Record | None], values: dict[str, list[Any]]) -> None:
+    """Say of web requests without a message what other access logs say: method, path and status, and the level."""
+    for row, said in enumerate(values["message"]):
+        record = records[row]
+        if record is None or (said is not None and said != ""):
+            continue
+        request = request_of(record)
+        if request is None:
+            continue
+        text, status = request
+        values["message"][row] = text
+        if "level" in values and values["level"][row] is None:
+            values["level"][row] = {"4": "warn", "5": "error"}.get(status[:1], "info")
+
+
+def request_of(record: Record) -> tuple[str, str] | None:
+    """Method, path and status of a web request, as access logs give them, and the status; None where it is none."""
+    status = _first(record, REQUEST["status"])
+    if status is None or not _STATUS.fullmatch(status):
+        return None
+    line = _first(record, REQUEST["line"])
+    if line is not None and _REQUEST_LINE.match(line):
+        return f"{line.partition(' HTTP/')[0]} {status}", status
+    method, path = _first(record, REQUEST["method"]), _first(record, REQUEST["path"])
+    if method is None or path is None or not _METHOD.fullmatch(method):
+        return None
+    return f"{method} {path} {status}", status
+
+
+def _first(record: Record, names: Iterable[str]) -> str | None:
+    """The first text or whole number that stands under one of the names."""
+    for name in names:
+        path = find_path(record, name)
+        value = None if path is None else getter(path)(record)
+        if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
+            return str(value)
+    return None
 
 
 def _roles_wanted(want: Want, context: Context) -> list[str]:
@@ -171,7 +215,7 @@ def finish(placed: pl.Series, columns: dict[str, pl.Series], want: Want, context
 def _without_hashes(sources: pl.Series) -> pl.Series:
     """Pods by the name of their deployment."""
     distinct = sources.drop_nulls().unique()
-    bare = distinct.str.replace(_POD, "")
+    bare = distinct.str.replace(POD_HASHES, "")
     if (bare == distinct).all():
         return sources
     return sources.replace_strict(distinct, bare, default=None, return_dtype=pl.String)
@@ -262,7 +306,7 @@ def synthesise(record: Record) -> str:
     used |= {".".join(path) for path in roles["time"]}
     parts = []
     for key, value in flatten(record).items():
-        if key in used or value is None or key in _TRACES:
+        if key in used or value is None or value == "" or key in _TRACES or key.startswith("header."):
             continue
         text = value if isinstance(value, str) else text_of(value)
         parts.append(f'{key}="{text}"' if _SPACE.search(text) else f"{key}={text}")

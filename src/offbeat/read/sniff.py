@@ -17,30 +17,27 @@ from typing import Final
 import polars as pl
 
 from offbeat.errors import InputError, OptionError
-from offbeat.read import lines, slashed, stamps, streams, times
+from offbeat.read import lines, nested, slashed, stamps, streams, times
+from offbeat.read.field_kinds import field_kinds
 from offbeat.read.files import Source
 from offbeat.read.formats import TEXT
 from offbeat.read.json_columns import keys_of
 from offbeat.read.json_records import JsonLines, in_pieces, indent_of
-from offbeat.read.layout import Context, TextLayout, Want
+from offbeat.read.layout import CONTINUATION, Context, TextLayout, Want
 from offbeat.read.layouts import BY_LINE, LAYOUTS, PLAIN, Layout
 from offbeat.read.named_values import header_of
 from offbeat.read.unfold import unfold
 
 SAMPLE_LINES: Final = 1000
 _FEW: Final = 64
-#: What follows an event on lines of its own: indented text, stack traces, closing brackets.
-CONTINUATION: Final = (
-    r"^(?:[ \t]+\S|Caused by: |Suppressed: |Traceback \(most recent|\.\.\. [0-9]+ more|at [\w.$<>/]+\("
-    r"|[\w.$]+(?:Error|Exception|Interrupt)(?::|$)|[)\]}]+[,;]?$|goroutine [0-9]+ \[|During handling of the above)"
-)
-_ID: Final = r"^(?:[0-9a-fA-F]{16,}|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|\w+[-_][0-9a-fA-F-]{8,})$"
 
 _JSON: Final = JsonLines()
 
 #: Layouts that read too much that is no header, unless most lines are like that.
 _WEAK: Final = frozenset({"level", "python-basic", "kernel", "xorg", "name-time", "epoch", "inside", "inside-epoch"})
 
+#: Layouts whose lines may hold the records or the stack traces of an application.
+_HOLDERS: Final = frozenset({"json", "cri"})
 #: Layouts whose events are records with names.
 _RECORDS: Final = frozenset({"json", "json-documents", "csv", "logfmt"})
 #: Layouts of little form, whose lines may or may not have others that belong to them.
@@ -72,12 +69,23 @@ class Sniffed:
 
 @dataclass(frozen=True)
 class Plan:
-    """How to read one file."""
+    """How to read one file.
+
+    Attributes:
+        layout: its format, None where it has none.
+        others: formats of lines that are not of it.
+        context: what was found out about it.
+        sniffed: what is told of it.
+        wrapper: what its records stand in.
+        writer: who wrote all of it, where its path says so.
+    """
 
     layout: Layout | None
     others: tuple[Layout, ...]
     context: Context
     sniffed: Sniffed
+    wrapper: nested.Wrapper | None = None
+    writer: str | None = None
 
 
 def sniff(path: str | Path) -> Sniffed:
@@ -112,15 +120,11 @@ def make_plan(source: Source, layout: Layout | None = None, *, zone: str = "UTC"
     sample = _sample(data)
     if folded := unfold(sample.head(SAMPLE_LINES)):
         sample = folded[0].head(SAMPLE_LINES)
+    wrapper = None
+    if not plain and (layout is None or layout.name in _HOLDERS):
+        sample, wrapper = _unwrapped(sample, layout)
     counts = _assign(sample) if layout is None and not plain else Counter[str]()
-    chosen = layout
-    if layout is None and counts:
-        name, hits = counts.most_common(1)[0]
-        events = int((~sample.str.contains(CONTINUATION)).sum())
-        enough = 0.5 if name in _WEAK else 0.02
-        chosen = LAYOUTS[name] if hits >= max(1, enough * events) else None
-        if name == "inside-epoch" and not _is_clock(LAYOUTS[name], sample):
-            chosen = None
+    chosen = layout or _most(counts, sample)
     context = replace(_context(source, sample, chosen, zone), folded=folded is not None)
     others = () if plain else _others(counts, chosen)
     if isinstance(chosen, TextLayout) and chosen.timed and counts:
@@ -129,7 +133,29 @@ def make_plan(source: Source, layout: Layout | None = None, *, zone: str = "UTC"
         others = (chosen, *others)
         chosen = replace(chosen, shape=shape)
     sniffed = _describe(source, sample, chosen, counts, context)
-    return Plan(chosen, others, context, sniffed)
+    writer = None if source.path is None else nested.writer_of(str(source.path))
+    return Plan(chosen, others, context, sniffed, wrapper, writer)
+
+
+def _most(counts: Counter[str], sample: pl.Series) -> Layout | None:
+    """The layout that reads most lines, where that is enough."""
+    if not counts:
+        return None
+    name, hits = counts.most_common(1)[0]
+    events = int((~sample.str.contains(CONTINUATION)).sum())
+    enough = 0.5 if name in _WEAK else 0.02
+    if hits < max(1, enough * events) or (name == "inside-epoch" and not _is_clock(LAYOUTS[name], sample)):
+        return None
+    return LAYOUTS[name]
+
+
+def _unwrapped(sample: pl.Series, layout: Layout | None) -> tuple[pl.Series, nested.Wrapper | None]:
+    """The records that stand within the lines, in their place, and what they stand in."""
+    wrapper = nested.wrapper_of(sample)
+    if wrapper is None and sample.str.contains(nested.WITHIN).any():
+        header = layout or _most(_assign(sample), sample)
+        wrapper = nested.wrapper_of(sample, header) if isinstance(header, TextLayout) else None
+    return (sample, None) if wrapper is None else (nested.unwrap(sample, wrapper), wrapper)
 
 
 def _sample(data: bytes) -> pl.Series:
@@ -362,33 +388,3 @@ def _encoding_of(source: Source) -> str:
         return streams.Utf8(stream).encoding
     finally:
         stream.close()
-
-
-def field_kinds(fields: pl.Series) -> dict[str, str]:
-    """What each field of the sample holds: number, category, id or text."""
-    import orjson
-
-    columns: dict[str, list[object]] = {}
-    records = [orjson.loads(text) for text in fields.drop_nulls().to_list()]
-    for record in records:
-        for name, value in record.items():
-            if value is not None:
-                columns.setdefault(name, []).append(value)
-    return {name: _kind(name, values) for name, values in list(columns.items())[:200]}
-
-
-def _kind(name: str, values: list[object]) -> str:
-    distinct = len({str(value) for value in values})
-    if re.search(
-        r"(?:^|[._-])(?:trace|span|request|session|correlation|transaction|flow|block|order|user)?_?[iI][dD]$|uid$|guid$|cursor$",
-        name,
-        re.IGNORECASE,
-    ) or (sum(bool(re.match(_ID, str(value))) for value in values) > 0.9 * len(values)):
-        return "id"
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        return "category" if distinct <= 3 < len(values) else "number"
-    if all(re.fullmatch(r"-?[0-9]+(?:\.[0-9]+)?", str(value)) for value in values):
-        return "category" if distinct <= 3 < len(values) else "number"
-    if distinct <= max(3, min(50, 0.2 * len(values))):
-        return "category"
-    return "text"
