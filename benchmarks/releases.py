@@ -7,6 +7,8 @@ happens in both is the same. Faults are put into both at the same places: into o
 after the release, the first 2,000 entries included. A model learned from the first half looks at each stretch by
 itself, as a person on call would. Counted are sessions without a fault or a label that are flagged (false alarms) and
 sessions with a fault that are (found), with the release, without it, and with it but without lineage.
+
+Another kind of release adds a step to a share of the sessions. What comes of that is a table of its own.
 """
 
 from __future__ import annotations
@@ -29,6 +31,9 @@ SOON = 2_000
 DAYS = 8
 #: One of so many sessions gets a fault.
 FAULTY = 25
+#: A release adds a step to these shares of the sessions.
+ADDED = (0.0, 0.1, 0.3, 1.0)
+STEP = "audit entry {} written to ledger {} for this request"
 
 
 def pipeline(detectors: Sequence[str]) -> Pipeline:
@@ -84,6 +89,7 @@ def judged(model: Pipeline, lines: list[str], faulty: set[str], labelled: set[st
         "found": int((flagged & true).sum()),
         "findings": len(found),
         "lineage findings": sum(one.kind == "format changed" for one in found),
+        "about the step": sum(STEP.split()[0] in t["template"] for one in found for t in one.templates[:1]),
     }
 
 
@@ -110,6 +116,44 @@ def releases(lines: int, seed: int, detectors: Sequence[str], folder: Path) -> l
                 stretch = f"{begin - first:,} to {'the end' if end == lines else f'{end - first:,}'}"
                 row = judged(fresh, log, faulty, {trace for trace in labelled if trace} - faulty)
                 out.append({"seed": seed, "stretch": stretch, "log": shown, **row})
+    return out
+
+
+def with_step(lines: Sequence[str], share: float, seed: int) -> list[str]:
+    """Return a log with a step after the second line of a share of the sessions."""
+    rng = np.random.default_rng(seed)
+    chosen: dict[str, bool] = {}
+    seen: dict[str, int] = {}
+    out = list[str]()
+    for line in lines:
+        out.append(line)
+        values = json.loads(line)
+        trace = values.get("trace")
+        if not trace:
+            continue
+        seen[trace] = seen.get(trace, 0) + 1
+        if seen[trace] == 2 and chosen.setdefault(trace, bool(rng.random() < share)):
+            text = STEP.format(int(rng.integers(10_000)), int(rng.integers(9)))
+            out.append(json.dumps(values | {"level": "INFO", "message": text}) + "\n")
+    return out
+
+
+def additions(lines: int, seed: int, detectors: Sequence[str], folder: Path) -> list[dict[str, object]]:
+    """Return one row a share of sessions that take a new step, and stretch."""
+    made = simulate(folder / "plain.jsonl", lines, seed, difficulty=0.0)
+    text, half = made.path.read_text().splitlines(keepends=True), lines // 2
+    known = pl.read_csv(made.labels, infer_schema_length=None)["label"].to_list()
+    pipeline(detectors).fit(Lines(text[:half])).save(folder / "model")
+    out: list[dict[str, object]] = []
+    for begin, end in ((half, half + 2 * SOON), (half + 2 * SOON, lines)):
+        labelled = {json.loads(text[i]).get("trace") for i in range(begin, end) if known[i]}
+        ((log, faulty),) = broken([text[begin:end]], seed)
+        for share in ADDED:
+            fresh = Pipeline.load(folder / "model")
+            fresh.rules = RuleSet()
+            row = judged(fresh, with_step(log, share, seed), faulty, {trace for trace in labelled if trace} - faulty)
+            stretch = f"{begin - half:,} to {'the end' if end == lines else f'{end - half:,}'}"
+            out.append({"seed": seed, "stretch": stretch, "step in": f"{share:.0%}", **row})
     return out
 
 
@@ -166,15 +210,20 @@ def show(rows: Sequence[dict[str, object]]) -> None:
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lines", type=int, default=40_000)
     parser.add_argument("--seeds", default="1,2,3,4,5")
     parser.add_argument("--detectors", default=",".join(DEFAULT))
+    parser.add_argument("--only-steps", action="store_true", help="only the releases that add a step")
     given = parser.parse_args()
     detectors = given.detectors.split(",")
     with tempfile.TemporaryDirectory() as folder:
         seeds = [int(seed) for seed in given.seeds.split(",")]
+        show([row for seed in seeds for row in additions(given.lines, seed, detectors, Path(folder))])
+        if given.only_steps:
+            return
+        print()
         show([row for seed in seeds for row in releases(given.lines, seed, detectors, Path(folder))])
         print()
         show(slow_attack(given.lines // DAYS, seeds[0], detectors, Path(folder)))

@@ -23,6 +23,9 @@ LIVES: Final[dict[str, pl.DataType]] = {
     "place": pl.UInt64(),  # of its first event: file << 40 | line
 }
 
+#: The lowest OpenTelemetry severity number of a warning.
+WARN: Final = 13
+
 _KEY: Final = ("template", "source", "level")
 _BATCH: Final = 131_072
 #: Rows kept at most (about 60 bytes each); the rarest are forgotten first.
@@ -55,6 +58,10 @@ class Lives:
         """Replace template codes, merging those that become the same."""
         self._add_up()
         self._rows = merged(self._rows.with_columns(code(self._rows["template"]).alias("template")))
+
+    def alarming(self) -> set[int]:
+        """Return the codes of templates of which a line is a warning or worse."""
+        return set(self.frame().filter(pl.col("level") >= WARN)["template"])
 
     def frame(self) -> pl.DataFrame:
         """Return LIVES, sorted by template, source and level."""

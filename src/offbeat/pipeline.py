@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from offbeat import allocator, bundle, saving
 from offbeat.codes import Ids, Sources
-from offbeat.decide import Drift, asked_share, check_drift, on_units, parse_calibrate, parse_threshold, timed, verdicts
+from offbeat.decide import asked_share, check_drift, on_units, parse_calibrate, parse_threshold, timed, verdicts
 from offbeat.detect import Ragged
 from offbeat.detect.bursts import Bursts
 from offbeat.distinct import Scorer
@@ -25,7 +25,7 @@ from offbeat.learn import DEFAULT, Learned, learn, make_views
 from offbeat.lineage import Places, named_anew, renamed
 from offbeat.memory import Memory
 from offbeat.mine import Catalog
-from offbeat.regime import Recalibrated, Seen, recalibrate
+from offbeat.regime import Seen, recalibrate
 from offbeat.rules import RuleSet, load_pack
 from offbeat.ruling import Ruling
 from offbeat.run import Run
@@ -280,8 +280,12 @@ class Pipeline:
         parts: Iterable[Part],
         labels: Labels | None = None,
         names: Mapping[int, int] | None = None,
+        whole: bool = False,
     ) -> Run:
-        """Fuse and decide over units with raw scores, keeping the events only of the strangest."""
+        """Fuse and decide over units with raw scores, keeping the events only of the strangest.
+
+        With ``whole`` what a release added is not left out where units are judged.
+        """
         decision, files = self.fitted.decision, intake.logs.files if intake.logs else ("input",)
         table = UnitTable()
         kept: list[pl.DataFrame] = []
@@ -323,14 +327,16 @@ class Pipeline:
         weight = scores["weight"].to_numpy() if "weight" in scores.columns else None
         rule = on_units(self.rule, scores)
         drift = check_drift(decision, fused, weight, rule)
-        threshold, learned, habits = decision.threshold, None, None
+        threshold, learned, again, aside = decision.threshold, None, None, None
+        strange = pl.concat(kept).drop("fused", "sequence").sort("unit")
         if drift:
             threshold, learned = drift.threshold, scores["score"]
-            raw = raw_of(scores, self.fitted.views)
-            again = self._recalibrated(sequences, raw, drift)
-            if again:
-                scores, threshold = scores.with_columns(score=again.score, p_value=again.p_value), again.threshold
-                habits = again.habits
+            raw, views = raw_of(scores, self.fitted.views), partial(make_views, self.detectors, self.params, self.seed)
+            alarming = None if whole else intake.lives.alarming()
+            again = recalibrate(sequences.units(), raw, self.fitted, drift, views, self.seed, alarming, rule)
+        if again:
+            scores, threshold = again.applied(scores), again.threshold
+            strange, aside = (strange, None) if again.additions is None else again.additions.parted(strange, raw)
         scores = scores.with_columns(is_anomaly=pl.Series(verdicts(rule, scores, threshold)))
         assert self.catalog is not None  # noqa: S101 - units come from it
         assert self.grouping is not None  # noqa: S101 - learned with the catalog
@@ -339,7 +345,7 @@ class Pipeline:
         ids = self.catalog.texts if isinstance(self.catalog, Ids) else self.catalog.frame["template_id"].to_list()
         return Run(
             scores=scores,
-            kept=pl.concat(kept).drop("fused", "sequence").sort("unit"),
+            kept=strange,
             views=self.fitted.views,
             decision=decision,
             threshold=threshold,
@@ -347,7 +353,8 @@ class Pipeline:
             rate=timed(self.rule),
             drift=drift,
             learned=learned,
-            habits=habits,
+            habits=None if again is None else again.habits,
+            aside=aside,
             unit=self.grouping.unit,
             windows=self.grouping.window is not None and self.grouping.key is None,
             texts=named_anew(self.catalog.texts, names) if names else self.catalog.texts,
@@ -363,14 +370,6 @@ class Pipeline:
             ruling=intake.ruling,
             fit=None if numbers is None else fit_of(self, intake.lives.frame(), fused, numbers, drift is not None),
         )
-
-    def _recalibrated(self, sequences: Seen, raw: dict[str, Any], drift: Drift) -> Recalibrated | None:
-        """Judge the log by itself as well, where its sequences were few enough to keep."""
-        units = sequences.units()
-        if units is None:
-            return None
-        views = partial(make_views, self.detectors, self.params, self.seed)
-        return recalibrate(units, raw, self.fitted.decision, drift, views, self.seed)
 
     def save(self, path: str | Path) -> None:
         """Write the model to a folder, in one step; see ``bundle.write``."""

@@ -1,13 +1,14 @@
 """When a log no longer fits what was learned: judge it by its own habits, too.
 
 A release, a move or a season makes a large share of a log improbable at once. Alarms about all of that help nobody, and
-raising the threshold above it hides what else goes wrong. So each unit is also scored by what the rest of the same log
-shows to be usual, and must stand out from both: from what was learned, and from what the log has become.
+raising the threshold above it hides what else goes wrong. So what a release added is left out where that alone makes
+units improbable (``additions``). If the log still does not fit, each unit is also scored by what the rest of the same
+log shows to be usual, and must stand out from both: from what was learned, and from what the log has become.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
@@ -15,11 +16,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from offbeat.decide import Decision, Drift
-from offbeat.decide.threshold import Share
+from offbeat.additions import Additions, without_additions
+from offbeat.decide import Decision, Drift, check_drift
+from offbeat.decide.decision import views_of
+from offbeat.decide.threshold import Share, Threshold
 from offbeat.detect import Detector, Ragged
-from offbeat.learn import score_each_other
+from offbeat.learn import Learned, score_each_other
 from offbeat.lineage import renamed
+from offbeat.schema import view_column
 
 Floats = NDArray[np.float64]
 
@@ -80,13 +84,22 @@ class Recalibrated:
             beyond the threshold of each, plus the first's.
         p_value: the larger of both, shape (n,).
         threshold: from which on a unit is an anomaly.
-        habits: what the log was judged by beside the model; None where it holds too much to be kept.
+        habits: what the log was judged by beside the model; None where it was not, or it holds too much to be kept.
+        additions: what was left out of the units first; None where nothing was.
     """
 
     score: Floats
     p_value: Floats
     threshold: float
     habits: Habits | None = None
+    additions: Additions | None = None
+
+    def applied(self, scores: pl.DataFrame) -> pl.DataFrame:
+        """Return SCORES with these; and those of the views, where they are of units without what was left out."""
+        views = {} if self.additions is None else views_of(self.additions.raw)
+        return scores.with_columns(
+            score=self.score, p_value=self.p_value, **{view_column(name): raw for name, raw in views.items()}
+        )
 
 
 @dataclass
@@ -128,38 +141,57 @@ def joined(learned: Floats, decision: Decision, own: Floats, itself: Decision) -
 
 
 def recalibrate(
-    units: pl.DataFrame,
+    units: pl.DataFrame | None,
     raw: Mapping[str, Floats],
-    decision: Decision,
+    fitted: Learned,
     drift: Drift,
     views: Callable[[], dict[str, Detector]],
     seed: int,
+    alarming: Collection[int] | None = None,
+    rule: Threshold | None = None,
 ) -> Recalibrated | None:
-    """Judge a log that changed by what was learned and by itself.
+    """Judge a log that changed by what was learned, without what a release added; and, if need be, by itself as well.
 
-    As many units are flagged as stand apart by what was learned (``drift.threshold``), in the order of both. Views that
-    are quick to learn from sequences are learned from the log itself, out of fold; the others keep their scores, and
-    what is usual among these is taken from the log.
+    By itself, as many units are flagged as stand apart by what was learned (``drift.threshold``), in the order of both.
+    Views that are quick to learn from sequences are learned from the log itself, out of fold; the others keep their
+    scores, and what is usual among these is taken from the log.
 
     Args:
-        units: all units of the log, with ``templates``, in order.
+        units: all units of the log, with ``templates``, in order; None where they were too many to keep.
         raw: the learned views' raw scores, each of shape (n,), and the units' groups where there are any.
-        decision: what was learned of them.
+        fitted: what was learned.
         drift: by how much the log departs.
         views: makes unfitted detectors by name.
         seed: of the folds.
+        alarming: codes of templates that are never left out, for they warn; None leaves out nothing.
+        rule: how the threshold was found.
 
     Returns:
-        None where none of the views can be learned from the log itself.
+        None where none of the views can be learned from the log itself, and nothing is left out.
     """
+    if units is None:
+        return None
+    decision = fitted.decision
+    weight = units["weight"].to_numpy() if "weight" in units.columns else np.ones(units.height)
+    added = None if alarming is None else without_additions(units, raw, decision, fitted.views, alarming, rule)
+    alone: Recalibrated | None = None
+    if added is not None:
+        # To be without something can only excuse.
+        score = np.minimum(decision(raw), decision(added.raw))
+        units, raw = added.units, added.raw
+        left = check_drift(decision, score, weight, rule)
+        line = decision.threshold if left is None else left.threshold
+        alone = Recalibrated(score, decision.p_value(score, raw), line, additions=added)
+        if left is None:
+            return alone
+        drift = left
 
     def fresh() -> dict[str, Detector]:
         made = {name: detector for name, detector in views().items() if name in raw}
         return {name: detector for name, detector in made.items() if _is_quick(detector)}
 
     if decision.anchor not in fresh():
-        return None
-    weight = units["weight"].to_numpy() if "weight" in units.columns else np.ones(units.height)
+        return alone
     usual_here = {**raw, **score_each_other(units, fresh, seed)}
     nats = {name for name, d in views().items() if d.in_nats}
     # How dirty the log itself is has no part in this: what makes up much of it is its habit.
@@ -168,7 +200,7 @@ def recalibrate(
     score = joined(learned, decision, own, itself)
     share = float(np.average(learned >= drift.threshold, weights=weight))
     p_value = np.maximum(decision.p_value(learned, raw), itself.p_value(own))
-    return Recalibrated(score, p_value, Share(share).fit(score, weight), _habits(itself, units))
+    return Recalibrated(score, p_value, Share(share).fit(score, weight), _habits(itself, units), added)
 
 
 def _habits(decision: Decision, units: pl.DataFrame) -> Habits | None:

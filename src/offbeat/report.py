@@ -130,7 +130,8 @@ def views_line(run: Run, trained: Mapping[str, Any]) -> str:
 
 def judged_anew(run: Run) -> str:
     """Say what is done where the log no longer fits, with the threshold on the scale of the scores that are shown."""
-    what = "judged by its own habits, too, and " if run.habits is not None else ""
+    what = "judged without what was added to them, " if run.aside is not None else ""
+    what += "judged by its own habits, too, and " if run.habits is not None else "and " if what else ""
     line = f"from a score of {run.threshold:.1f} on ({run.decision.threshold:.1f} as learned)"
     return f"Its {run.unit}s are {what}flagged {line if math.isfinite(run.threshold) else 'never'}"
 

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from offbeat.additions import as_they_were
 from offbeat.anew import changed_finding
 from offbeat.beside import with_volume
 from offbeat.budget import Budget
@@ -61,6 +62,7 @@ class Run:
         drift: set where the log no longer fits the model; scores are then by the log's own habits, too (``regime``).
         learned: the scores by the model alone, where there is drift.
         habits: what the log was judged by beside the model, where there is drift and it is not too much to keep.
+        aside: units of ``kept`` as they were, where ``kept`` and scores lack what a release added (``additions``).
         tally: how often each template came when, and the volume over time.
         lanes: how strange each source was when.
         watch: volume, shifts, bursts and blame, beside the units.
@@ -88,6 +90,7 @@ class Run:
     sources: Sequence[str | None]
     learned: pl.Series | None = None
     habits: Habits | None = None
+    aside: pl.DataFrame | None = None
     logs: Logs | None = None
     messages: pl.Series | None = None
     trained_on: float = 0.0
@@ -222,8 +225,7 @@ class Run:
             of_finding = {found[i].id: groups[i][2] for i in refs}
             joiner = Joiner.of(of_finding, self.ruling, self.windows, len(self.sources) - 1)
             found = joiner.joined(found, self.ruling.findings(lines, self._inside), files)
-        found = suspects.with_first_failure(found, files)
-        found += self._regime()
+        found = suspects.with_first_failure(found, files) + self._regime()
         if self.changed and self._inside({"start": (at := self.changed[0].since), "end": at}):
             found.append(changed_finding(self.changed, self.template_ids, self.quieted, lines))
         if self.feedback is not None:
@@ -292,10 +294,13 @@ class Run:
         )
 
     def _regime(self) -> list[Finding]:
-        """Return one finding for what made the threshold rise: what the many improbable units have in common."""
+        """Return one finding for what made the log another: what many improbable units, as they are, have in common."""
         if self.drift is None or self.learned is None:
             return []
         usual = (self.learned >= self.decision.threshold) & ~self.scores["is_anomaly"]
+        if self.aside is not None and self.aside.height:
+            kept, scores = as_they_were(self.aside, self.scores, self.views)
+            return replace(self, kept=kept, scores=scores, aside=None)._regime()
         changed = self.evidenced(self.kept.filter(usual.gather(self.kept["unit"])))
         if changed.height == 0:
             return []
@@ -358,11 +363,8 @@ class Run:
 
     def worst_units(self, findings: Sequence[Finding]) -> pl.DataFrame:
         """Return the strangest unit of each finding that has one: SEQUENCES with its evidence, ``view`` and ``id``."""
-        ids = pl.DataFrame(
-            [(f.id, f.unit) for f in findings if f.unit is not None],
-            schema={"id": pl.String, "unit": pl.UInt32},
-            orient="row",
-        )
+        told = [(f.id, f.unit) for f in findings if f.unit is not None]
+        ids = pl.DataFrame(told, {"id": pl.String, "unit": pl.UInt32}, orient="row")
         kept = self.kept.join(ids.select("unit").unique(), on="unit", how="semi")
         return ids.join(self.evidenced(kept), on="unit") if kept.height else kept.clear()
 

@@ -217,7 +217,8 @@ def _read(made: Pipeline, data: Data, older: bool, answers: Sequence[Answer]) ->
         memory.lineage = pl.concat([memory.lineage, to_frame(changed, made.catalog.ids)])
     units = renamed(units, names_of(made))
     made.progress("scoring")
-    run = made._run(intake, [(units, *Scorer(made.fitted.views)(units, made.texts))], names=names_of(made))
+    scored = [(units, *Scorer(made.fitted.views)(units, made.texts))]
+    run = made._run(intake, scored, names=names_of(made), whole=True)
     score = run.scores["score"] if run.learned is None else run.learned
     # What somebody confirmed is not learned, whatever the model thinks of it by now.
     strange = (score >= made.fitted.decision.threshold) | heard(units, answers, _ids(made)).confirmed
