@@ -89,7 +89,7 @@ def test_explaining_a_finding_loads_nothing_heavy(work: Path):
     from offbeat.detection import write_run
 
     usual = [["open", "read", "close"] if i % 10 < 7 else ["open", "write", "close"] for i in range(600)]
-    after = [[*one[:2], "audit", "close"] if i % 5 < 2 else list(one) for i, one in enumerate(usual[:300])]
+    after = [one[:2] if i % 5 < 2 else list(one) for i, one in enumerate(usual[:300])]
     after[200] = ["open", "read", "audit", "audit", "write", "audit"]
     views = ["presence", "count", "isolation-forest", "lstm"]
     made = Pipeline(detectors=views, params=QUICK).fit(usual)
