@@ -80,7 +80,7 @@ def test_what_is_slow_is_turned_by_the_slow_event(slow):
 
 @pytest.fixture(scope="module")
 def changed(tmp_path_factory):
-    """A run over a log that closes much less since a while, where one session audits instead; saved and opened again."""
+    """A run over a log that closes less since a while, where one session audits instead; saved and opened again."""
     usual = [["open", "read", "close"] if i % 10 < 7 else ["open", "write", "close"] for i in range(600)]
     after = [one[:2] if i % 5 < 2 else list(one) for i, one in enumerate(usual[:300])]
     after[200] = ["open", "read", "audit", "audit", "audit", "audit"]

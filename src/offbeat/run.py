@@ -228,8 +228,7 @@ class Run:
         found = suspects.with_first_failure(found, files) + self._regime()
         if self.changed and self._inside({"start": (at := self.changed[0].since), "end": at}):
             found.append(changed_finding(self.changed, self.template_ids, self.quieted, lines))
-        if self.feedback is not None:
-            found = self.feedback.told(found)
+        found = found if self.feedback is None else self.feedback.told(found)
         found.sort(key=lambda f: (-SEVERITIES.index(f.severity), f.p_value, -f.score, f.id))
         return found[:limit]
 
@@ -301,8 +300,7 @@ class Run:
         if self.aside is not None and self.aside.height:
             kept, scores = as_they_were(self.aside, self.scores, self.views)
             return replace(self, kept=kept, scores=scores, aside=None)._regime()
-        changed = self.evidenced(self.kept.filter(usual.gather(self.kept["unit"])))
-        if changed.height == 0:
+        if (changed := self.evidenced(self.kept.filter(usual.gather(self.kept["unit"])))).height == 0:
             return []
         reasons = changed.group_by("kind", "template", maintain_order=True).len().sort("len", descending=True)
         kind, template, many = reasons.row(0)
