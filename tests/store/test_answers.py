@@ -5,6 +5,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -168,6 +170,22 @@ def test_processes_write_at_once(tmp_path):
         process.communicate(timeout=120)
         assert process.returncode == 0
     assert {a.finding for a in Answers(path).all()} == {f"{name}-{i}" for name in ("one", "two") for i in range(25)}
+
+
+def test_a_file_is_made_by_many_at_once(tmp_path):
+    """Who comes while another makes the file waits for it, and neither loses an answer nor finds another's file."""
+
+    def add(path, number, together):
+        together.wait()
+        Answers(path).all()
+        Answers(path).add(Answer(question(f"q{number}"), "expected"))
+
+    for attempt in range(10):
+        path, together = tmp_path / f"{attempt}.sqlite", threading.Barrier(8)
+        with ThreadPoolExecutor(8) as pool:
+            for done in [pool.submit(add, path, number, together) for number in range(8)]:
+                done.result()
+        assert len(Answers(path).all()) == 8
 
 
 def test_a_stop_in_between_loses_nothing(tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -291,7 +292,7 @@ class Answers:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         base = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)
         try:
-            base.execute("PRAGMA journal_mode=WAL")
+            _patiently(base, "PRAGMA journal_mode=WAL")
             base.execute("PRAGMA synchronous=FULL")
             base.execute("BEGIN IMMEDIATE")
             if _is_new(base):
@@ -308,12 +309,13 @@ class Answers:
         """Open for reading; where nothing may be written, not even the index of the log, as it is on disk."""
         where = self.path.resolve().as_uri()
         for how in ("mode=rw", "mode=ro", "mode=ro&immutable=1"):
-            base = sqlite3.connect(f"{where}?{how}", uri=True, timeout=_PATIENCE)
+            base = sqlite3.connect(f"{where}?{how}", uri=True, timeout=_PATIENCE, isolation_level=None)
             try:
-                base.execute("SELECT count(*) FROM sqlite_master")
+                base.execute("BEGIN")  # all that is read is of one moment, whoever writes meanwhile
+                _patiently(base, "SELECT count(*) FROM sqlite_master")
             except sqlite3.OperationalError as problem:
                 base.close()
-                if problem.sqlite_errorcode == sqlite3.SQLITE_BUSY:  # as it is on disk it may be half written
+                if _is_busy(problem):  # as it is on disk it may be half written
                     raise
                 continue
             return base
@@ -328,6 +330,24 @@ class Answers:
         if ours != _OURS:
             raise ValueError("it is a database of another program")
         raise ValueError(f"it has version {version}, and this offbeat reads up to version {VERSION}")
+
+
+def _is_busy(problem: sqlite3.OperationalError) -> bool:
+    """Whether another process is in the way; what more SQLite says of it stands in the higher bits."""
+    return problem.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def _patiently(base: sqlite3.Connection, statement: str) -> None:
+    """Execute what SQLite itself does not wait for: of several processes that make a file at once one sets its mode."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            base.execute(statement)
+            return
+        except sqlite3.OperationalError as problem:
+            if not _is_busy(problem) or time.monotonic() > until:
+                raise
+        time.sleep(0.01)
 
 
 def _is_new(base: sqlite3.Connection) -> bool:
