@@ -40,7 +40,7 @@ _SCAN: Final = re.compile(
     r"(?P<space>\s+)|(?P<sign>[=,;)\]}>|])"
     rf"|(?P<quoted>(?<![\w\"'])(?:\"(?!{METHODS} )[^\"]{{1,120}}\"|'(?!{METHODS} )[^']{{1,120}}')(?![\w\"']))"
     rf"|(?P<object>(?<==)(?:[\w.$]+(?:\{{[^{{}}\s]*\}}|\([^()\s]*\))|\[[^\[\]]*\]))"
-    rf"|(?<!for )(?<!user )(?<![\[({{])(?P<plain>(?!{_DAY} )[A-Za-z_]+(?=[ ,]|$))"
+    rf"|(?<!for )(?<!user )(?<![\[({{])(?P<plain>(?!{_DAY} )[A-Za-z_]+(?=[ ,=;)\]}}]|$))"
     rf"|(?P<time>{_DAY},? {_MONTH} +0 +0(?: [A-Z]{{3,4}}(?= 0))?(?: 0)?\b)"
     rf"|(?P<size>\b0 ?{_SYMBOL}\b{_RATE}|\b0 ?{_SIZE} \(0 ?{_SIZE}\))"
     rf"|(?P<bytes>\b0 ?{_SIZE}\b)"
@@ -154,9 +154,12 @@ def _rows(keys: list[str], shown: list[str]) -> Pieces:
             while (step := _next_value(keys, i)) > i:
                 i = step
         i += 1
-        many = keys[start] == VALUE and sum(key == VALUE for key in keys[start:i]) > _ROW
         out_keys.append(keys[start])
-        out_shown.append(ANY if many else "".join(shown[start:i]))
+        if i == start + 1:
+            out_shown.append(shown[start])
+        else:
+            many = sum(key == VALUE for key in keys[start:i]) > _ROW
+            out_shown.append(ANY if many else "".join(shown[start:i]))
     return Pieces(tuple(out_keys), tuple(out_shown))
 
 
