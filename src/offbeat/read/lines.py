@@ -19,8 +19,6 @@ TOO_LONG: Final = "lines over 64 KiB cut"
 _MARK: Final = codecs.BOM_UTF8
 #: Up to so many bytes Python is faster: Polars takes half a millisecond to set out.
 _SMALL: Final = 32 << 10
-#: Bytes that Polars takes at a time.
-_PART: Final = 2 << 20
 #: What colours text (ECMA-48, SGR and EL). Other control sequences do not belong in a log: they stay, and are shown.
 COLOUR: Final = r"\x1b\[[0-9;:]*[mK]"
 _COLOURS: Final = re.compile(COLOUR.encode())
@@ -40,18 +38,10 @@ def split(data: bytes, repaired: Counter[str]) -> pl.Series:
     if len(data) < _SMALL:
         rows = data.removesuffix(b"\n").split(b"\n") if data else []
         return pl.Series("line", [row.removesuffix(b"\r").decode() for row in rows], dtype=pl.String)
-    parts, begin = [], 0
-    while begin < len(data):
-        end = len(data) if len(data) - begin <= _PART else data.find(b"\n", begin + _PART) + 1 or len(data)
-        part = data if end - begin == len(data) else data[begin:end]
-        if part[:1] == b"x":  # Polars takes text beginning with "x^" for a zlib stream, and cannot be told otherwise
-            parts.append(pl.read_lines(b"\n" + part).to_series().slice(1))
-        else:
-            parts.append(pl.read_lines(part).to_series())
-        # They come with room for as many lines as the text has characters, and more: 100 MB for 6 MiB.
-        parts[-1] = parts[-1].rechunk()
-        begin = end
-    return parts[0] if len(parts) == 1 else pl.concat(parts, rechunk=True)
+    if data[:1] == b"x":  # Polars takes text beginning with "x^" for a zlib stream, and there is no way to say no
+        return pl.read_lines(b"\n" + data).to_series().slice(1).rechunk()
+    # It comes in chunks with room for many times as many lines, 100 MB for 6 MiB of text.
+    return pl.read_lines(data).to_series().rechunk()
 
 
 def shorten(lines: pl.Series, repaired: Counter[str]) -> pl.Series:
