@@ -16,7 +16,7 @@ from offbeat.mine.catalog import EMPTY, Catalog, Keys, coarse
 from offbeat.mine.limits import Limits
 from offbeat.mine.packed import by_shape, pack
 from offbeat.mine.seeds import Seeds
-from offbeat.mine.tokens import ANY, WILD, Pieces
+from offbeat.mine.tokens import ANY, EARLY, WILD, Pieces, cut
 from offbeat.mine.tree import partition
 
 _HEAD: Final = re.compile(r"^[^\w\s<>]*")
@@ -117,6 +117,8 @@ class Miner:
     def _add(self, shape: str, codes: dict[str, int]) -> int:
         codes[shape] = len(self._shapes)
         self._shapes.append(shape)
+        if codes[shape] < EARLY:
+            cut(shape, self.limits.tokens)
         return codes[shape]
 
 

@@ -68,6 +68,9 @@ STATUS: Final = re.compile(r"[1-5]\d\d")
 _ABSENT: Final = frozenset({"true", "false", "null", "none", "nil", "n/a", "*", "-", "?"})
 _SIGNS: Final = frozenset('=:("')
 
+#: So many shapes are cut as soon as they are met, while others read, in place of when all was read.
+EARLY: Final = 1024
+
 #: Values in a row that a template still prints one by one when all its lines have as many.
 _ROW: Final = 6
 
@@ -79,6 +82,7 @@ class Pieces(NamedTuple):
     shown: tuple[str, ...]
 
 
+@lru_cache(maxsize=2 * EARLY)
 def cut(shape: str, tokens: int = 128) -> tuple[Pieces, bool]:
     """Cut a shape into pieces.
 
