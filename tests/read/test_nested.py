@@ -157,3 +157,14 @@ def test_what_is_told(tmp_path):
     told = sniff(write(tmp_path, f"2024-03-05T10:15:30.123456789Z stdout F {ORDER}\n" * 3))
     assert told.layout == "json"
     assert told.fields["trace_id"] == "id"
+
+
+def test_nesting_that_can_be_read_but_not_written(tmp_path):
+    """A record within one that is nested beyond what can be written stays the text that it is."""
+    deep = '{"message":"in","a":' + "[" * 300 + "]" * 300 + "}"
+    records = [
+        {"log": text + "\n", "stream": "stdout", "time": "2023-01-29T16:42:09Z"} for text in (deep, '{"msg":"b"}')
+    ]
+    logs, frame = read(write(tmp_path, "".join(json.dumps(record) + "\n" for record in records * 20)))
+    assert frame["message"].to_list() == [deep, "b"] * 20
+    assert adds_up(logs, frame)

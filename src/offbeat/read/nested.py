@@ -172,8 +172,16 @@ def _inside(text: str, record: Any) -> str:
         value = record.get(name)
         if isinstance(value, str) and value:
             inner = _load(value) if value.lstrip()[:1] == "{" else None
-            return orjson.dumps(_merged(record, name, inner)).decode() if inner else text
+            return _written(_merged(record, name, inner)) or text if inner else text
     return text
+
+
+def _written(record: Record) -> str | None:
+    """A record as JSON; None where it is nested more deeply than can be written, though it can be read."""
+    try:
+        return orjson.dumps(record).decode()
+    except TypeError:
+        return None
 
 
 def _docker(record: Any) -> str | None:
