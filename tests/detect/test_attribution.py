@@ -88,7 +88,7 @@ def test_captum_says_the_same(lstm, codes, starts, monkeypatch):
     assert ours.score == pytest.approx(lstm.anomaly_score(frame([codes]))[0], abs=1e-4)
 
 
-def test_few_steps_are_doubled_until_complete(lstm, monkeypatch):
+def test_pieces_are_halved_until_complete(lstm, monkeypatch):
     """One step is not enough, so more are taken and said; and never more than the most."""
     codes = [0, 6, 7, 6, 7, 4]
     monkeypatch.setattr(attribution, "TOLERANCE", 1e-6)
@@ -97,7 +97,19 @@ def test_few_steps_are_doubled_until_complete(lstm, monkeypatch):
     assert found.delta <= 1e-6
     monkeypatch.setattr(attribution, "TOLERANCE", -1.0)
     monkeypatch.setattr(attribution, "_MOST_STEPS", 4)
-    assert integrated_gradients(lstm, codes, steps=3).steps == 4
+    assert integrated_gradients(lstm, codes, steps=2).steps == 4
+    assert integrated_gradients(lstm, codes, steps=3).steps == 3
+
+
+def test_pieces_are_only_halved_where_the_network_changes_its_mind(cycle, monkeypatch):
+    """A path that is hard somewhere takes fewer points in pieces than as a whole, and both give the same, as Captum."""
+    codes = [*CYCLE * 8, 0, 1, 3, 2, 4, 5]
+    monkeypatch.setattr(attribution, "TOLERANCE", 1e-7)
+    whole = integrated_gradients(cycle, codes, steps=512)
+    pieces = integrated_gradients(cycle, codes, steps=8)
+    assert 8 < pieces.steps < 512
+    np.testing.assert_allclose(pieces.values, whole.values, atol=1e-5 * whole.score)
+    np.testing.assert_allclose(pieces.values, integrated_gradients(cycle, codes, steps=8, integral=by_captum).values)
 
 
 def test_integrals_are_those_of_a_plain_sum(lstm):

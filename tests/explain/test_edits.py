@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offbeat.explain.counterfactual import fewest
-from offbeat.explain.edits import Edit, apply, changes, differences, nearest, occlude, shares, steps
+from offbeat.explain.edits import Edit, apply, changes, differences, in_common, nearest, occlude, shares, steps
 
 CODES = st.lists(st.integers(0, 4), max_size=12)
 
@@ -18,6 +18,17 @@ def test_differences_lead_from_one_sequence_to_the_other(one, other):
     found = steps(one, other)
     assert [c for how, c in found if how != "add"] == one
     assert [c for how, c in found if how != "remove"] == other
+
+
+@given(CODES, CODES)
+def test_what_is_in_common_is_the_longest_common_subsequence(one, other):
+    """It is what dynamic programming finds, and no difference has fewer edits than it leaves."""
+    table = np.zeros((len(one) + 1, len(other) + 1), dtype=int)
+    for i, a in enumerate(one):
+        for j, b in enumerate(other):
+            table[i + 1, j + 1] = table[i, j] + 1 if a == b else max(table[i, j + 1], table[i + 1, j])
+    assert in_common(one, other) == table[-1, -1]
+    assert len(differences(one, other)) >= len(one) + len(other) - 2 * in_common(one, other)
 
 
 def missing_two(sequences):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -26,7 +27,7 @@ from offbeat.detect.lstm_weights import Weights, read_weights
 from offbeat.detect.ragged import Floats, Ints, Ragged
 from offbeat.errors import OptionError
 
-#: Steps along the path are doubled until the attributions add up to the score but for this share of it, or to the most.
+#: Pieces of the path are halved until the attributions add up to the score but for this share of it, or to the most.
 TOLERANCE: Final = 0.01
 _MOST_STEPS: Final = 1024
 #: So many events before the run are attributed; those before them are read, but are part of the baseline, too.
@@ -84,9 +85,15 @@ class Path:
     best: Ints
     counted: Floats
 
+    @cached_property
+    def apart(self) -> Floats:
+        """By how much the output weights of what is expected differ from those of what is seen, (run, hidden)."""
+        return np.asarray(self.weights.out[self.best].astype(np.float64) - self.weights.out[self.seen])
 
-#: Integrates the gradient along a path at so many points: what is read adds so much, shape (time,), the run, (run,).
-Integral = Callable[[Path, int], tuple[Floats, Floats]]
+
+#: Integrates the gradient along pieces of a path (from, to; each of shape (pieces,)) at so many points of each: what is
+#: read adds so much, shape (pieces, time), and the run, (pieces, run).
+Integral = Callable[[Path, Floats, Floats, int], tuple[Floats, Floats]]
 
 
 def integrated_gradients(
@@ -94,17 +101,20 @@ def integrated_gradients(
     codes: Sequence[int],
     frequency: ArrayLike | None = None,
     last: int | None = None,
-    steps: int = 32,
+    steps: int = 16,
     integral: Integral | None = None,
 ) -> Attribution:
     """Attribute the score of a sequence to its events.
+
+    The quantity is known at both ends of any piece of the path, and the integral along it has to make up for what lies
+    between. Where it does not, the piece is halved, so that points are spent where the network changes its mind.
 
     Args:
         lstm: fitted or restored.
         codes: template codes in order.
         frequency: see ``baseline``; by default that of training.
         last: the last event of the run to explain instead of the worst run, 0-based.
-        steps: points on the path to begin with.
+        steps: points on a piece of the path.
         integral: ``quadrature`` unless given.
 
     Raises:
@@ -119,17 +129,43 @@ def integrated_gradients(
     first = max(0, last - lstm.span + 1)
     begin = max(0, first - CONTEXT)
     path, score = _path(lstm, codes, frequency, (begin, first, last))
-    while True:
-        read, run = (integral or quadrature)(path, steps)
-        error = abs(float(read.sum() + run.sum()) - score)
-        # A score of nothing is met by attributions of nothing.
-        delta = error / score if score > 1e-9 else error
-        if delta <= TOLERANCE or steps >= _MOST_STEPS:
-            break
-        steps = min(2 * steps, _MOST_STEPS)
+    read, run, pieces = _along(path, score, steps, integral or quadrature)
+    error = abs(float(read.sum() + run.sum()) - score)
     context, seen = np.zeros(n), np.zeros(n)
     context[begin:last], seen[first : last + 1] = read[1:], run
-    return Attribution(seen, context, first, last, score, delta, steps)
+    return Attribution(seen, context, first, last, score, error / _scale(score), pieces * steps)
+
+
+def _scale(score: float) -> float:
+    """Return what an error is a share of: a score of nothing is met by attributions of nothing."""
+    return score if score > 1e-9 else 1.0
+
+
+def _along(path: Path, score: float, steps: int, integral: Integral) -> tuple[Floats, Floats, int]:
+    """Return the integrals along the whole path, shapes (time,) and (run,), and in how many pieces they were taken."""
+    ends = np.array([[0.0, 1.0]])
+    values = np.array([[0.0, score]])
+    read, run = integral(path, ends[:, 0], ends[:, 1], steps)
+    while True:
+        error = np.abs(read.sum(axis=1) + run.sum(axis=1) - np.diff(values)[:, 0])
+        allowed = TOLERANCE * _scale(score)
+        room = _MOST_STEPS // steps - len(error)
+        if error.sum() <= allowed or room < 1:
+            return read.sum(axis=0), run.sum(axis=0), len(error)
+        worst = np.argsort(-error, kind="stable")[:room]
+        worst = worst[error[worst] > allowed / len(error)]
+        middle = ends[worst].mean(axis=1)
+        kept = np.setdiff1d(np.arange(len(error)), worst)
+        halves = _halved(ends[worst], middle)
+        ends = np.concatenate([ends[kept], halves])
+        values = np.concatenate([values[kept], _halved(values[worst], _quantity(path, middle))])
+        of_read, of_run = integral(path, halves[:, 0], halves[:, 1], steps)
+        read, run = np.concatenate([read[kept], of_read]), np.concatenate([run[kept], of_run])
+
+
+def _halved(pairs: Floats, middle: Floats) -> Floats:
+    """Return (first, middle) and (middle, last) of pairs, shape (2 pairs, 2)."""
+    return np.concatenate([np.column_stack([pairs[:, 0], middle]), np.column_stack([middle, pairs[:, 1]])])
 
 
 def baseline(weights: Weights, frequency: ArrayLike) -> Floats:
@@ -150,17 +186,15 @@ def baseline(weights: Weights, frequency: ArrayLike) -> Floats:
     return np.asarray(counts / counts.sum() @ weights.embed[FIRST : FIRST + len(counts)].astype(np.float64))
 
 
-def quadrature(path: Path, steps: int) -> tuple[Floats, Floats]:
-    """Integrate the gradient by Gauss and Legendre's rule with ``steps`` points; see ``Integral``."""
+def quadrature(path: Path, low: Floats, high: Floats, steps: int) -> tuple[Floats, Floats]:
+    """Integrate the gradient by Gauss and Legendre's rule with ``steps`` points on each piece; see ``Integral``."""
     at, weight = np.polynomial.legendre.leggauss(steps)
-    at, weight = (at + 1) / 2, weight / 2
-    read, run = np.zeros(len(path.own)), np.zeros(len(path.seen))
-    for first in range(0, steps, _POINTS):
-        some = slice(first, first + _POINTS)
-        of_read, of_run = _gradient(path, at[some])
-        read += weight[some] @ of_read
-        run += weight[some] @ of_run
-    return read, run
+    wide = high - low
+    points = (low[:, None] + wide[:, None] * (at + 1) / 2).ravel()
+    parts = [_gradient(path, points[first : first + _POINTS]) for first in range(0, len(points), _POINTS)]
+    of_read, of_run = (np.concatenate(part).reshape(len(low), steps, -1) for part in zip(*parts, strict=True))
+    share = wide[:, None, None] * weight[:, None] / 2
+    return (share * of_read).sum(axis=1), (share * of_run).sum(axis=1)
 
 
 def _path(
@@ -196,28 +230,12 @@ def _gradient(path: Path, at: Floats) -> tuple[Floats, Floats]:
     Back-propagation through time (Werbos, 1990), for an LSTM with torch's order of gates. What is read moves from base
     to own, so its part is the gradient times that difference.
     """
-    w = path.weights
-    bias = w.input_bias.astype(np.float64) + w.recurrent_bias
-    steady = path.base @ w.input.T + bias
-    moving = (path.own - path.base) @ w.input.T
-    recurrent = w.recurrent.astype(np.float64)
-    apart = w.out[path.best].astype(np.float64) - w.out[path.seen]
-    gap = w.out_bias[path.best].astype(np.float64) - w.out_bias[path.seen]
-    time, points = len(steady), len(at)
-    h, c = (np.repeat(x[None], points, axis=0) for x in (path.hidden, path.cell))
-    kept, of_run = [], np.zeros((points, len(path.seen)))
+    kept, of_run, moving = _forward(path, at)
+    apart, recurrent = path.apart, path.weights.recurrent.astype(np.float64)
+    time, points = len(kept), len(at)
     first = time - len(path.seen)
-    for t in range(time):
-        i, f, g, o = np.split(steady[t] + at[:, None] * moving[t] + h @ recurrent.T, 4, axis=1)
-        i, f, g, o = sigmoid(i), sigmoid(f), np.tanh(g), sigmoid(o)
-        before, c = c, f * c + i * g
-        shown = np.tanh(c)
-        h = o * shown
-        kept.append((i, f, g, o, before, shown))
-        if t >= first:
-            of_run[:, t - first] = h @ apart[t - first] + gap[t - first]
     of_read = np.zeros((points, time))
-    dh, dc = np.zeros_like(h), np.zeros_like(c)
+    dh, dc = np.zeros_like(kept[0][0]), np.zeros_like(kept[0][0])
     for t in range(time - 1, -1, -1):
         i, f, g, o, before, shown = kept[t]
         if t >= first:
@@ -227,7 +245,37 @@ def _gradient(path: Path, at: Floats) -> tuple[Floats, Floats]:
         da = np.concatenate(gates, axis=1)
         of_read[:, t] = da @ moving[t]
         dh, dc = da @ recurrent, dc * f
-    return of_read, of_run * path.counted
+    return of_read, of_run
+
+
+def _quantity(path: Path, at: Floats) -> Floats:
+    """Return what is integrated at points of the path, shape (points,)."""
+    return np.asarray(at * _forward(path, at)[1].sum(axis=1))
+
+
+def _forward(path: Path, at: Floats) -> tuple[list[tuple[Floats, ...]], Floats, Floats]:
+    """Return gates and states at each time, the regrets of the run, (points, run), and how gates move with the path."""
+    w = path.weights
+    bias = w.input_bias.astype(np.float64) + w.recurrent_bias
+    steady = path.base @ w.input.T + bias
+    moving = (path.own - path.base) @ w.input.T
+    recurrent = w.recurrent.astype(np.float64).T
+    gap = w.out_bias[path.best].astype(np.float64) - w.out_bias[path.seen]
+    h, c = (np.repeat(x[None], len(at), axis=0) for x in (path.hidden, path.cell))
+    kept: list[tuple[Floats, ...]] = []
+    of_run = np.zeros((len(at), len(path.seen)))
+    first, n = len(steady) - len(path.seen), len(path.hidden)
+    for t in range(len(steady)):
+        gates = steady[t] + at[:, None] * moving[t] + h @ recurrent
+        i, f, o = (sigmoid(gates[:, k * n : (k + 1) * n]) for k in (0, 1, 3))
+        g = np.tanh(gates[:, 2 * n : 3 * n])
+        before, c = c, f * c + i * g
+        shown = np.tanh(c)
+        h = o * shown
+        kept.append((i, f, g, o, before, shown))
+        if t >= first:
+            of_run[:, t - first] = h @ path.apart[t - first] + gap[t - first]
+    return kept, of_run * path.counted, moving
 
 
 def _check(codes: Sequence[int], last: int | None, steps: int) -> None:

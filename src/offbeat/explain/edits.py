@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import cached_property
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
@@ -54,13 +55,17 @@ class Nearest:
     Attributes:
         codes: the normal sequence.
         weight: units of the training log that have it.
-        steps: (``keep``, ``add`` or ``remove``, template code), the events of both in order.
-        edits: how many of the steps change something.
+        of: the sequence in question.
     """
 
     codes: Codes
     weight: float
-    steps: list[tuple[str, int]]
+    of: Codes
+
+    @cached_property
+    def steps(self) -> list[tuple[str, int]]:
+        """The events of both in order: (``keep``, ``add`` or ``remove``, template code)."""
+        return steps(self.of, self.codes)
 
     @property
     def edits(self) -> int:
@@ -151,7 +156,8 @@ def nearest(
 ) -> list[Nearest]:
     """Return the normal sequences with the fewest differences; of equals those that more units have first.
 
-    Only the ``_COMPARED`` normal ones whose template counts are nearest are compared event by event.
+    Only the ``_COMPARED`` normal ones whose template counts are nearest are compared event by event: the fewest
+    differences are all events of both but for their longest common subsequence.
 
     Args:
         codes: the sequence.
@@ -175,9 +181,26 @@ def nearest(
         some, order = order[:_COMPARED], order[_COMPARED:]
         good = np.ones(len(some), dtype=np.bool_) if normal is None else normal([sequences[i] for i in some])
         found += [i for i, ok in zip(some, good, strict=True) if ok]
-    near = [Nearest(list(sequences[i]), float(weight[i]), steps(codes, list(sequences[i]))) for i in found[:_COMPARED]]
-    near.sort(key=lambda n: (n.edits, -n.weight))
-    return near[:many]
+    differ = {i: len(codes) + len(sequences[i]) - 2 * in_common(codes, sequences[i]) for i in found[:_COMPARED]}
+    near = sorted(differ, key=lambda i: (differ[i], -weight[i]))[:many]
+    return [Nearest(list(sequences[i]), float(weight[i]), codes) for i in near]
+
+
+def in_common(codes: Codes, other: Codes) -> int:
+    """Return the length of the longest common subsequence of two sequences.
+
+    The bits of a number stand for the events of one of them, so that each event of the other is a few operations on
+    numbers (Hyyrö, "Bit-Parallel LCS-length Computation Revisited", AWOCA 2004).
+    """
+    places: dict[int, int] = {}
+    for i, code in enumerate(codes):
+        places[code] = places.get(code, 0) | 1 << i
+    every = (1 << len(codes)) - 1
+    row = every
+    for code in other:
+        met = row & places.get(code, 0)
+        row = ((row + met) | (row - met)) & every
+    return len(codes) - row.bit_count()
 
 
 def occlude(codes: Codes, score: Score, likely: Sequence[int] = ()) -> Floats:

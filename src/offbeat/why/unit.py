@@ -116,7 +116,7 @@ class Unit:
         def normal(some: Sequence[Codes]) -> Bools:
             return self.other.score(some) < self.run.threshold
 
-        return [n for n in nearest(self.codes, *self.run.usual, normal) if n.edits]
+        return [n for n in nearest(self.codes, *self.run.usual, normal) if n.codes != self.codes]
 
     def _turned(self, score: float, near: Sequence[Nearest]) -> dict[str, Any] | None:
         """Return the fewest events found that turn the verdict; None where none do, or edits cannot.

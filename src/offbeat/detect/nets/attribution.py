@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from offbeat.detect.attribution import Path
@@ -27,8 +28,8 @@ def rebuild(weights: Weights) -> NextEvent:
     return net.double().eval().requires_grad_(False)
 
 
-def by_captum(path: Path, steps: int) -> tuple[Floats, Floats]:
-    """Integrate the gradient along a path by Captum; an ``Integral`` for ``integrated_gradients``.
+def by_captum(path: Path, low: Floats, high: Floats, steps: int) -> tuple[Floats, Floats]:
+    """Integrate the gradient along pieces of a path by Captum; an ``Integral`` for ``integrated_gradients``.
 
     Raises:
         OptionError: Captum is not installed.
@@ -52,7 +53,10 @@ def by_captum(path: Path, steps: int) -> tuple[Floats, Floats]:
         return regrets.sum(dim=1)
 
     own, base, ones = torch.tensor(path.own)[None], torch.tensor(path.base)[None], torch.ones_like(counted)[None]
-    made = IntegratedGradients(quantity).attribute(
-        (own, ones), baselines=(base, torch.zeros_like(ones)), n_steps=steps, method="gausslegendre"
-    )
-    return made[0].sum(dim=2)[0].detach().numpy(), made[1][0].detach().numpy()
+    read, run = [], []
+    for ends in zip(low.tolist(), high.tolist(), strict=True):
+        start, end = ((base + at * (own - base), at * ones) for at in ends)
+        made = IntegratedGradients(quantity).attribute(end, baselines=start, n_steps=steps, method="gausslegendre")
+        read.append(made[0].sum(dim=2)[0].detach().numpy())
+        run.append(made[1][0].detach().numpy())
+    return np.stack(read), np.stack(run)
