@@ -154,3 +154,16 @@ def test_a_heartbeat_that_stops_is_a_silence():
     assert one.sources == ["db"]
     assert [json.loads(line.text)["service"] for line in one.lines] == ["db", "db"]
     assert one.severity == "medium"
+
+
+def test_who_is_there_all_the_time_is_of_low_severity_and_hides_no_rise():
+    """A health check that asks all day is told as that, and a rise of errors is told beside it."""
+    lines = [syslog(i, "Probed by 10.0.3.7") for i in range(0, 4320, 2)]
+    lines += [syslog(i + 0.1, f"Probed by 10.1.{i % 200}.{i % 11}") for i in range(0, 4320, 9)]
+    lines += [syslog(2900 + i / 30, f"error: no space left for job {i}") for i in range(90)]
+    log = sorted(lines, key=lambda line: line[:15])
+    findings = Pipeline(detectors=["presence"]).fit(Lines(log)).cross_score().find()
+    probe = next(one for one in findings if one.session == "10.0.3.7")
+    assert probe.severity == "low"
+    assert "all through the log" in probe.reason
+    assert any(one.kind == "volume" and "no space left" in one.reason for one in findings)

@@ -102,11 +102,13 @@ class Watch:
     def strange_volume(self, bursts: Sequence[dict[str, Any]]) -> pl.DataFrame:
         """Return bursts and silences of whole series, strangest first: the columns of VOLUMES.
 
-        A rise while one of ``bursts`` goes on is that burst, and left out.
+        A rise while one of ``bursts`` goes on is that burst, and left out; what goes on all the time explains none.
         """
         found = self.volume.alarms(_VOLUME)
         explained = pl.lit(False)
         for row in bursts:
+            if row["throughout"]:
+                continue
             explained |= (pl.col("start") <= row["end"]) & (pl.col("end") >= row["start"])
         return found.filter(~(explained & (pl.col("kind") == "volume")))
 
@@ -141,11 +143,12 @@ def _how_often(score: float) -> str:
 def burst_finding(row: dict[str, Any], texts: Sequence[str], ids: Sequence[str], lines: Lines) -> Finding:
     """Return the finding for a row of BURSTS."""
     seconds = (row["end"] - row["start"]).total_seconds()
-    reason, expected = burst_sentence(texts[row["template"]], row["value"], row["events"], row["usual"], seconds)
+    many = (row["events"], row["usual"], seconds)
+    reason, expected = burst_sentence(texts[row["template"]], row["value"], *many, throughout=row["throughout"])
     shown = [lines((*place, "worst" if i == 0 else "strange")) for i, place in enumerate(places_of(row))]
     return _made(
         "volume",
-        "high" if row["score"] >= _FAR else "medium" if row["score"] >= _NEAR else "low",
+        _burst_grade(row),
         row["score"],
         row["start"],
         row["end"],
@@ -158,6 +161,13 @@ def burst_finding(row: dict[str, Any], texts: Sequence[str], ids: Sequence[str],
         lines=shown,
         units=1,
     )
+
+
+def _burst_grade(row: dict[str, Any]) -> str:
+    """Return how severe a burst is: what goes on all the time is there to be known, not to be woken up for."""
+    if row["throughout"]:
+        return "low"
+    return "high" if row["score"] >= _FAR else "medium" if row["score"] >= _NEAR else "low"
 
 
 def places_of(row: dict[str, Any], *, ordered: bool = True) -> list[tuple[int, int]]:

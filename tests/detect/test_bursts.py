@@ -118,6 +118,24 @@ def test_a_patient_attacker_is_found_too():
     assert (first["value"], first["events"]) == ("6.6.6.6", 48)
 
 
+def test_what_goes_on_all_through_a_long_log_says_so():
+    """A health check asks every minute for days, an attack is over in minutes."""
+    probes = [(60 * k, 2, "9.9.9.9") for k in range(3 * 1440)]
+    rows = [(86400 * day + at, *rest) for day in range(3) for at, *rest in background(seed=day)]
+    told = {row["value"]: row["throughout"] for row in found(rows + probes + brute_force()).iter_rows(named=True)}
+    assert told == {"9.9.9.9": True, "1.2.3.4": False}
+
+
+def test_one_address_that_is_there_all_along_is_no_burst():
+    """A server whose clock asks one address for the time has no burst of it, however the pauses fall."""
+    rng = random.Random(5)
+    clock = [(at, 5, "185.125.190.57") for at in sorted(rng.uniform(0, 7 * 86400) for _ in range(120))]
+    rows = [(86400 * day + at, *rest) for day in range(7) for at, *rest in background(seed=day)]
+    assert found(rows + clock).is_empty()
+    once = [(3 * 86400 + 3 * k, 5, "185.125.190.57") for k in range(40)]
+    assert found(rows + once)["value"].to_list() == ["185.125.190.57"]
+
+
 def test_templates_that_become_one_are_judged_as_one():
     """Runs of shapes that turn out to be the same template join when they are renamed."""
     rows = background() + [(s, 1 if s % 2 else 9, v) for s, _, v in brute_force()]

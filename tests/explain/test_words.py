@@ -106,6 +106,15 @@ def test_long_templates_are_cut():
     assert shortened("short") == "short"
 
 
+def test_a_burst_all_through_the_log_says_so():
+    """What a probe does all the time is told as that."""
+    reason, _ = burst_sentence("GET <path> 200", "10.0.3.7", 1054, 13, 259_200.0, throughout=True)
+    assert reason == (
+        "“GET <path> 200” comes 1,054 times all through the log, within 72 hours, for 10.0.3.7; "
+        "at most 13 times for anybody else."
+    )
+
+
 def test_a_burst_names_who_and_what_others_do():
     """Many events of one address are said with their number, time and what is usual, or that nobody else has any."""
     reason, expected = burst_sentence("Failed password from <*>", "1.2.3.4", 147, 2, 436.0)

@@ -29,6 +29,7 @@ BURSTS: Final = {
     "score": pl.Float64(),  # -ln of the number of such runs expected in a log like this
     "templates": pl.List(pl.UInt32),  # all with a strange run of this value then, strangest first
     "places": pl.List(pl.UInt64),  # the run's first events and its last: file << 40 | line
+    "throughout": pl.Boolean(),  # it goes on nearly all through a log of a day or more
 }
 
 #: Pauses that end a run, in microseconds: brute force takes minutes, a patient scanner hours.
@@ -46,8 +47,14 @@ _PLACES: Final = 5
 _TAIL: Final = 0.8
 #: How many runs of all templates together each template's tail is mixed with.
 _PRIOR: Final = 10.0
-#: With few others to compare with, a run over more than this share of the log is steady, not a burst.
+#: With few others to compare with, a run over more than this share of the log is steady, not a burst; and so is one in
+#: which its value is not this many times as frequent as in all the log: a clock that is asked for the time all week.
 _STEADY: Final = 0.5
+_DENSER: Final = 3.0
+#: However many others there are, who is there nearly all the time for a day or more may belong there, as what probes
+#: health does; or be a patient attacker, so it is told.
+_THROUGHOUT: Final = 0.9
+_DAY: Final = 86_400_000_000
 #: The least scale of a tail, in natural logarithms.
 _LEAST_SCALE: Final = 0.35
 
@@ -259,6 +266,7 @@ def _judged(runs: pl.DataFrame, before: pl.DataFrame | None, least: float) -> pl
         # The mean over all templates, without the value's own: it must not set the scale that it is judged by.
         usual_excess=(beyond.sum() - beyond.sum().over("value")) / (tail.sum() - tail.sum().over("value")).clip(1.0),
         own=pl.col("x").filter(~pl.col("asked")).max().over(mine),
+        part=pl.col("events") / pl.col("events").sum().over(mine),
     )
     stand_in = _PRIOR / (pl.col("others") + _PRIOR)
     line = (1 - stand_in) * pl.col("line") + stand_in * pl.col("line_of_all")
@@ -268,8 +276,10 @@ def _judged(runs: pl.DataFrame, before: pl.DataFrame | None, least: float) -> pl
     among = ((pl.col("others") + 1) * (1 - _TAIL)).clip(1.0)
     score = (pl.col("x") - pl.col("line")) / pl.max_horizontal(scale, pl.lit(_LEAST_SCALE)) - among.log()
     # With few to compare with, who is there all the time may well belong there.
-    steady = (pl.col("others") < _PRIOR) & (pl.col("end") - pl.col("start") > span * _STEADY)
-    strange = runs.with_columns(score=score).filter(
+    lasts = (pl.col("end") - pl.col("start")) / max(span, 1.0)
+    steady = (pl.col("others") < _PRIOR) & ((lasts > _STEADY) | (pl.col("part") < _DENSER * lasts))
+    throughout = (lasts > _THROUGHOUT) & (span >= _DAY)
+    strange = runs.with_columns(score=score, throughout=throughout).filter(
         pl.col("asked") & (pl.col("events") >= _LEAST) & (pl.col("score") > least) & ~(steady & (before is None))
     )
     rest = strange.select(mine).unique().join(runs.select("template", of="value", events="events"), on="template")

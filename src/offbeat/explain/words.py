@@ -173,7 +173,9 @@ def _where(place: int, events: int, how: str = "at") -> str:
     return f"{how} the end" if place >= events else f"before event {place + 1:,}"
 
 
-def burst_sentence(template: str, value: str, events: int, usual: int, seconds: float) -> tuple[str, str]:
+def burst_sentence(
+    template: str, value: str, events: int, usual: int, seconds: float, *, throughout: bool = False
+) -> tuple[str, str]:
     """Return the reason and what was expected for many events of a template that share a value.
 
     Args:
@@ -182,12 +184,14 @@ def burst_sentence(template: str, value: str, events: int, usual: int, seconds: 
         events: how many there are.
         usual: how many others have at most, nearly always; 0 where there are no others.
         seconds: from the first to the last.
+        throughout: whether that is nearly all of the log.
     """
     if usual >= events:
         expected = "hardly ever as often for anybody else"
     else:
         expected = f"at most {times(usual)} for anybody else" if usual else "never for anybody else"
     within = f"within {duration(seconds)}" if seconds > 0 else "at once"
+    within = f"all through the log, {within}," if throughout else within
     return f"“{shortened(template)}” comes {times(events)} {within} for {value}; {expected}.", expected
 
 
