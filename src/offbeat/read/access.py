@@ -53,13 +53,20 @@ def _derive(groups: pl.DataFrame, want: Want) -> pl.DataFrame:
     return groups
 
 
+def _joined(groups: pl.DataFrame, want: Want) -> pl.DataFrame:
+    """Put method and path together, as other access logs have them."""
+    if {"method", "path"} <= set(groups.columns):
+        groups = groups.with_columns(request=pl.concat_str("method", pl.lit(" "), "path"))
+    return _derive(groups, want)
+
+
 class _Access(TextLayout):
     """A text layout whose fields include the parts of the request line, in the usual order."""
 
     @property
     def field_names(self) -> tuple[str, ...]:
         known = {*self.groups, *self.derived}
-        usual = ("client", "user", *_PARTS, "status", "bytes", "referer", "agent", "vhost")
+        usual = ("client", "user", *_PARTS, "status", "bytes", "took", "referer", "agent", "vhost")
         return tuple(name for name in usual if name in known)
 
 
@@ -85,4 +92,16 @@ _EXAMPLE: Final = (
 LAYOUTS: Final = (
     _layout("access", _STRICT, _TAIL, 8, _EXAMPLE),
     _layout("access-odd", _LENIENT, _LENIENT_TAIL, 7, "shop.example.com:80 " + _EXAMPLE),
+)
+
+#: What Go's web framework Gin writes by itself.
+GIN: Final = _Access(
+    "gin",
+    r"\[GIN\] (?P<time>{iso-dash}) \| *(?P<status>[0-9]{3}) \| *(?P<took>[^ |]+) *\| *(?P<client>[^ |]+) *\| "
+    r'*(?P<method>[A-Z]+) +"(?P<path>[^"]*)"',
+    '[GIN] 2023/01/29 - 16:42:09 | 502 |    1.234567ms |       192.0.2.7 | GET      "/orders/17"',
+    numbers=frozenset({"status"}),
+    rank=8,
+    derive=_joined,
+    needs={**dict.fromkeys(("message", "level"), ("method", "path", "status")), "source": ()},
 )

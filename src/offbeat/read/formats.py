@@ -38,6 +38,7 @@ def _either_time(groups: pl.DataFrame, want: Want) -> pl.DataFrame:
 
 _WEB: Final = (
     *access.LAYOUTS,
+    access.GIN,
     TextLayout(
         "apache-error",
         r"\[(?P<time>{ctime})\] \[(?:(?P<source>[\w-]+):)?(?P<level>\w+)\]"
@@ -116,14 +117,24 @@ _SYSLOG: Final = (
     ),
     TextLayout(
         "cisco",  # as the device writes it, or as a relay passes it on; ASA's and IOS's
-        r"(?:<[0-9]{1,3}>)?(?:(?P<time>{syslog-year}|{syslog}|{iso}) (?:(?P<host>[^ :*.%][^ ]*?):? )?)??"
-        r"(?:(?P<number>[0-9]+): )?(?:[\w.-]+: )?(?:[*.]?(?P<_own>{syslog-year}|{syslog})(?: [A-Z]{3,4})?)?"
-        r"(?: ?: ?| )?%(?P<source>[A-Z][A-Z0-9_]*)-(?:[A-Z0-9_]+-)?(?P<level>[0-7])-(?P<mnemonic>[A-Z0-9_]+): ?",
+        r"(?:<[0-9]{1,3}>)?(?:(?P<time>{syslog-year}|{year-syslog}|{syslog}|{iso}) (?:(?P<host>[^ :*.%][^ ]*?):? )?)??"
+        r"(?:(?P<number>[0-9]+): )?(?:[\w.-]+: )?"
+        r"(?:(?:[A-Z]+/[\w/]+:)?[*.]?(?P<_own>{syslog-year}|{syslog})(?: [A-Z]{3,4})?)?"
+        r"(?: ?: ?| )?(?:[\w.-]+\[[0-9]+\]: )?(?:%\$ [^%]*%\$ )?"
+        r"%(?P<source>[A-Z][A-Z0-9_]*)-(?:[A-Z0-9_]+-)?(?P<level>[0-7])-(?P<mnemonic>[A-Z0-9_]+) ?: *",
         "*Mar  1 18:46:11.123: %SYS-5-CONFIG_I: Configured from console by vty2 (192.0.2.7)",
         scale=levels.SYSLOG,
         derive=_either_time,
         needs={"timestamp": ("time", "_own")},
         rank=7,  # over a syslog whose program would be missing
+    ),
+    TextLayout(
+        "comware",  # Huawei's and H3C's
+        r"(?:<[0-9]{1,3}>)?(?P<time>{syslog-year}|{syslog}|{iso}) (?P<host>[^ ]+) %%[0-9]{2}(?P<source>\w+)/"
+        r"(?P<level>[0-7])/(?P<mnemonic>\w+)(?:\([a-z]\))?(?:\[(?P<number>[0-9]+)\])?: ?",
+        "Jan 29 2023 16:42:09 core1 %%01IFNET/4/IF_STATE(l)[17]:Interface GigabitEthernet0/0/1 is down.",
+        scale=levels.SYSLOG,
+        rank=7,
     ),
     TextLayout(
         "heroku",

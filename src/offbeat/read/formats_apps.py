@@ -105,7 +105,7 @@ LOG4J: Final = (
         rf"\[(?P<time>{{iso}})\] {_LEVEL} ",
         "[2023-01-29 16:42:09,486] INFO Loaded 12 logs in 31 ms (kafka.log.LogManager)",
         multiline=True,
-        tail=r"(?P<message>.*?)(?: \((?P<source>[\w.$]+)\))?$",
+        tail=r"(?P<message>.*?)(?: \((?P<source>[\w.$]+)(?::[0-9]+)?\))?$",
     ),
     TextLayout(
         "cassandra",
@@ -173,7 +173,7 @@ APPLICATIONS: Final = (
     ),
     TextLayout(
         "klog",
-        r"(?P<level>[IWEF])(?P<time>{klog}) +(?P<pid>[0-9]+) (?P<source>[^ :\]]+):(?P<code_line>[0-9]+)\] ",
+        r"(?P<level>[IWEF])(?P<time>{klog}|{compact}) +(?P<pid>[0-9]+) (?P<source>[^ :\]]+):(?P<code_line>[0-9]+)\] ",
         "I0129 16:42:09.486123       1 controller.go:115] Starting workers",
         multiline=True,
         numbers=_N,

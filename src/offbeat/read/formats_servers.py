@@ -153,6 +153,22 @@ SERVERS: Final = (
         rank=6,
     ),
     TextLayout(
+        "ros",
+        rf"(?:\[(?P<process>[\w.-]+)\] )?\[ *{_LEVEL}\] \[(?P<time>1[0-9]{{9}}\.[0-9]{{1,9}})(?:, [0-9.]+)?\]"
+        r"(?: \[(?P<source>[^\]]+)\])?: ",
+        "[INFO] [1675010529.486123456] [camera_node]: dropped frame 17",
+        stamp="epoch",
+        multiline=True,
+        rank=6,
+    ),
+    TextLayout(
+        "tensorflow",
+        r"(?P<time>{iso}): (?P<level>[IWEF]) (?P<source>[\w./-]+):(?P<code_line>[0-9]+)\] ",
+        "2023-01-29 16:42:09.486123: W tensorflow/core/framework/op_kernel.cc:1827] failed to allocate memory",
+        multiline=True,
+        rank=6,
+    ),
+    TextLayout(
         "icinga",
         rf"\[(?P<time>{{iso}})\] {_LEVEL}/(?P<source>\w+): ",
         "[2023-01-29 16:42:09 +0100] information/ConfigItem: Committing config item(s).",

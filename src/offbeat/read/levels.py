@@ -60,9 +60,14 @@ KEYS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("severityNumber", "severity_number", "SeverityNumber"), "otel:"),
     "levelno": "python:",
 }
-_SCALED: Final = {f"otel:{n}": n for n in range(1, 25)} | {f"python:{n}": level for n, level in PYTHON.items()}
-#: Windows event levels (winmeta.xml); 0 is "log always".
+#: Windows event levels (winmeta.xml), Azure's as well, by numbers under this name; 0 is "log always".
 WINDOWS: Final[Mapping[int, int]] = {0: INFO, 1: FATAL, 2: ERROR, 3: WARN, 4: INFO, 5: TRACE}
+WINDOWS_KEY: Final = "Level"
+_SCALED: Final = {
+    **{f"otel:{n}": n for n in range(1, 25)},
+    **{f"python:{n}": level for n, level in PYTHON.items()},
+    **{f"windows:{n}": level for n, level in WINDOWS.items()},
+}
 
 # A count of zero or a negation is no failure: "0 errors", "no error", "error=0", "failed: 0".
 _QUIET: Final = (
@@ -78,7 +83,10 @@ _WARNINGS: Final = (
 _ANY: Final = (
     r"(?i)fatal|panic|emergency|segfault|bug|out of memory|oom|error|exception|traceback|crit|warn|fail|denied"
 )
-_ANY_TOO: Final = _ANY + "|refused|timed out|invalid"
+# What a header within the message says: that of klog, as of Kubernetes' programs in the journal, and a pair of logfmt.
+_KLOG: Final = r"^([IWEF])[0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2}"
+_PAIR: Final = r"\b(?:level|lvl|severity)=\"?([A-Za-z]+)"
+_ANY_TOO: Final = _ANY + rf"|refused|timed out|invalid|\blevel=|\blvl=|\bseverity=|(?-i:{_KLOG})"
 
 
 def from_names(names: pl.Series) -> pl.Series:
@@ -128,13 +136,13 @@ def from_words(messages: pl.Series) -> pl.Series:
     """Guess from the words of the message where the format names no level.
 
     Only words that say by themselves that something went wrong count, and not where the message says that it did not
-    ("0 errors"). Anything else stays 0, unknown.
+    ("0 errors"), nor where it names its level (``level=info``, klog's ``I0129``). Anything else stays 0, unknown.
 
     Args:
         messages: String, shape (n,).
 
     Returns:
-        UInt8, shape (n,): FATAL, ERROR, WARN or 0.
+        UInt8, shape (n,): what the message names, else FATAL, ERROR, WARN or 0.
     """
     zero = pl.repeat(0, len(messages), dtype=pl.UInt8, eager=True)
     # One cheap pass finds the few lines worth a closer look.
@@ -154,4 +162,9 @@ def from_words(messages: pl.Series) -> pl.Series:
         .otherwise(0)
         .cast(pl.UInt8)
     )
-    return zero.scatter(rows, pl.DataFrame({"text": messages.gather(rows)}).select(guess).to_series())
+    texts = messages.gather(rows)
+    named = from_names(texts.str.extract(_KLOG).fill_null(texts.str.extract(_PAIR)))
+    guessed = pl.DataFrame({"text": texts, "named": named})
+    return zero.scatter(
+        rows, guessed.select(pl.when(pl.col("named") > 0).then("named").otherwise(guess).alias("level")).to_series()
+    )

@@ -133,7 +133,9 @@ def _pick(members: Sequence[Record], names: Sequence[str], role: str) -> list[An
         kinds = set(map(type, values))
         if not kinds <= {str} or "" in values:
             values = [value if value != "" and holds(value, role) else None for value in values]
-        if name in levels.KEYS and role == "level":  # a numeric scale of its own
+        if name == levels.WINDOWS_KEY and role == "level":
+            values = [f"windows:{value}" if type(value) is int else value for value in values]
+        elif name in levels.KEYS and role == "level":  # a numeric scale of its own
             values = [None if value is None else f"{levels.KEYS[name]}{value}" for value in values]
         if len(gaps) == len(members):
             found = values

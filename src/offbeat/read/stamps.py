@@ -99,6 +99,7 @@ STAMPS: Final[Mapping[str, Stamp]] = _stamps(
         "YYYY?mm?dd?HH?MM?SS",
     ),
     Stamp("iso", _DATE + "(?:[T _:-]|, ?|  )" + _CLOCK + _FRACTION + _ZONE, "YYYY?mm?dd?HH?MM?SS"),
+    Stamp("iso-dash", _DATE + " - " + _CLOCK + _FRACTION, "YYYY?mm?dd???HH?MM?SS"),
     Stamp(
         "iso-loose",
         r"(?P<Y>[0-9]{4})[-/.年](?P<m>[0-9]{1,2})[-/.月](?P<d>[0-9]{1,2})日?[T ](?P<H>[0-9]{1,2}):(?P<M>[0-9]{2}):"
@@ -120,6 +121,7 @@ STAMPS: Final[Mapping[str, Stamp]] = _stamps(
     ),
     Stamp("weekday-iso", rf"{_WEEKDAY} {_DATE}[T ]{_CLOCK}{_FRACTION}{_ZONE}", "????YYYY?mm?dd?HH?MM?SS"),
     Stamp("syslog-year", rf"{_MONTH} +(?P<d>[0-9]{{1,2}}) (?P<Y>[0-9]{{4}}) {_CLOCK}{_FRACTION}"),
+    Stamp("year-syslog", rf"(?P<Y>20[0-9]{{2}}) {_MONTH} +(?P<d>[0-9]{{1,2}}) {_CLOCK}{_FRACTION}"),
     Stamp("syslog-after", rf"{_MONTH} +(?P<d>[0-9]{{1,2}}) {_CLOCK}{_FRACTION} (?P<Y>20[0-9]{{2}})\b"),
     Stamp("syslog", rf"{_MONTH} +(?P<d>[0-9]{{1,2}}) {_CLOCK}{_FRACTION}", "bbb?dd?HH?MM?SS", "year"),
     Stamp(
@@ -142,7 +144,7 @@ STAMPS: Final[Mapping[str, Stamp]] = _stamps(
     ),
     Stamp(
         "java",
-        rf"(?:{_WEEKDAY}[a-z]*, )?{_MONTH}[a-z]* (?P<d>[0-9]{{1,2}}), (?P<Y>[0-9]{{4}}),? (?:at )?"
+        rf"(?:{_WEEKDAY}[a-z]*, )?{_MONTH}[a-z]* (?P<d>[0-9]{{1,2}}), (?P<Y>[0-9]{{4}}),? (?:at |@ )?"
         rf"(?P<H>[0-9]{{1,2}}):(?P<M>[0-9]{{2}}):(?P<S>[0-9]{{2}}){_FRACTION}{_HALF}{_ZONE}",
     ),
     Stamp(
@@ -194,7 +196,19 @@ ANY: Final = "(?:" + "|".join(f"(?:{stamp.bare})" for stamp in STAMPS.values() i
 
 
 _DATED: Final = (
-    *("bgl", "iso", "clf", "ctime", "mail", "weekday-iso", "syslog-year", "syslog-after", "syslog", "us"),
+    *(
+        "bgl",
+        "iso",
+        "clf",
+        "ctime",
+        "mail",
+        "weekday-iso",
+        "syslog-year",
+        "year-syslog",
+        "syslog-after",
+        "syslog",
+        "us",
+    ),
     *("slashed", "day-month", "java", "german"),
 )
 #: A stamp with a date that can be told from anything else wherever in a line it stands.
