@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-import polars as pl
 
 from offbeat.detect.ragged import Floats, Ints
 
@@ -40,17 +39,31 @@ def dispersion(seen: Floats, expected: Floats, group: Ints) -> Floats:
     """
     found = np.full(seen.shape[1], DISPERSIONS[-1])
     open_ = np.ones(seen.shape[1], dtype=bool)
+    names, group = np.unique(group, return_inverse=True)
+    many = expected >= 0.5
+    # Where next to nothing is expected nothing is learned, unless there is nothing else.
+    some = many | (np.bincount(group, weights=many.sum(axis=0), minlength=len(names)) == 0)[group]
     for tried in DISPERSIONS[:-1]:
         at = np.flatnonzero(open_)
         if not len(at):
             break
-        size = np.abs(deviation(seen[:, at], expected[:, at], tried))
-        flat = pl.DataFrame(
-            {"g": np.tile(group[at], len(seen)), "z": size.ravel(), "many": (expected[:, at] >= 0.5).ravel()}
-        )
-        # Where next to nothing is expected nothing is learned, unless there is nothing else.
-        some = flat.with_columns(any=pl.col("many").any().over("g")).filter(pl.col("many") | ~pl.col("any"))
-        wide = some.group_by("g").agg(pl.col("z").quantile(_WITHIN, "linear"))
-        done = at[np.isin(group[at], wide.filter(pl.col("z") <= _QUANTILE)["g"].to_numpy())]
+        size, used = np.abs(deviation(seen[:, at], expected[:, at], tried)), some[:, at]
+        wide = _quantile(size[used], np.broadcast_to(group[at], size.shape)[used], len(names), _WITHIN)
+        done = at[(wide <= _QUANTILE)[group[at]]]
         found[done], open_[done] = tried, False
     return found
+
+
+def _quantile(values: Floats, group: Ints, groups: int, share: float) -> Floats:
+    """Return a quantile of each group's values, between neighbours in proportion; shape (groups,), NaN without any."""
+    order = np.lexsort((values, group))
+    count = np.bincount(group, minlength=groups)
+    first = np.cumsum(count) - count
+    place = np.maximum(count - 1, 0) * share
+    low = np.floor(place).astype(np.int64)
+    if not len(values):
+        return np.full(groups, np.nan)
+    inside = np.minimum(first + low, len(values) - 1)
+    beside = np.minimum(inside + (low + 1 < count), len(values) - 1)
+    below, above = values[order[inside]], values[order[beside]]
+    return np.where(count > 0, below + (above - below) * (place - low), np.nan)
