@@ -13,7 +13,7 @@ from offbeat.detect import DETECTORS, Detector
 from offbeat.errors import OptionError
 from offbeat.evaluate.metrics import measure
 from offbeat.evaluate.protocols import load
-from offbeat.learn import DEFAULT, learn
+from offbeat.learn import DEFAULT, _longer, learn
 from offbeat.pipeline import Pipeline
 
 
@@ -159,3 +159,9 @@ def test_a_rate_is_not_exceeded_by_what_was_learned_from(seed):
     for share in (5, 10):
         model = Pipeline(detectors=["presence", "length"], threshold=f"rate:{share}/1000").fit(log)
         assert model.score(log).alert_share <= share / 1000
+
+
+@pytest.mark.parametrize(("units", "said"), [(0, "many times"), (1, "about 20 times"), (11, "twice"), (19, "twice")])
+def test_how_much_longer_a_log_must_be(units, said):
+    """Too short a log is told how much more is needed."""
+    assert _longer(units) == said

@@ -149,7 +149,10 @@ def test_calm_says_how_near_it_was(scored):
         ('{"log":"started\\n","stream":"stdout"}', "started"),
         ('{"http":{"status":500}}', ""),
         ('{"message":17}', ""),
+        ('2026-03-01T00:00:00Z stdout F {"level":"warn","msg":"disk sda is full"}', "disk sda is full"),
+        ('{"log":"{\\"msg\\":\\"disk sda is full\\"}\\n","stream":"stdout"}', "disk sda is full"),
         ("{broken", ""),
+        ("a set {b} and {c}", ""),
         ("plain text", ""),
     ],
 )

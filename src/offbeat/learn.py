@@ -235,8 +235,14 @@ def check_enough(units: pl.DataFrame) -> None:
     raise NotEnoughDataError(
         f"only {n} {many} to learn from, of {holds} in all; at least {LEAST_UNITS} are needed",
         where="training data",
-        hint=f"a log {'many' if not n else f'about {math.ceil(LEAST_UNITS / n)}'} times as long{smaller}",
+        hint=f"a log {_longer(n)} as long{smaller}",
     )
+
+
+def _longer(units: int) -> str:
+    """Say how many times as long a log with so many units would have to be."""
+    times = math.ceil(LEAST_UNITS / units) if units else 0
+    return "many times" if not units else "twice" if times == 2 else f"about {times} times"
 
 
 def _cross_fit(

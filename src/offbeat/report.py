@@ -168,16 +168,20 @@ def finding(one: Finding) -> Iterator[list[Piece]]:
 
 
 def message_of(text: str) -> str:
-    """Return the message in a line that is a JSON record, to be read before the rest of it; else nothing."""
-    if not text.startswith("{"):
+    """Return the message in a line that is, or ends with, a JSON record, to be read before the rest; else nothing."""
+    at = text.find("{")
+    if at < 0 or not text.endswith("}"):
         return ""
     try:
-        record = orjson.loads(text)
+        record = orjson.loads(text[at:])
     except ValueError:
         return ""
     places = roles_of(record)["message"]
     found = getter(places[0])(record) if places else None
-    return found.strip() if isinstance(found, str) else ""
+    if not isinstance(found, str):
+        return ""
+    said = found.strip()
+    return message_of(said) or said
 
 
 def calm(run: Run) -> list[Piece]:

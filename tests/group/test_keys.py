@@ -127,6 +127,16 @@ def test_where_no_key_is_good_enough_there_is_none(messages):
     assert reason
 
 
+def test_a_field_of_text_is_no_key_whatever_its_name():
+    """What was asked for, as servers log it under ``request``, ties nothing together."""
+    asked = sample(["served"] * 400, request=[f"GET /orders/{i % 40} HTTP/1.1" for i in range(400)])
+    assert find_key(asked, {"request": "text"})[0] is None
+    named = sample(["served"] * 400, request=[f"r-{i % 40}" for i in range(400)])
+    key, _ = find_key(named, {"request": "id"})
+    assert key is not None
+    assert key.name == "request"
+
+
 def test_one_huge_session_is_no_key():
     """A key under which most lines fall teaches nothing."""
     messages = ["task_0001 ticks"] * 500 + [f"task_{i:04} ends" for i in range(2, 40) for _ in range(4)]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import polars as pl
 
@@ -24,6 +24,8 @@ _EVENTS = 3.0
 #: Fewer sessions than this teach nothing about what is usual.
 _SESSIONS = 20
 
+#: Share of values with white space in them from which on a field holds text, whatever its name.
+_WORDS: Final = 0.1
 #: Text that looks like an identifier: ``blk_-1``, ``req-uuid``, ``task_2008_m_01``; ``session=ab12``, ``TraceID: ab``.
 _PREFIXED = r"\b([A-Za-z]{2,}[_-])-?[0-9a-f]*\d[0-9A-Fa-f_-]{3,}"
 _NAMED = r"(?i)\b([a-z_.]*(?:id|session|request|req|trace|txn|transaction|job|task|call))\s?[=:]\s?[\"']?[\w.:-]{4,}"
@@ -173,7 +175,10 @@ def find_key(sample: pl.DataFrame, fields: Mapping[str, str]) -> tuple[Key | Non
     for name in worth_trying(fields):
         column, named_id = f"fields.{name}", _ID_FIELD.search(name)
         if column in sample.columns:
-            rated = _rate(sample.select(key=pl.col(column).cast(pl.String)).drop_nulls(), total, name)
+            keys = sample.select(key=pl.col(column).cast(pl.String)).drop_nulls()
+            if named_id and _is_text(keys["key"]):
+                continue
+            rated = _rate(keys, total, name)
             if rated:
                 value, reason = rated
                 key = Key(name, is_field=True, entity=named_id is None, reason=reason)
@@ -189,6 +194,11 @@ def find_key(sample: pl.DataFrame, fields: Mapping[str, str]) -> tuple[Key | Non
         return None, "no field or identifier ties enough lines together"
     best = max(candidates, key=lambda c: (c[0], c[1].name))[1]
     return best, best.reason
+
+
+def _is_text(values: pl.Series) -> bool:
+    """Whether values have several words, as a ``request`` that is no identifier but what was asked for."""
+    return int(values.str.contains(r"\s").sum()) > _WORDS * len(values)
 
 
 def _patterns(messages: pl.Series, total: int) -> list[str]:
