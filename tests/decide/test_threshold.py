@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offbeat.decide import Apart, Decision, Knee, Quantile, Share, Sigma, parse_threshold
+from offbeat.decide.threshold import Evident
 from offbeat.errors import OptionError
 
 SCORES = st.lists(st.integers(0, 8).map(float), min_size=1, max_size=60).map(np.array)
@@ -91,6 +92,56 @@ def test_without_a_step_the_knee_is_a_quantile():
 def test_the_knee_flags_few(scores):
     """The knee flags no more than its upper share."""
     assert (scores >= Knee().fit(scores, np.ones(len(scores)))).mean() <= 0.05
+
+
+@pytest.mark.parametrize("n", [50, 100, 200, 400])
+def test_of_few_units_that_are_all_different_mostly_none_is_flagged(n):
+    """Scores with nothing in them are called calm in three logs of four; the knee alone always finds a step."""
+    rng, evident = np.random.default_rng(n), Evident(Knee())
+    logs = [rng.exponential(size=n) for _ in range(100)]
+    assert np.mean([evident.above(one, np.ones(n)).any() for one in logs]) < 0.25
+    assert all((one >= Knee().fit(one, np.ones(n))).any() for one in logs)
+
+
+def test_of_few_units_what_is_far_beyond_is_flagged():
+    """One unit that nothing comes near, one of a kind among many alike, and seven against dozens are evidence."""
+    evident, rest = Evident(Knee()), np.random.default_rng(1).exponential(size=100)
+    for scores, many in (
+        (np.append(rest, rest.max() + 5), 1),
+        (np.append(np.full(59, 0.1), 4.5), 1),
+        (np.concatenate([np.full(300, 0.5), np.full(60, 3.0), np.full(7, 6.0)]), 7),
+    ):
+        above = evident.above(scores, np.ones(len(scores)))
+        assert above.sum() == many
+        assert above[-1]
+
+
+def test_what_differs_by_a_hair_is_alike():
+    """Units held out in parts of different sizes are flagged together or not at all."""
+    scores = np.concatenate([np.full(200, 0.5), [6.33, 6.34, 6.33, 6.33]])
+    assert Evident(Knee()).above(scores, np.ones(204)).sum() == 4
+    scores = np.append(scores, np.full(5, 5.23))
+    assert not Evident(Knee()).above(scores, np.ones(209))[:200].any()
+
+
+@given(scores=SCORES)
+def test_evidence_does_not_depend_on_weights(scores):
+    """Alike units as rows or as a weight are the same evidence, and never more than the knee's upper share."""
+    weight = np.arange(len(scores)) % 3 + 1
+    above = Evident(Knee()).above(scores, weight.astype(float))
+    assert (Evident(Knee()).above(np.repeat(scores, weight), np.ones(weight.sum())) == np.repeat(above, weight)).all()
+    assert np.average(above, weights=weight) <= 0.05
+
+
+def test_few_units_are_flagged_on_evidence_only():
+    """Below 500 units a log of scores that are all different is calm; what is beyond all of it is flagged later."""
+    rng = np.random.default_rng(5)
+    few, many = rng.exponential(size=200), rng.exponential(size=600)
+    made = Decision.fit({"presence": few}, np.ones(200), in_nats={"presence"})
+    assert made.alert_share == 0
+    assert (made({"presence": np.array([few.max(), few.max() + 3])}) >= made.threshold).tolist() == [False, True]
+    assert Decision.fit({"presence": many}, np.ones(600), in_nats={"presence"}).alert_share > 0
+    assert Decision.fit({"presence": few}, np.ones(200)).alert_share > 0
 
 
 def dirty(share, n=4000, seed=0, start=4.5):

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from offbeat.decide.calibrate import Calibration
 from offbeat.decide.groups import GROUP, ByGroup, Groups
 from offbeat.decide.tail import asked_share, raising
-from offbeat.decide.threshold import Apart, Knee, Share, Threshold, best_line, f1_at
+from offbeat.decide.threshold import Apart, Evident, Knee, Share, Threshold, best_line, f1_at
 
 Floats = NDArray[np.float64]
 
@@ -57,6 +57,8 @@ CLEAN_SHARE: Final = 0.005
 #: shop at most .75. In windows, where order leads, half of healthy logs have such parts. Fewer units tell nothing.
 DIRTY: Final = Apart(0.1, gap=1.0)
 LEAST_APART: Final = 1000
+#: Of fewer units not one is due at the knee's lowest share: what is flagged has to be more than chance.
+FEW: Final = 500
 #: The names of the fused score among calibrations, and of the tables of groups among those of views.
 _FUSED: Final = "fused"
 _GROUPS: Final = "groups"
@@ -191,15 +193,23 @@ class Decision:
         """
         if nats is None:
             return knee.fit(surprise, weight)
+        # Within groups surprise is in another order.
+        few = weight.sum() < FEW and self.anchor not in self.by_group
         self.apart = (Apart().cut(nats, weight) or (0.0, 0.0))[1]
         found = None if apart is None else apart.cut(nats, weight)
         unasked = self.anchor != ANCHOR or self.clean or weight.sum() < LEAST_APART
         if found is None or (apart is DIRTY and (unasked or found[1] <= knee.high)):
-            return knee.fit(surprise, weight)
+            return self._few_line(knee, surprise, weight, nats) if few else knee.fit(surprise, weight)
         # The middle of the step, as the knee has it.
         values = np.unique(surprise)
         at = int(np.searchsorted(values, Share(found[1]).fit(surprise, weight)))
         return float(values[max(at - 1, 0) : at + 1].mean())
+
+    def _few_line(self, knee: Knee, surprise: Floats, weight: Floats, nats: Floats) -> float:
+        above = Evident(knee).above(nats, weight)
+        if not above.any():
+            return float(np.nextafter(surprise.max(), np.inf))
+        return float((surprise[above].min() + surprise[~above].max()) / 2)
 
     @property
     def beyond(self) -> float:

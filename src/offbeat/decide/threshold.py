@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 from dataclasses import dataclass
 from typing import Protocol
@@ -77,6 +79,49 @@ class Knee:
             line = Share(self.low).fit(scores, weight)
             return float(values[0]) if line > values[0] and share[0] <= self.high else line
         return float((values[best] + values[best + 1]) / 2)
+
+
+@dataclass(frozen=True)
+class Evident:
+    """The knee of few units, where a step has to be more than chance.
+
+    Of fewer than 500 units not one is due at the knee's lowest share, and yet one is always above the others: that a
+    step multiplies the number of alerts from one to two is no evidence. From ``k`` units to ``n`` it is
+
+    - where so few as ``k`` of ``n`` would be above with a probability of at most ``chance``, did the step multiply them
+      no more than steps usually do (``knee.least``; a binomial test);
+    - or where there is nothing for so many nats that it would be as improbable with an exponential tail: the ``k``-th
+      gap exceeds ``g`` with probability ``exp(-k g)`` (Rényi, Acta Mathematica Hungarica 1953). The ln 3 by which what
+      one unit has is less probable than what two have are no gap.
+
+    Units whose scores differ by a hair are alike: parts that are held out differ by a unit.
+    """
+
+    knee: Knee
+    chance: float = 0.1
+    hair: float = 0.05
+
+    def above(self, nats: Floats, weight: Floats) -> NDArray[np.bool_]:
+        """Return which units are above the widest step that is evident, shape (n,); none where there is no such step.
+
+        Args:
+            nats: scores, shape (n,), each standing for ``weight`` units.
+            weight: shape (n,).
+        """
+        values, index = np.unique(-nats, return_inverse=True)
+        values, number = -values, np.bincount(index, weights=weight).cumsum()
+        ends = np.flatnonzero(np.append(values[:-1] - values[1:] > self.hair, True))
+        best, widest = np.inf, 0.0
+        for here, after in itertools.pairwise(ends.tolist()):
+            k, n = max(round(float(number[here])), 1), max(round(float(number[after])), 1)
+            if k > self.knee.high * number[-1]:
+                break
+            gap = max(float(values[here] - values[here + 1]) - math.log(3), 0.0)
+            few = sum(math.comb(n, i) * (self.knee.least - 1) ** (n - i) for i in range(k + 1)) / self.knee.least**n
+            jump = max(n / k, math.exp(gap)) if min(few, math.exp(-k * gap)) <= self.chance else 0.0
+            if jump > widest:
+                best, widest = float(values[here]), jump
+        return nats >= best
 
 
 @dataclass(frozen=True)
