@@ -67,7 +67,8 @@ class _Access(TextLayout):
     def field_names(self) -> tuple[str, ...]:
         known = {*self.groups, *self.derived}
         usual = ("client", "user", *_PARTS, "status", "bytes", "took", "referer", "agent", "vhost")
-        return tuple(name for name in usual if name in known)
+        more = ("host", "pid", "frontend", "backend", "server", "target", "target_status", "timers", "flags")
+        return tuple(name for name in (*usual, *more) if name in known)
 
 
 _NEEDS: Final = {
@@ -94,6 +95,44 @@ LAYOUTS: Final = (
     _layout("access-odd", _LENIENT, _LENIENT_TAIL, 7, "shop.example.com:80 " + _EXAMPLE),
 )
 
+
+def _balanced(groups: pl.DataFrame, want: Want) -> pl.DataFrame:
+    """Say what access logs say, and keep who wrote it."""
+    source = groups["source"] if "source" in groups.columns else None
+    groups = _derive(groups, want)
+    return groups if source is None else groups.with_columns(source.alias("source"))
+
+
+_BALANCED: Final = {**_NEEDS, "source": ("source",)}
+#: HAProxy's HTTP log (docs.haproxy.org, "8.2.3. HTTP log format"), as syslog hands it on.
+HAPROXY: Final = _Access(
+    "haproxy",
+    r"(?:<[0-9]{1,3}>)?(?P<time>{syslog}|{iso}) (?P<host>[^ ]+) (?P<source>[\w.-]+)\[(?P<pid>[0-9]+)\]: "
+    r"(?P<client>[0-9a-fA-F.:]+):[0-9]+ \[[^\]]*\] (?P<frontend>[^ ]+) (?P<backend>[^ /]+)/(?P<server>[^ ]+) "
+    r"(?P<timers>[0-9/+-]+) (?P<status>[0-9]{3}|-1) (?P<bytes>[0-9+]+) [^ ]+ [^ ]+ (?P<flags>[^ ]{4}) "
+    r'[0-9/+]+ [0-9/]+ (?:\{[^}]*\} ){0,2}"(?P<request>[^"]*)"',
+    "Jan 29 16:42:09 lb1 haproxy[4712]: 192.0.2.7:51234 [29/Jan/2023:16:42:09.486] web~ api/api1 0/0/1/12/13 503 12 - "
+    '- ---- 1/1/0/0/0 0/0 "GET /orders HTTP/1.1"',
+    numbers=frozenset({"pid", "status", "bytes"}),
+    rank=8,
+    derive=_balanced,
+    needs=_BALANCED,
+    derived=_PARTS,
+)
+#: Load balancers of AWS, classic ones without the first word (docs.aws.amazon.com, "Access log entries").
+ALB: Final = _Access(
+    "alb",
+    r"(?:(?:https?|h2|grpcs?|wss?) )?(?P<time>{iso}) (?P<source>[^ ]+) (?P<client>[0-9a-fA-F.:]+):[0-9]+ "
+    r"(?P<target>[^ ]+) (?P<timers>[0-9.-]+ [0-9.-]+ [0-9.-]+) (?P<status>[0-9]{3}|-) (?P<target_status>[0-9]+|-) "
+    r'[0-9]+ (?P<bytes>[0-9]+) "(?P<request>[^"]*)" "(?P<agent>[^"]*)"',
+    "https 2023-01-29T16:42:09.486123Z app/shop/50dc6c495c0c9188 192.0.2.7:2817 10.0.0.1:80 0.0 0.1 0.0 502 - 34 366 "
+    '"GET https://shop.example.com:443/orders HTTP/1.1" "curl/8.0"',
+    numbers=frozenset({"status", "bytes"}),
+    rank=8,
+    derive=_balanced,
+    needs=_BALANCED,
+    derived=_PARTS,
+)
 #: What Go's web framework Gin writes by itself.
 GIN: Final = _Access(
     "gin",

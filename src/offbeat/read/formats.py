@@ -38,6 +38,8 @@ def _either_time(groups: pl.DataFrame, want: Want) -> pl.DataFrame:
 
 _WEB: Final = (
     *access.LAYOUTS,
+    access.HAPROXY,
+    access.ALB,
     access.GIN,
     TextLayout(
         "apache-error",

@@ -15,7 +15,7 @@ from offbeat.rules.rule import LogSource
 #: The name of the format that the readers found, as a field.
 FORMAT: Final = "offbeat.format"
 
-ACCESS: Final = ("access", "access-odd")
+ACCESS: Final = ("access", "access-odd", "haproxy", "alb", "gin")
 SYSLOG: Final = ("syslog", "syslog-5424", "syslog-pri", "syslog-bare", "syslog-iso", "mac", "journal-export", "kernel")
 RECORDS: Final = ("json", "json-documents", "csv", "logfmt", "cri")
 LOOSE: Final = (
