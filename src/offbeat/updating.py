@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -19,13 +19,13 @@ from offbeat.distinct import Scorer
 from offbeat.errors import ModelError, NotEnoughDataError, OptionError
 from offbeat.explain import sentence
 from offbeat.finding import iso
+from offbeat.group.sessions import latest
 from offbeat.intake import Data, learn_units
 from offbeat.learn import Learned, learn, make_views
 from offbeat.lineage import Changed, Places, find_changed, named_anew, rename_lives, renamed, to_frame
 from offbeat.memory import Memory, ages, joined, kept, sample, spread_of
 from offbeat.mine import Catalog
 from offbeat.quarantine import acknowledged, freed, group_of, heard, hold, raised
-from offbeat.schema import TIME
 from offbeat.stability import MOST_SCORED, reach_of
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 
 #: What was held back is learned by itself from this age on, unless told otherwise.
 AFTER: Final = "14d"
-#: At most such a share of a log's units has a wrong clock.
-_STRAY: Final = 0.005
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -327,17 +326,10 @@ def _reach(made: Pipeline, memory: Memory) -> pl.DataFrame:
 
 
 def _latest(units: pl.DataFrame) -> datetime | None:
-    """Return when the last unit ended, but for strays.
-
-    A few that end further behind all others than these lie apart have a wrong clock, or were made to have one. By it
-    all that was learned would be too old to be kept, and whatever comes later too old to be learned.
-    """
-    ends = units["end"].drop_nulls().sort() if units.height else pl.Series([], dtype=TIME)
-    stray = max(1, int(len(ends) * _STRAY))
-    if len(ends) > 2 * stray:
-        inner = ends[-1 - stray]
-        ends = ends.filter(ends <= inner + max(inner - ends[stray], timedelta(days=1)))
-    return ends[-1] if len(ends) else None
+    """Return when the last unit ended, but for strays; None where none has a time."""
+    ends = units["end"].drop_nulls().dt.epoch("us").to_numpy() if units.height else np.zeros(0, dtype=np.int64)
+    last = latest(ends, int(ends.max(initial=0)))
+    return _EPOCH + timedelta(microseconds=last) if len(ends) else None
 
 
 def _result(made: Pipeline, read: _Read, free: pl.DataFrame, gone: set[int], real: Collection[str]) -> Update:

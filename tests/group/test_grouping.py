@@ -142,6 +142,29 @@ def test_sessions_given_out_early_are_the_same(rows, limit):
     assert_frame_equal(early.sort("key", "first_line"), whole.sort("key", "first_line"))
 
 
+@pytest.mark.parametrize("at", [0, 90, 300])
+@pytest.mark.parametrize("key", [["odd"], ["k29"], []], ids=["its own", "another's", "none"])
+def test_a_stray_time_ends_no_session(at, key, monkeypatch):
+    """One line of a wrong clock, years ahead, closes neither sessions that go on nor those open at the end."""
+    rows = [(1, [f"k{i // 10 + i % 2}"], i) for i in range(300)]
+    plain = events(rows)
+    stray = plain[:1].with_columns(
+        timestamp=pl.lit(START + timedelta(days=70_000)).cast(plain.schema["timestamp"]),
+        keys=pl.lit(key, pl.List(pl.String)),
+        line=pl.lit(10_000, pl.UInt32), template=pl.lit(999, pl.UInt32),
+    )  # fmt: skip
+    monkeypatch.setattr(sessions, "_FLUSH_EVENTS", 20)
+    asked, found = (
+        pushed(Sessions(idle=30_000_000), rows, [7])
+        .select("key", "templates", "open_at_end")
+        .filter(~pl.col("key").is_in(["odd", "k29"]) & ~pl.col("templates").list.contains(999))
+        .sort("key")
+        for rows in (plain, pl.concat([plain[:at], stray, plain[at:]]))
+    )
+    assert asked["open_at_end"].sum() > 1
+    assert_frame_equal(found, asked)
+
+
 @given(rows=EVENTS, size=st.integers(1, 9))
 def test_windows_by_count_follow_one_another(rows, size):
     """All windows but the last hold exactly so many events, in input order; only a partial one is open."""

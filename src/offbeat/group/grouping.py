@@ -9,8 +9,9 @@ from typing import Any, Final, Self
 import polars as pl
 
 from offbeat.group.keys import Key
-from offbeat.group.sessions import Sessions
+from offbeat.group.sessions import Sessions, latest
 from offbeat.group.windows import Windows
+from offbeat.schema import TIME
 
 #: Event columns that units carry as lists, beside templates and rows.
 _EXTRA: Final = ("timestamp", "level", "source", "value")
@@ -49,7 +50,9 @@ class Grouping:
         """Return units that were gathered without a limit, open at the end only if they were not idle beyond it."""
         if self.idle is None or self.window is not None or not units["open_at_end"].all():
             return units
-        waited = pl.col("end").max() - pl.col("end")
+        ends = units["end"].drop_nulls().dt.epoch("us").to_numpy()
+        now = latest(ends, int(ends.max(initial=0)))
+        waited = pl.lit(now).cast(TIME) - pl.col("end")
         limit = pl.duration(microseconds=self.idle)
         return units.with_columns(open_at_end=(waited <= limit).fill_null(True))
 

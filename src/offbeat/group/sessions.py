@@ -24,6 +24,31 @@ _LATEST: Final = np.iinfo(np.int64).max
 Ints = NDArray[np.int64]
 
 
+#: At most such a share of a log's units has a wrong clock.
+_STRAY: Final = 0.005
+#: A pause of at most a week shows no wrong clock, in microseconds: systems rest over weekends and holidays.
+_PAUSE: Final = 7 * 86_400_000_000
+
+
+def latest(ends: Ints, newest: int) -> int:
+    """Return how far time has gone on, but for strays, in microseconds since 1970.
+
+    What lies further behind the units than these lie apart, and more than a week, was written by a wrong clock, or made
+    to look so: by one such line all sessions would have been idle for years, and all that was learned would be too old.
+
+    Args:
+        ends: when units end, of those with times, shape (n,).
+        newest: the latest time of all, also of what belongs to no unit.
+    """
+    ends = np.sort(ends)
+    stray = max(1, int(len(ends) * _STRAY))
+    if len(ends) <= 2 * stray:
+        return newest
+    inner = int(ends[-1 - stray])
+    bound = inner + max(inner - int(ends[stray]), _PAUSE)
+    return newest if newest <= bound else int(ends[ends <= bound][-1])
+
+
 def file_and_line(place: int) -> tuple[int, int]:
     """Return the file index and the line of an event's position."""
     return place >> POSITION_BITS, place & ((1 << POSITION_BITS) - 1)
@@ -102,7 +127,8 @@ class Sessions:
         if self.idle is None or self._newest is None:
             return np.zeros(len(cut.begins), dtype=bool)
         newest = pl.Series([self._newest], dtype=TIME).dt.epoch("us")[0]
-        return np.asarray((cut.end != _NEVER) & (newest - cut.end > self.idle))
+        timed = cut.end != _NEVER
+        return np.asarray(timed & (latest(cut.end[timed], newest) - cut.end > self.idle))
 
     def _units(self, events: pl.DataFrame, cut: _Cut, which: Ints, still_open: NDArray[np.bool_]) -> pl.DataFrame:
         """Return some sessions as SEQUENCES, in the order in which they start; those without times come first."""
