@@ -89,7 +89,7 @@ def judged(model: Pipeline, lines: list[str], faulty: set[str], labelled: set[st
         "found": int((flagged & true).sum()),
         "findings": len(found),
         "lineage findings": sum(one.kind == "format changed" for one in found),
-        "about the step": sum(STEP.split()[0] in t["template"] for one in found for t in one.templates[:1]),
+        "about the step": sum(any(STEP.split()[0] in t["template"] for t in one.templates) for one in found),
     }
 
 

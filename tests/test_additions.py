@@ -73,6 +73,20 @@ def test_what_goes_wrong_besides_is_found_as_ever(model, plain, share):
     assert {one.session: one.reason for one in found if one.session and one is not said} == reasons
 
 
+def test_two_steps_are_said_in_one_finding(model, plain):
+    """Of several steps that were added, each in many sessions, all are named; nothing else changes."""
+    log, more = later(0.3), set(range(1, SESSIONS, 3))
+    for number in sorted(more, reverse=True):
+        at = next(i for i, line in enumerate(log) if f"checked stock for order-{1000 + number} " in line)
+        log.insert(at + 1, f"{log[at][:23]} INFO wrapped order-{1000 + number} as a gift")
+    run = model.score(Lines(log))
+    assert flagged(run) == flagged(plain)
+    (said,) = [one for one in run.find() if one.kind == "drift"]
+    assert "screened buyer" in said.reason
+    assert "as a gift" in said.reason
+    assert len(said.templates) == 2
+
+
 def test_a_session_is_shown_with_its_own_lines(model):
     """Of a session with the step and a fault the line of the fault is marked, where it stands in the log."""
     log = later(1.0)

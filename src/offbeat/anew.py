@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
 
 from offbeat.decide.incidents import finding_id
 from offbeat.explain.words import shortened
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Lines shown.
 CHANGES: Final = 20
+#: Reasons of a drift are told beside the commonest where they are those of at least this share of its units.
+_MAIN: Final = 0.1
 
 
 def changed_finding(
@@ -59,4 +63,30 @@ def changed_finding(
         lines=shown,
         units=quieted,
         views={},
+    )
+
+
+def main_reasons(changed: pl.DataFrame) -> list[pl.DataFrame]:
+    """Return the units of a log that changed by reason, the commonest first, without those of few units.
+
+    Args:
+        changed: one row a unit, with ``unit``, ``kind`` and ``template``; at least one.
+    """
+    parts = changed.sort("unit").partition_by("kind", "template", maintain_order=True)
+    parts.sort(key=lambda part: -part.height)
+    return [parts[0], *(part for part in parts[1:] if part.height >= _MAIN * changed.height)]
+
+
+def for_reasons(parts: Sequence[pl.DataFrame], n: int, told: Callable[[dict[str, Any]], str]) -> str:
+    """Return the reasons of a drift in words, with the share of the ``n`` units that each is of.
+
+    Args:
+        parts: as ``main_reasons`` returns them.
+        n: how many units changed.
+        told: what is said of a unit, a sentence.
+    """
+    said = ["of them for one reason", *["for another"] * (len(parts) - 1)]
+    return " ".join(
+        f"{part.height / n:.0%} {which}: {told(part.row(0, named=True))}"
+        for part, which in zip(parts, said, strict=True)
     )

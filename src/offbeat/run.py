@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from offbeat.additions import as_they_were
-from offbeat.anew import changed_finding
+from offbeat.anew import changed_finding, for_reasons, main_reasons
 from offbeat.beside import with_volume
 from offbeat.budget import Budget
 from offbeat.decide import Decision, Drift, Timed, contributions
@@ -302,9 +302,8 @@ class Run:
             return replace(self, kept=kept, scores=scores, aside=None)._regime()
         if (changed := self.evidenced(self.kept.filter(usual.gather(self.kept["unit"])))).height == 0:
             return []
-        reasons = changed.group_by("kind", "template", maintain_order=True).len().sort("len", descending=True)
-        kind, template, many = reasons.row(0)
-        same = changed.filter((pl.col("kind") == kind) & pl.col("template").eq_missing(template)).sort("unit")
+        parts = main_reasons(changed)
+        same, codes = parts[0], [part["template"][0] for part in parts]
         score = self.learned.gather(same["unit"].head(1)).to_numpy()  # by its own habits it is as usual as the rest
         lines = marked_lines(same)
         fetch = fetched(self.logs, self.messages, {ref[:2] for ref in lines})
@@ -313,12 +312,13 @@ class Run:
         return [
             replace(
                 made,
-                id=finding_id("drift", kind, self._text(template), ""),
+                id=finding_id("drift", same["kind"][0], self._text(codes[0]), ""),
                 kind="drift",
                 score=round(float(score[0]), 6),
                 p_value=float(f"{self.decision.p_value(score)[0]:.4g}"),
-                reason=f"The log has changed: {why}; {many / changed.height:.0%} of them for one reason: "
-                + sentence(self.facts(same.row(0, named=True)))[0],
+                templates=named_templates([c for c in codes if c is not None], self.template_ids, self.texts),
+                reason=f"The log has changed: {why}; "
+                + for_reasons(parts, changed.height, lambda row: sentence(self.facts(row))[0]),
                 units=int(usual.sum()),
             )
         ]
