@@ -213,6 +213,8 @@ def test_named_format_and_did_you_mean(tmp_path):
     path = write(tmp_path, TEXT["hdfs"].example + "\n")
     assert read(path, format="plain")[1]["message"][0].startswith("081109")
     assert read(path, format="hdfs")[1]["level"][0] == 9
+    with pytest.raises(OptionError, match=r"^--format: .*shows\. A pattern looks like"):
+        open_logs(path, format="foo")
     with pytest.raises(OptionError, match=re.escape("did you mean syslog")):
         open_logs(path, format="sislog")
 

@@ -33,9 +33,9 @@ def layout_of(text: str) -> Layout | None:
     if "<" in text:
         return compile_pattern(text)
     close = difflib.get_close_matches(name, [*LAYOUTS, *ALIASES, PLAIN], n=1)
-    hint = f"did you mean {close[0]}?" if close else "use a name that `offbeat sniff` shows"
+    hint = f"did you mean {close[0]}?" if close else "use a name that `offbeat sniff` shows."
     raise OptionError(
-        f"there is no format {text!r}", where="format", hint=f"{hint} A pattern looks like '<time> <level> <message>'"
+        f"there is no format {text!r}", where="--format", hint=f"{hint} A pattern looks like '<time> <level> <message>'"
     )
 
 
@@ -60,9 +60,9 @@ def compile_pattern(text: str) -> TextLayout:
         last = at == len(parts) - 2 and not parts[-1]
         regex += _group(role, last=last, unit=parts[at + 1][:1])
     if not names:
-        raise OptionError("the pattern names no field", where="format", hint="try '<time> <level> <message>'")
+        raise OptionError("the pattern names no field", where="--format", hint="try '<time> <level> <message>'")
     if "message" not in seen:
-        raise OptionError("the pattern has no <message>", where="format", hint="end it with <message>")
+        raise OptionError("the pattern has no <message>", where="--format", hint="end it with <message>")
     ends = parts[-1] == "" and _ROLES.get(names[-1].lower()) == "message"
     pattern = regex + ("" if ends else r"\s*$")
     return TextLayout(text, pattern, "", multiline="time" in seen, rank=9)
@@ -73,9 +73,9 @@ def _role(name: str, seen: set[str], text: str) -> str:
     if role == "_" or role == "":
         return "_"
     if not re.fullmatch(r"[A-Za-z]\w*", role) or role == "head":
-        raise OptionError(f"<{name}> is no name for a field", where="format", hint="use letters, digits and _")
+        raise OptionError(f"<{name}> is no name for a field", where="--format", hint="use letters, digits and _")
     if role in seen:
-        raise OptionError(f"the pattern names {name!r} twice: {text}", where="format", hint="use <_> for one of them")
+        raise OptionError(f"the pattern names {name!r} twice: {text}", where="--format", hint="use <_> for one of them")
     seen.add(role)
     return role
 
