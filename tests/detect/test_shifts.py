@@ -123,7 +123,7 @@ def test_the_cut_does_not_matter():
 def test_memory_is_bounded():
     """No more numbers are kept than asked for, whatever comes."""
     made = judged(events(*(beats(s, n=2000) for s in (1, 2))), most=300)
-    assert made._settled().height <= 300
+    assert made._means.frame().height <= 300
 
 
 def test_templates_that_become_the_same_are_one_series():

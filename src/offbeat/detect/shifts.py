@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from offbeat.detect.means import Means
 from offbeat.detect.overlaps import overlapping
 from offbeat.detect.ragged import Floats, Ints
 from offbeat.detect.values import small_sizes
@@ -77,18 +78,15 @@ class Shifts:
     Its memory is bounded. The result does not depend on how the input was cut.
 
     Args:
-        most: numbers kept at most, about 45 bytes each.
+        most: numbers kept at most, 36 bytes each.
     """
 
     def __init__(self, most: int = _MOST_CELLS) -> None:
         self.most = most
-        self._halvings = 0
-        self._cells: pl.DataFrame | None = None
+        self._means = Means(most)
         self._fresh: list[pl.DataFrame] = []
         self._waiting = 0
-        self._counts = pl.DataFrame(
-            schema={"what": pl.UInt8, "lane": pl.UInt32, "source": pl.UInt32, "before": pl.UInt32}
-        )
+        self._name: Callable[[pl.Series], pl.Series] | None = None
 
     def add(self, events: pl.DataFrame) -> None:
         """Take up events.
@@ -113,35 +111,18 @@ class Shifts:
                 self._fresh.append(rows)
                 self._waiting += rows.height
         if self._waiting >= max(_WAITING, self.most // 4):
-            self._settled()
+            self._settle()
 
-    def _settled(self) -> pl.DataFrame | None:
-        """Return the numbers with all that was added merged in; None where there are none."""
-        if not self._fresh:
-            return self._cells
-        rows, self._fresh, self._waiting = pl.concat(self._fresh), [], 0
-        key = ["what", "lane", "source"]
-        rows = rows.join(self._counts, on=key, how="left", maintain_order="left")
-        rows = rows.with_columns(
-            block=(pl.col("before").fill_null(0) + pl.int_range(pl.len(), dtype=pl.UInt32).over(key)),
-            n=pl.lit(1, pl.UInt32),
-        )
-        more = rows.group_by(key).agg(before=pl.col("block").max() + 1)
-        self._counts = pl.concat([self._counts.join(more, on=key, how="anti"), more.select(self._counts.columns)])
-        cells = _summed(rows.drop("before").with_columns(template="lane"), self._halvings)
-        if self._cells is not None:
-            cells = _summed(pl.concat([self._cells, cells.select(self._cells.columns)]), 0)
-        while cells.height > max(self.most, self._counts.height):
-            cells = _summed(cells, 1)
-            self._halvings += 1
-        self._cells = cells
-        return cells
+    def _settle(self) -> None:
+        """Merge in all that was added."""
+        if self._fresh:
+            rows, self._fresh, self._waiting = pl.concat(self._fresh), [], 0
+            self._means.add(rows)
 
     def rename(self, code: Callable[[pl.Series], pl.Series]) -> None:
         """Replace template codes; those that become the same are one series."""
-        cells = self._settled()
-        if cells is not None:
-            self._cells = cells.with_columns(code(cells["lane"]).cast(pl.UInt32).alias("template"))
+        self._settle()
+        self._name = code
 
     def alarms(self, least: float = 0.0) -> pl.DataFrame:
         """Return the shifts, strangest first: the columns of SHIFTS.
@@ -151,9 +132,12 @@ class Shifts:
         Args:
             least: score above which a run is a shift: ``-ln`` of how many such ones are expected in a series.
         """
-        cells = self._settled()
-        if cells is None:
+        self._settle()
+        cells = self._means.frame()
+        if not cells.height:
             return pl.DataFrame(schema=SHIFTS)
+        lanes = cells["lane"] if self._name is None else self._name(cells["lane"])
+        cells = cells.with_columns(lanes.cast(pl.UInt32).alias("template"))
         judged = list(_judged(cells))
         alike: dict[tuple[int, int], list[_Series]] = {}
         for one in judged:
@@ -238,12 +222,6 @@ class _Run:
         change = self.sign * float(np.median(self.series.change[self.within]))
         least = _LEAST_RISE if self.sign > 0 else _LEAST_FALL
         return bool(long and short and self.mean >= _LEAST_MEAN and change >= least)
-
-
-def _summed(cells: pl.DataFrame, halvings: int) -> pl.DataFrame:
-    key = ["what", "template", "lane", "source", "block"]
-    how = (pl.col("n").sum(), pl.col("number").sum(), pl.col("at").min(), pl.col("place").min())
-    return cells.with_columns(pl.col("block") // 2**halvings).group_by(key).agg(*how)
 
 
 def _judged(cells: pl.DataFrame) -> Iterator[_Series]:
