@@ -3,7 +3,10 @@
 import gzip
 import io
 import json
+import os
+import stat
 import sys
+import threading
 from pathlib import Path
 
 import polars as pl
@@ -194,3 +197,29 @@ def test_every_line_of_a_real_log_comes_back_once(log):
     assert len(numbers) >= 2000
     fits = [len(row["values"]) == len(VARIABLE.split(row["template"])[1::2]) for row in found]
     assert sum(fits) >= 0.999 * len(fits)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are a thing of POSIX")
+def test_parquet_goes_where_a_link_leads_and_into_a_pipe(tmp_path):
+    """A link stays one, what it leads to is replaced and keeps its mode; a new file's is the umask's; a pipe is fed."""
+    (tmp_path / "a.log").write_text("".join(f"2024-01-01 00:00:{i:02d} INFO x: made {i}\n" for i in range(20)))
+    kept, link, pipe, made = (tmp_path / name for name in ("kept.parquet", "link.parquet", "pipe", "new.parquet"))
+    kept.write_bytes(b"old")
+    kept.chmod(0o640)
+    link.symlink_to(kept)
+    os.mkfifo(pipe)
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    before = os.umask(0o027)
+    try:
+        for path in (link, pipe, made):
+            assert table.open_table(tmp_path / "a.log").write_parquet(path) == 20
+    finally:
+        os.umask(before)
+    reader.join(60)
+    assert link.is_symlink()
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (kept, made)] == [0o640, 0o640]
+    assert read == [kept.read_bytes()] == [made.read_bytes()]
+    assert pipe.is_fifo()
+    assert pl.read_parquet(kept).height == 20
