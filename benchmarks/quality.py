@@ -86,10 +86,11 @@ def table(folder: Path) -> list[str]:
     every = sorted((r for r in rows if r["counted"] == "all" and r["seeds"]), key=lambda r: -(r["ap"] or 0))
     memory = f", {about['machine']['memory_mb'] / 1024:.0f} GB" if about["machine"]["memory_mb"] else ""
     train, test = about["parts"]["train"], about["parts"]["test"]
+    units = {"entry": "entries"}.get(about["unit"], f"{about['unit']}s")
     heads = ["", "AP", "own F1", "P", "R", "FPR", "best F1", "ROC AUC", "MCC", "alerts / 1,000", "delay", "swaps",
              "distinct: AP / own F1", "fit s", "score s", "MB", "seeds"]  # fmt: skip
     out = [
-        f"{about['date']}, {about['machine']['cores']} cores{memory}; {train['rows']:,} {about['unit']}s to learn "
+        f"{about['date']}, {about['machine']['cores']} cores{memory}; {train['rows']:,} {units} to learn "
         f"from, {test['rows']:,} to judge, {test['anomalies']:,} of them anomalous; units `{about['data_hash'][:12]}`, "
         f"program `{about['program_hash'][:12]}`.",
         "",
