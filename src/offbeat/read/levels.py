@@ -86,7 +86,8 @@ _ANY: Final = (
 # What a header within the message says: that of klog, as of Kubernetes' programs in the journal, and a pair of logfmt.
 _KLOG: Final = r"^([IWEF])[0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2}"
 _PAIR: Final = r"\b(?:level|lvl|severity)=\"?([A-Za-z]+)"
-_ANY_TOO: Final = _ANY + rf"|refused|timed out|invalid|\blevel=|\blvl=|\bseverity=|(?-i:{_KLOG})"
+_NAMED: Final = rf"(?i)\blevel=|\blvl=|\bseverity=|(?-i:{_KLOG})"
+_ANY_TOO: Final = f"{_ANY}|refused|timed out|invalid|{_NAMED.removeprefix('(?i)')}"
 
 
 def from_names(names: pl.Series) -> pl.Series:
@@ -163,8 +164,10 @@ def from_words(messages: pl.Series) -> pl.Series:
         .cast(pl.UInt8)
     )
     texts = messages.gather(rows)
-    named = from_names(texts.str.extract(_KLOG).fill_null(texts.str.extract(_PAIR)))
-    guessed = pl.DataFrame({"text": texts, "named": named})
-    return zero.scatter(
-        rows, guessed.select(pl.when(pl.col("named") > 0).then("named").otherwise(guess).alias("level")).to_series()
-    )
+    levels = pl.DataFrame({"text": texts}).select(guess.alias("level")).to_series()
+    named = texts.str.contains(_NAMED).arg_true()
+    if len(named):
+        said = texts.gather(named)
+        told = from_names(said.str.extract(_KLOG).fill_null(said.str.extract(_PAIR)))
+        levels = levels.scatter(named.filter(told > 0), told.filter(told > 0))
+    return zero.scatter(rows, levels)
