@@ -6,7 +6,10 @@ import ctypes
 import os
 import sys
 from functools import cache
-from typing import Any
+from typing import Any, Final
+
+_NAME: Final = "_RJEM_MALLOC_CONF"
+_POLARS: Final = "dirty_decay_ms:500,muzzy_decay_ms:1000"
 
 
 def set_up() -> None:
@@ -17,9 +20,9 @@ def set_up() -> None:
     others freed: a tenth less memory, and a third fewer page faults.
     """
     arenas = max(1, (os.cpu_count() or 1) // 2)
-    os.environ.setdefault(
-        "_RJEM_MALLOC_CONF", f"dirty_decay_ms:1000,muzzy_decay_ms:0,narenas:{arenas},oversize_threshold:0"
-    )
+    # Polars writes its own into the environment, where programs that a program with Polars starts find it.
+    if not os.environ.get(_NAME, "").replace(_POLARS, "").strip(","):
+        os.environ[_NAME] = f"dirty_decay_ms:1000,muzzy_decay_ms:0,narenas:{arenas},oversize_threshold:0"
 
 
 @cache
