@@ -66,8 +66,11 @@ def timeline(run: Run, findings: Sequence[Finding]) -> Markup:
         parts.append(tag("line", x1=0, x2="100%", y1=y, y2=y, class_="threshold"))
         text = f"threshold {short(run.threshold)}"
         ground = tag("rect", x=-104, y=0, width=104, height=17, class_="ground")
-        parts.append(tag("svg", ground, x="100%", y=y - 21, overflow="visible"))
-        parts.append(tag("text", text, x="100%", dx=-4, y=y - 9, text_anchor="end", class_="tick strong"))
+        # Close below the markers there is room on the other side only.
+        above = y - 21 > top
+        parts.append(tag("svg", ground, x="100%", y=y - 21 if above else y + 4, overflow="visible"))
+        at_text = y - 9 if above else y + 16
+        parts.append(tag("text", text, x="100%", dx=-4, y=at_text, text_anchor="end", class_="tick strong"))
     parts += [_markers(run, findings, t.axis), x_axis(t.axis, base)]
     words = f"Highest score of {t.columns} stretches, with the threshold and {len(findings)} incidents marked"
     return chart(words, int(base) + 36, *parts)
