@@ -23,7 +23,7 @@ from offbeat.decide.decision import views_of
 from offbeat.decide.threshold import Threshold
 from offbeat.detect import Detector, Presence, Ragged
 from offbeat.distinct import Distinct, by_sequence
-from offbeat.schema import view_column
+from offbeat.schema import view_column, weights
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -109,7 +109,7 @@ def without_additions(
     presence = next((view for view in views.values() if isinstance(view, Presence)), None)
     if presence is None:
         return None
-    weight = units["weight"].to_numpy() if "weight" in units.columns else np.ones(units.height)
+    weight = weights(units)
     now, templates, score = dict(raw), units["templates"], decision(raw)
     codes, touched = list[int](), np.zeros(units.height, dtype=np.bool_)
     while len(codes) < _MOST and check_drift(decision, score, weight, rule) is not None:

@@ -23,7 +23,7 @@ from offbeat.decide.threshold import Share, Threshold
 from offbeat.detect import Detector, Ragged
 from offbeat.learn import Learned, score_each_other
 from offbeat.lineage import renamed
-from offbeat.schema import view_column
+from offbeat.schema import view_column, weights
 
 Floats = NDArray[np.float64]
 
@@ -172,7 +172,7 @@ def recalibrate(
     if units is None:
         return None
     decision = fitted.decision
-    weight = units["weight"].to_numpy() if "weight" in units.columns else np.ones(units.height)
+    weight = weights(units)
     added = None if alarming is None else without_additions(units, raw, decision, fitted.views, alarming, rule)
     alone: Recalibrated | None = None
     if added is not None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from offbeat.errors import OffbeatError
 
@@ -79,6 +81,11 @@ EVIDENCE: Final[Mapping[str, pl.DataType]] = {
 
 #: The command line's names for OpenTelemetry's severity ranges.
 LEVELS: Final[Mapping[str, int]] = {"TRACE": 1, "DEBUG": 5, "INFO": 9, "WARN": 13, "ERROR": 17, "FATAL": 21}
+
+
+def weights(units: pl.DataFrame) -> NDArray[np.float64]:
+    """Return how many units each row stands for, shape (n,)."""
+    return units["weight"].cast(pl.Float64).to_numpy() if "weight" in units.columns else np.ones(units.height)
 
 
 def check(frame: pl.DataFrame, schema: Mapping[str, pl.DataType], what: str) -> pl.DataFrame:

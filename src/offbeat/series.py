@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from offbeat.finding import Finding
 from offbeat.run import Run
+from offbeat.schema import weights
 from offbeat.tally import wider
 
 Floats = NDArray[np.float64]
@@ -283,7 +284,7 @@ def score_distribution(run: Run) -> Distribution:
     scale = score_scale(run)
     scores, flagged = run.scores["score"].to_numpy(), run.scores["is_anomaly"].to_numpy()
     bins = np.minimum((scale.place(scores) * _BINS).astype(np.int64), _BINS - 1)
-    weight = run.scores["weight"].to_numpy() if "weight" in run.scores.columns else np.ones(len(scores))
+    weight = weights(run.scores)
 
     def count(of: NDArray[np.bool_]) -> Floats:
         return np.bincount(bins[of], weights=weight[of], minlength=_BINS).astype(np.float64)
@@ -325,7 +326,7 @@ def curves(run: Run) -> Curves | None:
         return None
     s = run.scores
     y, score, alarm = (s[c].to_numpy() for c in ("label", "score", "is_anomaly"))
-    weight = s["weight"].to_numpy() if "weight" in s.columns else np.ones(s.height)
+    weight = weights(s)
     confusion = [[float(weight[(y == a) & (alarm == b)].sum()) for b in (False, True)] for a in (False, True)]
     roc, precision = roc_curve(y, score, weight), pr_curve(y, score, weight)
     anomalies, normals = sum(confusion[1]) > 0, sum(confusion[0]) > 0

@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from offbeat.evaluate.protocols import Split
+from offbeat.schema import weights
 
 Bools = NDArray[np.bool_]
 
@@ -84,7 +85,7 @@ class Shapes:
         rows = pl.DataFrame({"unit": at}).with_columns(
             key=test["key"].gather(at),
             events=test["templates"].gather(at).list.len(),
-            weight=pl.Series(_weights(test)[at]),
+            weight=pl.Series(weights(test)[at]),
         )
         held = self.test.join(rows.select("unit"), on="unit", how="semi")
         share = pl.col("template").replace_strict(self.share, default=0.0, return_dtype=pl.Float64)
@@ -139,7 +140,7 @@ class Change:
 def change(split: Split) -> Change:
     """Compare the training part with the test part; units count by their weights."""
     train, test = split.train, split.test
-    label, weight = test["label"].to_numpy(), _weights(test)
+    label, weight = test["label"].to_numpy(), weights(test)
     known = train["templates"].explode().drop_nulls().unique().to_list()
     strange = (test["templates"].list.set_difference(known).list.len() > 0).to_numpy()
     joined = [frame["templates"].cast(pl.List(pl.String)).list.join("\0") for frame in (train, test)]
@@ -153,7 +154,7 @@ def change(split: Split) -> Change:
     edges = np.unique(np.quantile(lengths[0], np.linspace(0, 1, 11)[1:-1]))
     binned = [
         np.bincount(np.searchsorted(edges, each), weights=w, minlength=len(edges) + 1) / w.sum()
-        for each, w in zip(lengths, (_weights(train), weight), strict=True)
+        for each, w in zip(lengths, (weights(train), weight), strict=True)
     ]
     return Change(
         both.filter(pl.col("share") == 0).height,
@@ -166,13 +167,9 @@ def change(split: Split) -> Change:
     )
 
 
-def _weights(units: pl.DataFrame) -> NDArray[np.float64]:
-    return units["weight"].to_numpy() if "weight" in units.columns else np.ones(units.height)
-
-
 def _shares(units: pl.DataFrame) -> pl.DataFrame:
     """Return each template's share of all events."""
-    rows = units.select(value=pl.col("templates").cast(pl.List(pl.String)), weight=pl.Series(_weights(units)))
+    rows = units.select(value=pl.col("templates").cast(pl.List(pl.String)), weight=pl.Series(weights(units)))
     counts = rows.explode("value").drop_nulls("value").group_by("value").agg(share=pl.col("weight").sum())
     return counts.with_columns(pl.col("share") / pl.col("share").sum())
 

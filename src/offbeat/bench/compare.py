@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from offbeat.bench.tasks import WHOLE, WITHOUT, Result
 from offbeat.detect import DETECTORS
 from offbeat.evaluate.protocols import Split
+from offbeat.schema import weights
 
 Floats = NDArray[np.float64]
 
@@ -87,7 +88,7 @@ class _Curves:
 
     def __init__(self, split: Split, results: Sequence[Result], names: set[str]) -> None:
         self.y = split.test["label"].to_numpy()
-        weight = split.test["weight"].to_numpy() if "weight" in split.test.columns else np.ones(split.test.height)
+        weight = weights(split.test)
         self.weight = weight
         self.of: dict[str, list[tuple[NDArray[np.int64], NDArray[np.int64]]]] = {}
         for one in results:

@@ -15,6 +15,7 @@ from offbeat.bench.compare import Keep, earns_its_keep
 from offbeat.bench.summary import perturbed, summarise
 from offbeat.bench.tasks import Result
 from offbeat.evaluate.protocols import Split
+from offbeat.schema import weights
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -85,7 +86,7 @@ def gather(split: Split, results: Sequence[Result], table: pl.DataFrame, about: 
     """
     summary = _best_first(summarise(table))
     label = split.test["label"].to_numpy()
-    weight = split.test["weight"].to_numpy() if "weight" in split.test.columns else np.ones(len(label))
+    weight = weights(split.test)
     shapes, differs = Shapes(split), change(split)
     details: dict[str, Detail] = {}
     for one in results:

@@ -19,8 +19,7 @@ class Means:
     def __init__(self, most: int) -> None:
         self.most = most
         self._halvings = 0
-        self._codes: dict[tuple[int, int, int], int] = {}
-        self._series: list[tuple[int, int, int]] = []
+        self._series: dict[tuple[int, int, int], int] = {}
         self._seen: Ints = np.zeros(0, dtype=np.int64)
         # The place of a number among those of its series, behind the series' number: sorted.
         self._key: Ints = np.zeros(0, dtype=np.int64)
@@ -38,8 +37,7 @@ class Means:
         """
         if not rows.height:
             return
-        names = ("lane", "source", "what")
-        lane, source, what = (rows[name].to_numpy().astype(np.int64) for name in names)
+        lane, source, what = (rows[name].to_numpy().astype(np.int64) for name in ("lane", "source", "what"))
         first, second = np.unique(lane, return_inverse=True), np.unique(source, return_inverse=True)
         width = len(second[0])
         group = (first[1] * width + second[1]) * 2 + what
@@ -49,7 +47,8 @@ class Means:
         count = np.diff(begin, append=len(order))
         pairs = sorted_[begin] // 2
         known = zip(sorted_[begin] % 2, first[0][pairs // width], second[0][pairs % width], strict=True)
-        series = np.array([self._code(int(w), int(one), int(other)) for w, one, other in known], dtype=np.int64)
+        names = [(int(one), int(lane_), int(source_)) for one, lane_, source_ in known]
+        series = np.array([self._series.setdefault(name, len(self._series)) for name in names], dtype=np.int64)
         seen = np.zeros(len(self._series), dtype=np.int64)
         seen[: len(self._seen)] = self._seen
         block = np.arange(len(order)) + np.repeat(seen[series] - begin, count)
@@ -70,13 +69,6 @@ class Means:
             self._key = (self._key >> 32 << 32) | ((self._key & 0xFFFFFFFF) >> 1)
             self._add_up()
 
-    def _code(self, what: int, lane: int, source: int) -> int:
-        name = (what, lane, source)
-        code = self._codes.setdefault(name, len(self._series))
-        if code == len(self._series):
-            self._series.append(name)
-        return code
-
     def _add_up(self) -> None:
         """Make one of neighbours with the same key."""
         begin = np.flatnonzero(np.diff(self._key, prepend=-1))
@@ -93,7 +85,7 @@ class Means:
         ``place`` among them.
         """
         schema = {"what": pl.UInt8, "lane": pl.UInt32, "source": pl.UInt32}
-        names = pl.DataFrame(self._series, schema=schema, orient="row")
+        names = pl.DataFrame(list(self._series), schema=schema, orient="row")
         return names[self._key >> 32].with_columns(
             n=pl.Series(self._n), number=pl.Series(self._sum), at=pl.Series(self._at), place=pl.Series(self._place)
         )

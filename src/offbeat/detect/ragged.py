@@ -11,6 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from offbeat.schema import weights
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 #: From so many nats a sequence on, first events are told better by other first events than by their frequency.
@@ -49,7 +51,7 @@ class Ragged:
         offsets = np.concatenate(([0], np.cumsum(lengths)))
         # An empty list explodes to one null, which is no event.
         ids = lists.explode().drop_nulls().to_numpy().astype(np.int64)
-        weight = X["weight"].to_numpy().astype(np.float64) if "weight" in X.columns else np.ones(len(lengths))
+        weight = weights(X)
         nothing = np.full(len(ids), np.nan)
         return cls(ids, offsets, weight, {n: _flat(X[n]) if n in X.columns else nothing for n in extra})
 

@@ -103,7 +103,7 @@ class Sessions:
             raise ValueError("no frame was pushed")
         events, self._pending, self._waiting = pl.concat(self._pending), [], 0
         cut = _Cut(events, self.idle)
-        return self._units(events, cut, np.arange(len(cut.begins)), ~self._idle(cut))
+        return self._units(events, cut, np.arange(len(cut.begins)), self._idle(cut))
 
     def _close_idle(self) -> pl.DataFrame | None:
         events = pl.concat(self._pending)
@@ -112,14 +112,15 @@ class Sessions:
         cut = _Cut(events, self.idle)
         idle = self._idle(cut)
         closed = np.flatnonzero(idle)
-        units = self._units(events, cut, closed, np.zeros(len(idle), dtype=bool)) if len(closed) else None
-        gone = np.zeros(events.height, dtype=bool)
-        gone[cut.rows(closed)] = True
-        left = events.filter(pl.Series(~gone)) if len(closed) else events
+        units, left = None, events
+        if len(closed):
+            units = self._units(events, cut, closed, idle)
+            stays = np.ones(events.height, dtype=bool)
+            stays[cut.rows(closed)] = False
+            left = events.filter(pl.Series(stays))
+            self._names = self._names.join(left.select("key"), on="key", how="semi")
         self._pending, self._waiting = [left], left.height
         self._limit = max(_FLUSH_EVENTS, left.height * 3 // 2)
-        if len(closed):
-            self._names = self._names.join(left.select("key"), on="key", how="semi")
         return units
 
     def _idle(self, cut: _Cut) -> NDArray[np.bool_]:
@@ -130,7 +131,7 @@ class Sessions:
         timed = cut.end != _NEVER
         return np.asarray(timed & (latest(cut.end[timed], newest) - cut.end > self.idle))
 
-    def _units(self, events: pl.DataFrame, cut: _Cut, which: Ints, still_open: NDArray[np.bool_]) -> pl.DataFrame:
+    def _units(self, events: pl.DataFrame, cut: _Cut, which: Ints, idle: NDArray[np.bool_]) -> pl.DataFrame:
         """Return some sessions as SEQUENCES, in the order in which they start; those without times come first."""
         at, start = cut.at, np.where(cut.end == _NEVER, _NEVER, cut.start)
         which = which[np.lexsort((at[cut.begins[which]], start[which]))]
@@ -153,7 +154,7 @@ class Sessions:
         )
         times = {"start": start[which], "end": cut.end[which]}
         known = {name: pl.Series(at).replace({_NEVER: None}).cast(TIME) for name, at in times.items()}
-        units = units.with_columns(key="name", open_at_end=pl.Series(still_open[which]), **known)
+        units = units.with_columns(key="name", open_at_end=pl.Series(~idle[which]), **known)
         return units.select(*SEQUENCES, "rows", *[f"{name}s" for name in self.extra])
 
 

@@ -102,8 +102,9 @@ def unwrap(lines: pl.Series, wrapper: Wrapper) -> pl.Series:
         if rows.is_empty():
             return lines
         texts = lines.gather(rows).to_list()
-        inner = pl.Series([_inside(t, r) for t, r in zip(texts, load_all(texts), strict=True)], dtype=pl.String)
-        docker = pl.Series([_docker(t) for t in load_all(texts)], dtype=pl.String)
+        records = load_all(texts)
+        inner = pl.Series([_inside(text, one) for text, one in zip(texts, records, strict=True)], dtype=pl.String)
+        docker = pl.Series([_docker(one) for one in records], dtype=pl.String)
         bare = _by_itself(docker)
         return lines.scatter(rows, pl.select(pl.when(bare).then(docker).otherwise(inner)).to_series())
     rows = _records_behind(lines, header).arg_true()
