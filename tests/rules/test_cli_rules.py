@@ -122,7 +122,7 @@ def test_check_says_place_key_reason_and_what_is_supported(offbeat: Callable[...
     assert code == 2
     assert lines[0].startswith(f"{rule}:10: detection.crawler.cs-user-agent|holds: Unknown modifier")
     assert "startswith" in lines[0]
-    assert "1 in 1 files: 0 can be used, 1 cannot" in err
+    assert "1 in 1 file: 0 can be used, 1 cannot" in err
     told = json.loads(offbeat("rules", "check", rule, "--json")[1][0])
     assert (told["usable"], told["field"]) == (False, "detection.crawler.cs-user-agent|holds")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from helpers import compiled, events, matches, refused, rule
+from sigma import policy
 
 from offbeat.rules import Correlation, Filter, LogSource, Rule, columns, load
 from offbeat.rules.match import Matcher
@@ -103,7 +104,9 @@ REFUSED = [
     (_HEAD + "    s:\n        f: x\n    condition: s | count() > 3\n", "rule.yml:7: detection.condition", "orrelation"),
     (_HEAD + "    s:\n        f: x\n", "rule.yml:4: detection.condition", "selection and not filter"),
     (_HEAD + "    condition: s\n", "rule.yml:4: detection: there is no selection", ""),
-    (_HEAD + "    s:\n        - f|gt: many\n    condition: s\n", "rule.yml:6: detection.s.f|gt", ""),
+    (_HEAD + "    s:\n        - f|gt: many\n    condition: s\n", "rule.yml:6: detection.s.f|gt: 'many'", "a number"),
+    (_HEAD + "    s:\n        f|exists: 'on'\n    condition: s\n", "rule.yml:6: detection.s.f|exists", "true or false"),
+    (_HEAD + "    s:\n        f|re: '(?=a)'\n    condition: s\n", "rule.yml:6: detection.s.f|re", "look-around cannot"),
     (_HEAD + "    s:\n        '|cidr': 10.0.0.0/8\n    condition: s\n", "rule.yml:6: detection.s.|cidr", "keywords"),
     (_HEAD + "    s:\n        f|cidr: 10.0.0.1/8\n    condition: s\n", "rule.yml:6: detection.s.f|cidr", ""),
     ("title: t\ndetection:\n    s:\n        f: x\n    condition: s\n", "rule.yml:1: logsource", "category, product"),
@@ -123,6 +126,15 @@ def test_what_cannot_be_used_is_refused_at_its_line(text: str, start: str, hint:
     error = refused(text)
     assert str(error).startswith(start)
     assert hint in str(error)
+
+
+def test_expressions_are_judged_by_what_evaluates_them(capfd: pytest.CaptureFixture[str]):
+    """What is refused is said once, by us and not by RE2; who else uses pySigma in this process keeps its engine."""
+    before = policy.default_policy
+    assert "look-around" in str(refused(_HEAD + "    s:\n        f|re: 'a(?!b)'\n    condition: s\n"))
+    assert matches(_detection("    s:\n        f|re: 'a{1001}'\n    condition: s\n"), {"f": "a" * 1001}) == [True]
+    assert capfd.readouterr() == ("", "")
+    assert policy.default_policy is before
 
 
 def test_an_alias_bomb_is_refused():
@@ -296,3 +308,23 @@ def test_rules_for_other_logs_are_not_looked_for(monkeypatch: pytest.MonkeyPatch
     rows = matcher.rows(events("one alpha", "two beta", "three"))
     assert [one.tolist() for one in rows] == [[0], []]
     assert set(looked) == {"alpha"}
+
+
+def test_a_filter_that_leaves_nothing_out_is_told(tmp_path: Path):
+    """A filter with a name that no rule has, or for another log, is said; a rule found beside it settles that."""
+    base = "title: b\nname: b\nlogsource:\n    category: c\ndetection:\n    s:\n        f: x\n    condition: s\n"
+    left = (
+        "title: f\nlogsource:\n    category: {}\nfilter:\n    rules: [{}]\n    s:\n        u: x\n    condition: not s\n"
+    )
+    (tmp_path / "b.yml").write_text(base)
+    for source, names, said in (
+        ("c", "b", []),
+        ("c", "b, typo", ["names typo, and no rule on single events is called that"]),
+        ("d", "b", ["is for none of these rules"]),
+    ):
+        (tmp_path / "f.yml").write_text(left.format(source, names))
+        assert load([tmp_path]).idle == [(f"{tmp_path}/f.yml:1", words) for words in said]
+    (tmp_path / "f.yml").write_text(left.format("c", "b"))
+    alone = load([tmp_path / "f.yml"])
+    assert alone.idle
+    assert not alone.joined(load([tmp_path / "b.yml"])).idle

@@ -141,6 +141,8 @@ def read_rules(paths: list[str] | None, pack: bool, expand: list[str] | None) ->
     if len(found.refused) > _REFUSED:
         more = len(found.refused) - _REFUSED
         say(f"offbeat: {more:,} more rules cannot be used; offbeat rules check says which")
+    for where, note in found.idle:
+        say(f"offbeat: {where}: {note}")
     return found
 
 

@@ -34,17 +34,23 @@ def check(
     else:
         for error in found.refused:
             out(str(error))
-        for where, note in found.notes:
+        for where, note in _notes(found):
             out(f"{where}: note: {note}")
     refused = len(found.refused)
     usable = len(found.documents)
-    say(f"{usable + refused:,} in {found.files:,} files: {usable:,} can be used, {refused:,} cannot")
+    files = "1 file" if found.files == 1 else f"{found.files:,} files"
+    say(f"{usable + refused:,} in {files}: {usable:,} can be used, {refused:,} cannot")
     return 2 if refused else 0
+
+
+def _notes(found: RuleSet) -> list[tuple[str, str]]:
+    """Return what is odd; what the filters are for is known only where there are rules beside them."""
+    return [*found.notes, *(found.idle if found.rules else [])]
 
 
 def _check_json(found: RuleSet) -> None:
     notes: dict[str, list[str]] = {}
-    for where, note in found.notes:
+    for where, note in _notes(found):
         notes.setdefault(where, []).append(note)
     for document in found.documents:
         out_json(
@@ -132,8 +138,10 @@ def _show(tested: Tested, rules: RuleSet) -> None:
     from offbeat.rules import Correlation
     from offbeat.trial import described
 
-    events = "event matches" if tested.matched == 1 else "events match"
-    what = "findings" if isinstance(rules.documents[tested.key], Correlation) else events
+    one = tested.matched == 1
+    events = "event matches" if one else "events match"
+    found = "finding" if one else "findings"
+    what = found if isinstance(rules.documents[tested.key], Correlation) else events
     out(printable(f"{tested.rule}: {tested.matched:,} {what}, of {tested.events:,} events", 500))
     for firing in tested.firings[:10]:
         out(printable(f"  {described(firing)}", 500))

@@ -15,7 +15,7 @@ from offbeat.rules.match import applies
 from offbeat.rules.rule import Correlation, Document, Filter, Rule, RuleError, from_dict, keys, to_dict, with_where
 
 #: Changes with what compiling makes of the same text.
-VERSION: Final = 1
+VERSION: Final = 2
 SUFFIXES: Final = (".yml", ".yaml")
 #: Ends the name of a file with examples for the rule beside it.
 EXAMPLES: Final = ".test.yml"
@@ -29,7 +29,7 @@ class RuleSet:
     Attributes:
         documents: rules, correlations and filters, in the order of their files.
         refused: one error a document that cannot be used.
-        notes: (place, words) on what is odd but does no harm.
+        notes: (place, words) on what is odd but does no harm; see also ``idle``.
         files: how many were read.
     """
 
@@ -42,6 +42,20 @@ class RuleSet:
     def rules(self) -> list[Rule | Correlation]:
         """What may find something."""
         return [d for d in self.documents if not isinstance(d, Filter)]
+
+    @property
+    def idle(self) -> list[tuple[str, str]]:
+        """(place, words) on each filter that leaves nothing out here: it is for none of the rules, or names others."""
+        rules = [d for d in self.documents if isinstance(d, Rule)]
+        known = {key for rule in rules for key in keys(rule)}
+        out = []
+        for one in (d for d in self.documents if isinstance(d, Filter)):
+            unknown = [name for name in one.rules or () if name not in known]
+            if unknown:
+                out.append((one.where, f"names {', '.join(unknown)}, and no rule on single events is called that"))
+            elif not any(applies(one, rule) for rule in rules):
+                out.append((one.where, "is for none of these rules"))
+        return out
 
     def joined(self, other: RuleSet) -> RuleSet:
         """Return both, where a rule of ``other`` with an id or name already there is left out."""
@@ -216,7 +230,7 @@ def _from_kept(value: dict[str, Any]) -> Document | RuleError:
 
 
 def _notes(documents: Sequence[Document]) -> list[tuple[str, str]]:
-    """Return what is odd: what compiling noted, ids that are there twice, filters that are for no rule."""
+    """Return what is odd: what compiling noted, and ids that are there twice."""
     out = [(d.where, note) for d in documents for note in d.notes]
     seen: dict[str, Document] = {}
     for document in documents:
@@ -225,10 +239,4 @@ def _notes(documents: Sequence[Document]) -> list[tuple[str, str]]:
                 out.append((document.where, f"{key} is also that of {seen[key].where}"))
             elif key:
                 seen[key] = document
-    rules = [d for d in documents if isinstance(d, Rule)]
-    out += [
-        (d.where, "is for none of these rules")
-        for d in documents
-        if isinstance(d, Filter) and rules and not any(applies(d, rule) for rule in rules)
-    ]
     return out

@@ -6,16 +6,21 @@ https://github.com/SigmaHQ/sigma-specification, version 2.1. pySigma (LGPL-2.1) 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 from offbeat.errors import OptionError
 from offbeat.rules.expr import Expr, Not, Ref, every, refs, some
+from offbeat.rules.patterns import linear
 from offbeat.rules.places import Places
 from offbeat.rules.rule import LEVELS, Document, Filter, LogSource, Rule, RuleError
 
 try:
+    import re2  # type: ignore[import-untyped]  # comes with pySigma
     import yaml
     from sigma import exceptions as problems
+    from sigma import policy
     from sigma.conditions import (
         ConditionAND,
         ConditionIdentifier,
@@ -25,6 +30,7 @@ try:
         SigmaCondition,
     )
     from sigma.modifiers import modifier_mapping
+    from sigma.policy.regex_engine import RE2RegexEngine
     from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaDetections, SigmaRule
     from sigma.rule.base import SigmaYAMLLoader, check_alias_expansion
 except ImportError as missing:
@@ -35,6 +41,12 @@ except ImportError as missing:
 from offbeat.rules.sigma_values import LINEAR, Placeholders, Values
 
 MODIFIERS: Final = tuple(sorted({*modifier_mapping, "utf16le"}))
+#: What modifiers take that do not take text.
+_TAKES: Final = {
+    "lt lte gt gte minute hour day week month year": "a number, without quotes",
+    "exists": "true or false",
+    "i m s ignorecase multiline dotall": "an expression, with re before them",
+}
 _LOGSOURCE: Final = "category, product or service"
 
 
@@ -52,11 +64,12 @@ def compile_text(text: str, path: str, placeholders: Placeholders | None = None)
     loader = SigmaYAMLLoader(text)
     out: list[Document | RuleError] = []
     try:
-        while loader.check_node():
-            node = loader.get_node()
-            value = loader.construct_document(node)
-            if value is not None:
-                out.append(_compile(value, Places(node, path), placeholders or {}))
+        with _own_expressions():
+            while loader.check_node():
+                node = loader.get_node()
+                value = loader.construct_document(node)
+                if value is not None:
+                    out.append(_compile(value, Places(node, path), placeholders or {}))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
@@ -65,6 +78,43 @@ def compile_text(text: str, path: str, placeholders: Placeholders | None = None)
     finally:
         loader.dispose()
     return out
+
+
+class _Linear(RE2RegexEngine):
+    """Says what expressions can be used: those that Rust's engine evaluates here, which are not quite RE2's.
+
+    What RE2 does not know it would write to stderr, past Python.
+    """
+
+    def compile(self, pattern: str, flags: int = 0) -> Any:
+        """Return what finds the selections of a condition; of a value, which pySigma only asks about, maybe None.
+
+        Raises:
+            ValueError: the expression cannot be used.
+        """
+        linear(pattern)
+        quiet = re2.Options()
+        quiet.log_errors = False
+        try:
+            return re2.compile(pattern, quiet)
+        except re2.error:
+            return None
+
+    @property
+    def error(self) -> type[Exception]:
+        """What ``compile`` raises."""
+        return ValueError
+
+
+@contextmanager
+def _own_expressions() -> Iterator[None]:
+    """Have pySigma ask ``_Linear`` for as long; whoever else uses it in this process keeps what they had."""
+    before = policy.default_policy
+    policy.default_policy = replace(before, regex_engine=_Linear())
+    try:
+        yield
+    finally:
+        policy.default_policy = before
 
 
 def _compile(value: Any, places: Places, placeholders: Placeholders) -> Document | RuleError:
@@ -193,6 +243,9 @@ class _Compiler:
                 SigmaDetectionItem.from_mapping(key, value)
             except (problems.SigmaError, ValueError, TypeError, AttributeError, KeyError) as inner:
                 hint = None
+                if isinstance(inner, problems.SigmaTypeError):
+                    what, hint = _of_another_kind(str(key), value, inner)
+                    return self.refuse(what, self.section, name, str(key), hint=hint)
                 if isinstance(inner, problems.SigmaModifierError):
                     hint = "there are " + ", ".join(MODIFIERS)
                 elif isinstance(inner, problems.SigmaRegularExpressionError):
@@ -280,6 +333,15 @@ def meta_of(value: Mapping[str, Any], places: Places) -> dict[str, Any]:
         "shown": texts("fields"),
         "where": places.where(),
     }
+
+
+def _of_another_kind(key: str, value: Any, error: Exception) -> tuple[str, str | None]:
+    """Return what is wrong with a value that a key's modifiers cannot take, and what they take."""
+    if not str(error).startswith("Modifier "):
+        return str(error), None
+    takes = {name: what for names, what in _TAKES.items() for name in names.split()}
+    hint = next((takes[name] for name in reversed(key.split("|")) if name in takes), "text")
+    return f"{value!r} is nothing that these modifiers take", f"write {hint}"
 
 
 def _named(detections: SigmaDetections) -> str:
