@@ -59,6 +59,16 @@ def test_merged_templates_are_one_line(model, tmp_path):
     assert again.memory.lineage.height == 1
 
 
+def test_an_update_counts_merged_templates_as_one(model):
+    """That a line has two wordings which a person made one is no drift when the log is read again."""
+    name = ids(model)
+    made(model, f"merge {name['parcel']} {name['goods']}")
+    both = Lines([*log(1), *log(2, "goods left the house: {key}")])
+    fit = model.update(both).fit
+    assert fit is not None
+    assert fit["templates"] == 0.0
+
+
 def test_split_undoes_a_merge(model):
     """Apart again they are two lines."""
     name = ids(model)

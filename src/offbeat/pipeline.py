@@ -22,7 +22,7 @@ from offbeat.errors import ModelError, OffbeatError
 from offbeat.group import Grouping
 from offbeat.intake import Data, Intake, Options, learn_units
 from offbeat.learn import DEFAULT, Learned, learn, make_views
-from offbeat.lineage import Places, named_anew, renamed
+from offbeat.lineage import Places, named_anew, rename_lives, renamed
 from offbeat.memory import Memory
 from offbeat.mine import Catalog
 from offbeat.regime import Seen, recalibrate
@@ -324,6 +324,7 @@ class Pipeline:
         if labels is not None:
             known_keys(labels, scores)
         fused = scores["score"].to_numpy()
+        lives = rename_lives(intake.lives.frame(), names or {})  # an update reads them under their new names
         weight = scores["weight"].to_numpy() if "weight" in scores.columns else None
         rule = on_units(self.rule, scores)
         drift = check_drift(decision, fused, weight, rule)
@@ -368,7 +369,7 @@ class Pipeline:
             lanes=lanes,
             watch=intake.watch,
             ruling=intake.ruling,
-            fit=None if numbers is None else fit_of(self, intake.lives.frame(), fused, numbers, drift is not None),
+            fit=None if numbers is None else fit_of(self, lives, fused, numbers, drift is not None),
         )
 
     def save(self, path: str | Path) -> None:
