@@ -67,6 +67,19 @@ def test_a_unit_as_it_is_scores_what_it_scored(slow):
         assert unit_of(slow, one["id"]).score([tagged(codes)])[0] == pytest.approx(one["score"], abs=1e-5)
 
 
+def test_a_view_of_templates_looks_once_at_the_same_ones(slow, monkeypatch):
+    """Whatever the times and whoever asks, what reads but templates scores a sequence of them once."""
+    other = unit_of(slow, slow.found[0]["id"])
+    codes = slow.units.filter(slow.units["id"] == slow.found[0]["id"])["templates"][0].to_list()
+    seen = []
+    presence, scores_of = other.learned.views["presence"], type(other.learned.views["presence"]).scores_of
+    monkeypatch.setattr(presence, "scores_of", lambda data: seen.append(len(data)) or scores_of(presence, data))
+    first = other.score([tagged(codes), tagged(codes)[1:]])
+    again = other.score([codes, codes[1:]])
+    assert other.raw_of([codes, codes[1:]])["presence"].shape == first.shape == again.shape
+    assert sum(seen) == 2
+
+
 def test_what_is_slow_is_turned_by_the_slow_event(slow):
     """A pause that is too long is gone with the event that it is before, or with another in its place."""
     (late,) = [one for one in slow.found if one["session"] == "order-1050"]

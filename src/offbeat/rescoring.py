@@ -81,33 +81,55 @@ class Rescoring:
     habits: Habits | None = None
     own: Mapping[str, Detector] = field(default_factory=dict)
     _known: dict[tuple[int, ...], Floats] = field(default_factory=dict, repr=False)
+    #: By view (its ``id``), what it reads beside templates, and its scores of sequences where that is nothing.
+    _more: dict[int, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    _of_templates: dict[int, dict[tuple[int, ...], float]] = field(default_factory=dict, repr=False)
 
     def fixed(self, detector: Detector, *, edited: bool = False) -> bool:
         """Say whether a view's score stays as it is while events are edited: it reads more than templates.
 
         With ``edited`` what it reads is only what can be edited with them, times and numbers, so that it does not.
         """
-        more = detector.read_from(self.row)
+        more = self._reads(detector)
         if edited:
             more = tuple(name for name in more if name not in self._lists)
         return bool(more or detector.memory or (detector.needs_ends and self.row["open_at_end"][0]))
 
-    @property
+    def _reads(self, detector: Detector) -> tuple[str, ...]:
+        if id(detector) not in self._more:
+            self._more[id(detector)] = detector.read_from(self.row)
+        return self._more[id(detector)]
+
+    @cached_property
     def _lists(self) -> list[str]:
         return [name for name in _EDITED if name in self.row.columns and self.row[name][0] is not None]
 
     def raw_of(self, sequences: Sequence[Codes]) -> Raw:
         """Return each view's raw scores of sequences; a view that reads more than templates keeps what it was."""
-        return self._scored(self.learned.views, self._laid_out(sequences), edited=False)
+        return self._scored(self.learned.views, sequences, edited=False)
 
-    def _scored(self, views: Mapping[str, Detector], data: Ragged, *, edited: bool = True) -> Raw:
+    def _scored(self, views: Mapping[str, Detector], sequences: Sequence[Sequence[int]], *, edited: bool = True) -> Raw:
+        """Return raw scores by view, shape (n,) each; a view that reads but templates looks once at the same ones."""
+        keys = [tuple(plain(codes)) for codes in sequences]
+        whole: Ragged | None = None
+        last: tuple[list[tuple[int, ...]], Ragged] | None = None
         out = {}
         for name, detector in views.items():
             detector.texts = self.texts
-            same = np.full(len(data), self.raw[name])
-            out[name] = same if self.fixed(detector, edited=edited) else detector.scores_of(data)
+            if self.fixed(detector, edited=edited):
+                out[name] = np.full(len(keys), self.raw[name])
+            elif self._reads(detector):
+                whole = whole or self._laid_out(sequences)
+                out[name] = detector.scores_of(whole)
+            else:
+                known = self._of_templates.setdefault(id(detector), {})
+                fresh = list(dict.fromkeys(key for key in keys if key not in known))
+                if last is None or last[0] != fresh:
+                    last = fresh, _as_ragged(fresh)
+                known |= zip(fresh, detector.scores_of(last[1]).tolist(), strict=True)
+                out[name] = np.array([known[key] for key in keys])
         if GROUP in self.raw:
-            out[GROUP] = np.full(len(data), self.raw[GROUP])
+            out[GROUP] = np.full(len(keys), self.raw[GROUP])
         return out
 
     @cached_property
@@ -116,21 +138,19 @@ class Rescoring:
 
     def _laid_out(self, sequences: Sequence[Sequence[int]]) -> Ragged:
         """Return sequences with the times and numbers of the events that are the unit's own."""
-        flat = np.array([code for codes in sequences for code in codes], dtype=np.int64)
-        lengths = np.array([len(codes) for codes in sequences], dtype=np.int64)
+        bare = _as_ragged(sequences)
+        flat, owner = bare.ids, bare.rows
         place = (flat >> _BITS) - 1
         own = place >= 0
         extra = {}
         for name, numbers in self._numbers.items():
             extra[name] = np.full(len(flat), np.nan)
             extra[name][own] = numbers[place[own]]
-        owner = np.repeat(np.arange(len(lengths)), lengths)
         if "timestamps" in extra:
             at = extra["timestamps"]
-            at[own] -= _pauses(self._numbers["timestamps"], owner[own], place[own], len(lengths))
+            at[own] -= _pauses(self._numbers["timestamps"], owner[own], place[own], len(bare))
             extra["timestamps"] = _in_time(at, owner)
-        offsets = np.concatenate(([0], np.cumsum(lengths)))
-        return Ragged(flat & _CODE, offsets, np.ones(len(lengths)), extra)
+        return Ragged(flat & _CODE, bare.offsets, bare.weight, extra)
 
     def score(self, sequences: Sequence[Codes]) -> Floats:
         """Return the scores that the verdict is made by, shape (n,): with the log's own habits where it changed."""
@@ -149,25 +169,25 @@ class Rescoring:
         keys = [tuple(codes) for codes in sequences]
         fresh = list(dict.fromkeys(key for key in keys if key not in self._known))
         if fresh:
-            found = np.stack(self._fresh(self._laid_out(fresh)), axis=1)
+            found = np.stack(self._fresh(fresh), axis=1)
             self._known |= dict(zip(fresh, found, strict=True))
         return np.stack([self._known[key] for key in keys]) if keys else np.zeros((0, 2))
 
-    def _fresh(self, data: Ragged) -> tuple[Floats, Floats]:
+    def _fresh(self, sequences: Sequence[Sequence[int]]) -> tuple[Floats, Floats]:
         decision = self.learned.decision
         if self.habits is None:
             # Of a log that changed and holds too much to be kept this is more than the verdict asks.
-            given = decision.surprise(self._scored(self.learned.views, data))
+            given = decision.surprise(self._scored(self.learned.views, sequences))
             return decision.fuse(given), _beyond(given, self.threshold)
         itself = self.habits.decision
         slow = {name: view for name, view in self.learned.views.items() if name not in self.own}
-        given = itself.surprise(self._scored(slow, data) | self._scored(self.own, data))
+        given = itself.surprise(self._scored(slow, sequences) | self._scored(self.own, sequences))
         own = itself.fuse(given)
         # The log's habits alone can only excuse, so what they do not is left at that; the rest is scored in full.
-        score = joined(np.full(len(data), np.inf), decision, own, itself)
+        score = joined(np.full(len(sequences), np.inf), decision, own, itself)
         good = np.flatnonzero(score < self.threshold)
         if len(good):
-            learned = decision(self._scored(self.learned.views, data.take(good)))
+            learned = decision(self._scored(self.learned.views, [sequences[int(i)] for i in good]))
             score[good] = joined(learned, decision, own[good], itself)
         line = self.threshold - decision.threshold + itself.threshold
         return score, _beyond(given, line)
@@ -198,13 +218,20 @@ class Rescoring:
 
     def scored(self, views: Mapping[str, Detector], sequences: Sequence[Codes]) -> Raw:
         """Return raw scores of sequences by some of the views."""
-        return self._scored(views, self._laid_out(sequences))
+        return self._scored(views, sequences)
 
     def given(self, way: Way, raw: Raw, n: int) -> Floats:
         """Return the most that some views give, by one way of being normal, to each of n raw scores, shape (n,)."""
         group = {GROUP: np.full(n, self.raw[GROUP])} if GROUP in self.raw else {}
         most = np.maximum.reduce([np.zeros(n), *way.decision.surprise({**raw, **group}).values()])
         return np.asarray(most, dtype=np.float64)
+
+
+def _as_ragged(sequences: Sequence[Sequence[int]]) -> Ragged:
+    """Return sequences of codes as flat arrays."""
+    lengths = np.array([len(codes) for codes in sequences], dtype=np.int64)
+    flat = np.fromiter((code for codes in sequences for code in codes), np.int64, int(lengths.sum()))
+    return Ragged(flat, np.concatenate(([0], np.cumsum(lengths))), np.ones(len(lengths)))
 
 
 def _pauses(times: Floats, owner: NDArray[np.int64], place: NDArray[np.int64], n: int) -> Floats:

@@ -121,6 +121,21 @@ def test_a_long_difference_is_found_in_few_tries():
     assert len(tried) < 2_000
 
 
+def test_what_is_not_needed_is_left_out_together():
+    """Of forty differences in as many places two are needed, and that is found in a few rounds of scoring."""
+    codes = [code for i in range(40) for code in (1, 100 + i)]
+    other = [code for i in range(40) for code in (1, 200 + i)]
+    rounds = []
+
+    def score(many):
+        rounds.append(len(many))
+        return np.array([float(105 in s or 125 in s or 1 not in s) for s in many])
+
+    found = fewest(codes, score, 0.5, nearest(codes, [other], np.ones(1)), lambda many: np.ones(len(many)))
+    assert [(e.how, e.template) for e in found.edits] == [("remove", 105), ("remove", 125)]
+    assert len(rounds) < 20
+
+
 def test_there_may_be_no_edit():
     """Where no near sequence is below the threshold, nothing is claimed."""
     assert fewest([1, 9], lambda many: np.ones(len(many)), 0.5, nearest([1, 9], [[1]], np.ones(1))) is None

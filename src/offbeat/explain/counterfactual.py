@@ -202,14 +202,30 @@ class _Search:
             some = _each_left_out(edits) if fine else _parts_left_out(edits)
             fewer = [one for one in dict.fromkeys(some) if one and cost(one) < cost(edits)]
             left = self._tried(fewer)
-            good = [i for i, one in enumerate(fewer) if one in self.found]
+            good = sorted(
+                (cost(one), gap, i) for i, (one, gap) in enumerate(zip(fewer, left, strict=True)) if one in self.found
+            )
             if good:
-                edits, fine = fewer[min(good, key=lambda i: (cost(fewer[i]), left[i]))], False
+                edits, fine = self._without_all(edits, [fewer[i] for *_, i in good]), False
             elif fine:
                 break
             else:
                 fine = True
         return edits
+
+    def _without_all(self, edits: Edits, good: Sequence[Edits]) -> Edits:
+        """Return the cheapest that turns the verdict, of those without one part or without many: ``good``, best first.
+
+        What can be left out by itself can often be left out together, so two, four, eight of them are tried at once.
+        """
+        kept, many = set(good[0]), []
+        for i, one in enumerate(good[1:], 2):
+            kept &= set(one)
+            if i & (i - 1) == 0 or i == len(good):
+                many.append(tuple(e for e in edits if e in kept))
+        many = [one for one in dict.fromkeys(many) if one]
+        self._tried(many)
+        return min((one for one in (good[0], *many) if one in self.found), key=cost)
 
 
 def _parts_left_out(edits: Edits) -> Iterable[Edits]:
