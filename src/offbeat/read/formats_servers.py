@@ -128,19 +128,6 @@ SECURITY: Final = (
         "Jan 29 16:42:09 192.0.2.7 LEEF:1.0|QRadar|QRM|1.0|NEW_PORT_DISCOVERD|src=192.0.2.9 sev=5",
         rank=8,
     ),
-    TextLayout(
-        "windows-xml",
-        r"<Event [^>]*><System><Provider (?:[^>]* )?Name=['\"](?P<source>[^'\"]*)['\"].*?"
-        r"<EventID[^>]*>(?P<event_id>[0-9]+)</EventID>.*?<Level>(?P<level>[0-9]+)</Level>.*?"
-        r"SystemTime=['\"](?P<time>{iso})['\"](?:.*?<Channel>(?P<channel>[^<]*)</Channel>)?"
-        r"(?:.*?<Computer>(?P<host>[^<]*)</Computer>)?",
-        "<Event xmlns='http://schemas.microsoft.com/win/2004/08/events/event'><System><Provider Name='sshd'/>"
-        "<EventID>4</EventID><Level>4</Level><TimeCreated SystemTime='2023-01-29T16:42:09.4861234Z'/></System>"
-        "<EventData><Data Name='payload'>Server listening</Data></EventData></Event>",
-        scale=levels.WINDOWS,
-        numbers=frozenset({"event_id"}),
-        rank=8,
-    ),
 )
 
 SERVERS: Final = (

@@ -70,9 +70,10 @@ class Context:
         inner: layout of the header that messages carry inside the record, if any.
         columns: for formats whose columns a header line names.
         indent: of JSON documents printed over several lines, what stands before their first brace.
-        folded: lines may hold several JSON records, as an array of them.
+        folded: lines may hold several records, as an array of them.
         pieces: a record of Docker that does not end its line goes on in the next one.
         time_key: the field that holds the time where it has none of the usual names.
+        tag: of XML, the element that is a record.
         keys: for JSON, the key of each role where all records of the sample keep it in plain text at the top.
     """
 
@@ -81,6 +82,7 @@ class Context:
     inner: TextLayout | None = None
     columns: tuple[str, ...] = ()
     indent: str = ""
+    tag: str = ""
     folded: bool = False
     pieces: bool = False
     keys: Mapping[str, str] | None = None

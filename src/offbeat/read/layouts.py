@@ -10,6 +10,7 @@ from offbeat.read.cri import CRI
 from offbeat.read.formats import TEXT
 from offbeat.read.json_records import JsonDocuments, JsonLines
 from offbeat.read.named_values import JournalExport, Logfmt, Table
+from offbeat.read.xml_records import XmlRecords
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +54,7 @@ class Layout(Protocol):
 _ALL: Final[tuple[Layout, ...]] = (
     JsonLines(),
     JsonDocuments(),
+    XmlRecords(),
     CRI,
     JournalExport(),
     Logfmt(),
@@ -64,14 +66,16 @@ _ALL: Final[tuple[Layout, ...]] = (
 LAYOUTS: Final[Mapping[str, Layout]] = {layout.name: layout for layout in _ALL}
 
 #: Layouts that may take single lines of a file that is mostly something else.
-BY_LINE: Final = tuple(layout for layout in _ALL if layout.name not in {"json-documents", "csv", "journal-export"})
+_WHOLE_FILES: Final = frozenset({"json-documents", "csv", "journal-export", "xml"})
+BY_LINE: Final = tuple(layout for layout in _ALL if layout.name not in _WHOLE_FILES)
 
 PLAIN: Final = "plain"
 
 #: Names that a user may say instead.
 ALIASES: Final[Mapping[str, str]] = {
     "jsonl": "json", "ndjson": "json", "docker": "json", "journald": "json", "suricata": "json", "zeek": "json",
-    "evtx": "json-documents", "combined": "access", "common": "access", "apache": "access", "nginx": "access",
+    "evtx": "json-documents", "windows-xml": "xml", "log4j-xml": "xml",
+    "combined": "access", "common": "access", "apache": "access", "nginx": "access",
     "syslog-3164": "syslog", "rfc3164": "syslog", "rfc5424": "syslog-5424", "openssh": "syslog", "linux": "syslog",
     "logcat": "android", "glog": "klog", "cbs": "windows-cbs", "windows": "windows-cbs", "k8s": "cri",
     "containerd": "cri", "w3c": "csv", "tsv": "csv", "dmesg": "kernel", "text": PLAIN,

@@ -19,6 +19,7 @@ from offbeat.read.layouts import Layout
 from offbeat.read.sniff import Plan
 from offbeat.read.summary import BLANK
 from offbeat.read.unfold import unfold
+from offbeat.read.xml_records import XmlRecords
 
 HEADER_LINES: Final = "header lines"
 NO_FORMAT: Final = "no known format"
@@ -70,7 +71,7 @@ def parse_block(
         done.repaired[ENDLESS] += 1
     if mask is not None:
         lines = mask(lines)
-    folded = unfold(lines) if plan.context.folded else None
+    folded = unfold(lines, plan.context.tag) if plan.context.folded else None
     if folded:
         lines = folded[0]
     placed = place(lines, plan, want, done)
@@ -95,7 +96,7 @@ def parse_block(
 
 def _whole(plan: Plan) -> bool:
     """Whether lines are read in full, whatever their length: half a record is none."""
-    return isinstance(plan.layout, JsonLines | JsonDocuments)
+    return isinstance(plan.layout, JsonLines | JsonDocuments | XmlRecords)
 
 
 def prepare(data: bytes, plan: Plan, repaired: Counter[str]) -> pl.Series:

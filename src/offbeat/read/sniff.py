@@ -17,7 +17,7 @@ from typing import Final
 import polars as pl
 
 from offbeat.errors import InputError, OptionError
-from offbeat.read import lines, nested, slashed, stamps, streams, times
+from offbeat.read import lines, nested, slashed, stamps, streams, times, xml_records
 from offbeat.read.field_kinds import field_kinds
 from offbeat.read.files import Source
 from offbeat.read.formats import TEXT
@@ -39,7 +39,7 @@ _WEAK: Final = frozenset({"level", "python-basic", "kernel", "xorg", "name-time"
 #: Layouts whose lines may hold the records or the stack traces of an application.
 _HOLDERS: Final = frozenset({"json", "cri"})
 #: Layouts whose events are records with names.
-_RECORDS: Final = frozenset({"json", "json-documents", "csv", "logfmt"})
+_RECORDS: Final = frozenset({"json", "json-documents", "csv", "logfmt", "xml"})
 #: Layouts of little form, whose lines may or may not have others that belong to them.
 _LOOSE: Final = frozenset({"time", "inside", "name-level", "level-time"})
 
@@ -118,7 +118,8 @@ def make_plan(source: Source, layout: Layout | None = None, *, zone: str = "UTC"
         return None
     streams.check_text(data, source.shown)
     sample = _sample(data)
-    if folded := unfold(sample.head(SAMPLE_LINES)):
+    tag = xml_records.tag_of(sample)
+    if folded := unfold(sample.head(SAMPLE_LINES), tag):
         sample = folded[0].head(SAMPLE_LINES)
     wrapper = None
     if not plain and (layout is None or layout.name in _HOLDERS):
@@ -172,9 +173,9 @@ def _assign(sample: pl.Series) -> Counter[str]:
         fits = LAYOUTS["json-documents"].fits(sample)
         if fits.mean() > 0.5:  # type: ignore[operator]  # a Boolean's mean is a float
             return Counter({"json-documents": int(fits.sum())})
-    for name in ("csv", "journal-export"):
+    for name in ("csv", "journal-export", *(["xml"] if xml_records.maybe(sample[0]) else [])):
         fits = LAYOUTS[name].fits(sample)
-        if fits.mean() > 0.9 and len(sample) > 1:  # type: ignore[operator]  # as above
+        if fits.mean() > 0.9 and (len(sample) > 1 or name == "xml"):  # type: ignore[operator]  # as above
             return Counter({name: int(fits.sum())})
     ranked = sorted(BY_LINE, key=lambda layout: -layout.rank)
     # Layouts that read none of a few dozen lines are asked only for what the others leave: most lines, most often, are
@@ -262,6 +263,8 @@ def _context(source: Source, sample: pl.Series, layout: Layout | None, zone: str
         context = replace(context, stamp=stamp)
         if stamp is not None and stamp.cycle and found:
             context = replace(context, clock=_anchored(context.clock, stamp, source, layout, found))
+    if layout.name == "xml":
+        context = replace(context, tag=xml_records.tag_of(sample))
     if layout.name == "json-documents":
         context = replace(context, indent=indent_of(sample))
     records = [record for record in _JSON.records(sample.head(300)) if record is not None]

@@ -13,6 +13,7 @@ from typing import Any, Final
 import orjson
 import polars as pl
 
+from offbeat.read import xml_records
 from offbeat.read.names import NAMES
 
 #: Names of the list in exports of CloudTrail, Azure, CloudWatch and others.
@@ -28,16 +29,19 @@ _APART: Final[dict[str, Any]] = {"row": pl.UInt32, "line": pl.List(pl.String)}
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]')
 
 
-def unfold(lines: pl.Series) -> tuple[pl.Series, pl.Series] | None:
+def unfold(lines: pl.Series, tag: str = "") -> tuple[pl.Series, pl.Series] | None:
     """Put each record on a line of its own.
 
     Args:
         lines: String, shape (n,).
+        tag: of XML, the element that is a record.
 
     Returns:
         The lines, shape (m,), and for each the position of the one it stood on (UInt32); None where no line holds
         several.
     """
+    if tag:
+        return xml_records.apart(lines, tag)
     rows = lines.str.contains(_FOLDED).arg_true()
     if rows.is_empty():
         return None

@@ -17,7 +17,7 @@ FORMAT: Final = "offbeat.format"
 
 ACCESS: Final = ("access", "access-odd", "haproxy", "alb", "gin")
 SYSLOG: Final = ("syslog", "syslog-5424", "syslog-pri", "syslog-bare", "syslog-iso", "mac", "journal-export", "kernel")
-RECORDS: Final = ("json", "json-documents", "csv", "logfmt", "cri")
+RECORDS: Final = ("json", "json-documents", "csv", "xml", "logfmt", "cri")
 LOOSE: Final = (
     *("plain", "time", "time-level", "time-thread-level", "level-time", "name-time", "level", "epoch", "epoch-level"),
     *("fail2ban", "heroku"),
