@@ -139,6 +139,14 @@ _SYSLOG: Final = (
         rank=7,
     ),
     TextLayout(
+        "syslog-klog",  # Kubernetes' programs in the journal
+        r"(?P<time>{syslog}|{iso}) (?P<host>[^ ]+) (?P<source>[\w.-]+)\[(?P<pid>[0-9]+)\]: "
+        r"(?P<level>[IWEF])[0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6} +[0-9]+ (?P<code>[\w./-]+:[0-9]+)\] ",
+        "Jan 29 16:42:09 node1 kubelet[712]: E0129 16:42:09.486123     712 kubelet.go:2010] Skipping pods",
+        numbers=_N,
+        rank=7,
+    ),
+    TextLayout(
         "heroku",
         r"(?P<time>{iso}) (?P<source>heroku|app)\[(?P<dyno>[\w.-]+)\]: ",
         "2023-01-29T16:42:09.486123+00:00 heroku[router]: at=info method=GET path=/ dyno=web.1 status=200",

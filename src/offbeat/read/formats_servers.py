@@ -92,6 +92,13 @@ DATABASES: Final = (
         rank=6,
     ),
     TextLayout(
+        "db2diag",
+        r"(?P<time>{bgl}) (?P<record>[A-Z][0-9]+[A-Z][0-9]+) +LEVEL: (?P<level>\w+)(?: \([^)]*\))?$",
+        "2023-01-29-16.42.09.486123+060 I22686E537            LEVEL: Error",
+        multiline=True,
+        rank=7,
+    ),
+    TextLayout(
         "gluster",
         r"\[(?P<time>{iso})\] (?P<level>[MACEWNIDT]) (?:\[MSGID: (?P<code>[0-9]+)\] )?"
         r"\[(?P<source>[\w.-]+):(?P<code_line>[0-9]+):(?P<function>\w+)\] ",

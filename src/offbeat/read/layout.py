@@ -73,7 +73,7 @@ class Context:
         folded: lines may hold several records, as an array of them.
         pieces: a record of Docker that does not end its line goes on in the next one.
         time_key: the field that holds the time where it has none of the usual names.
-        tag: of XML, the element that is a record.
+        tag: what a record begins with: of XML its element, of paragraphs their first name.
         keys: for JSON, the key of each role where all records of the sample keep it in plain text at the top.
     """
 

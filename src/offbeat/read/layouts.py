@@ -10,6 +10,7 @@ from offbeat.read.cri import CRI
 from offbeat.read.formats import TEXT
 from offbeat.read.json_records import JsonDocuments, JsonLines
 from offbeat.read.named_values import JournalExport, Logfmt, Table
+from offbeat.read.paragraphs import Paragraphs
 from offbeat.read.xml_records import XmlRecords
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ _ALL: Final[tuple[Layout, ...]] = (
     JournalExport(),
     Logfmt(),
     Table(),
+    Paragraphs(),
     *TEXT.values(),
 )
 
@@ -66,7 +68,7 @@ _ALL: Final[tuple[Layout, ...]] = (
 LAYOUTS: Final[Mapping[str, Layout]] = {layout.name: layout for layout in _ALL}
 
 #: Layouts that may take single lines of a file that is mostly something else.
-_WHOLE_FILES: Final = frozenset({"json-documents", "csv", "journal-export", "xml"})
+_WHOLE_FILES: Final = frozenset({"json-documents", "csv", "journal-export", "xml", "paragraphs"})
 BY_LINE: Final = tuple(layout for layout in _ALL if layout.name not in _WHOLE_FILES)
 
 PLAIN: Final = "plain"

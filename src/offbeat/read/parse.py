@@ -126,7 +126,7 @@ def place(lines: pl.Series, plan: Plan, want: Want, done: Parsed) -> pl.DataFram
         return _marked(layouts.plain(lines, want))
     placed, left = _by_own(lines, plan, want)
     if left.is_empty():
-        return placed
+        return placed.drop("row", strict=False)
     if _whole(plan):
         lines = lines.scatter(left, text_lines.shorten(lines.gather(left), done.repaired))
     return _place_rest(placed, left, lines, plan, want, done)
@@ -162,10 +162,27 @@ def _by_own(lines: pl.Series, plan: Plan, want: Want) -> tuple[pl.DataFrame, pl.
     rows = pl.int_range(len(lines), dtype=pl.UInt32, eager=True)
     if plan.layout is None:
         return _none(want), rows
-    if isinstance(plan.layout, TextLayout) and plan.sniffed.confidence < _MOSTLY:
-        some = _parse_some(plan.layout, lines, rows, want, plan)
+    if not plan.over:
+        return _by_one(plan.layout, lines, rows, want, plan)
+    parts, rest = [], lines
+    for layout in plan.over:
+        if (frame := _parse_some(layout, rest, rows, want, plan)) is not None:
+            parts.append(frame)
+            rows = _without(rows, frame["row"])
+            rest = lines.gather(rows)
+    frame, left = _by_one(plan.layout, rest, rows, want, plan)
+    parts.append(frame if "row" in frame.columns else frame.with_columns(rows.alias("row")))
+    return pl.concat(parts).sort("row"), left
+
+
+def _by_one(
+    layout: Layout, lines: pl.Series, rows: pl.Series, want: Want, plan: Plan
+) -> tuple[pl.DataFrame, pl.Series]:
+    """What one layout reads of the lines in these rows."""
+    if isinstance(layout, TextLayout) and plan.sniffed.confidence < _MOSTLY:
+        some = _parse_some(layout, lines, rows, want, plan)
         return (_none(want), rows) if some is None else (some, _without(rows, some["row"]))
-    frame = _marked(plan.layout.parse(lines, want, plan.context))
+    frame = _marked(layout.parse(lines, want, plan.context))
     ours = frame["placed"] | (frame["mark"] > 0)
     if frame["placed"].all():
         return frame, rows.head(0)

@@ -17,7 +17,7 @@ from typing import Final
 import polars as pl
 
 from offbeat.errors import InputError, OptionError
-from offbeat.read import lines, nested, slashed, stamps, streams, times, xml_records
+from offbeat.read import lines, nested, paragraphs, slashed, stamps, streams, times, xml_records
 from offbeat.read.field_kinds import field_kinds
 from offbeat.read.files import Source
 from offbeat.read.formats import TEXT
@@ -39,7 +39,9 @@ _WEAK: Final = frozenset({"level", "python-basic", "kernel", "xorg", "name-time"
 #: Layouts whose lines may hold the records or the stack traces of an application.
 _HOLDERS: Final = frozenset({"json", "cri"})
 #: Layouts whose events are records with names.
-_RECORDS: Final = frozenset({"json", "json-documents", "csv", "logfmt", "xml"})
+_RECORDS: Final = frozenset({"json", "json-documents", "csv", "logfmt", "xml", "paragraphs"})
+#: Rank from which on a layout is of one program.
+_PARTICULAR: Final = 6
 #: Layouts of little form, whose lines may or may not have others that belong to them.
 _LOOSE: Final = frozenset({"time", "inside", "name-level", "level-time"})
 
@@ -76,6 +78,7 @@ class Plan:
         others: formats of lines that are not of it.
         context: what was found out about it.
         sniffed: what is told of it.
+        over: formats of some of its lines, which its own would read as well, but tell less of.
         wrapper: what its records stand in.
         writer: who wrote all of it, where its path says so.
     """
@@ -86,6 +89,7 @@ class Plan:
     sniffed: Sniffed
     wrapper: nested.Wrapper | None = None
     writer: str | None = None
+    over: tuple[TextLayout, ...] = ()
 
 
 def sniff(path: str | Path) -> Sniffed:
@@ -128,14 +132,17 @@ def make_plan(source: Source, layout: Layout | None = None, *, zone: str = "UTC"
     chosen = layout or _most(counts, sample)
     context = replace(_context(source, sample, chosen, zone), folded=folded is not None)
     others = () if plain else _others(counts, chosen)
+    over = _over(counts, chosen, sample)
     if isinstance(chosen, TextLayout) and chosen.timed and counts:
         chosen, others = _joining(chosen, others, sample, context)
+        if not chosen.multiline and _in_paragraphs(chosen, data):
+            chosen, others = replace(chosen, multiline=True), ()
     if isinstance(chosen, TextLayout) and chosen.timed and (shape := stamps.shape_of(_stamps_of(chosen, sample))):
         others = (chosen, *others)
         chosen = replace(chosen, shape=shape)
     sniffed = _describe(source, sample, chosen, counts, context)
     writer = None if source.path is None else nested.writer_of(str(source.path))
-    return Plan(chosen, others, context, sniffed, wrapper, writer)
+    return Plan(chosen, others, context, sniffed, wrapper, writer, over)
 
 
 def _most(counts: Counter[str], sample: pl.Series) -> Layout | None:
@@ -173,7 +180,7 @@ def _assign(sample: pl.Series) -> Counter[str]:
         fits = LAYOUTS["json-documents"].fits(sample)
         if fits.mean() > 0.5:  # type: ignore[operator]  # a Boolean's mean is a float
             return Counter({"json-documents": int(fits.sum())})
-    for name in ("csv", "journal-export", *(["xml"] if xml_records.maybe(sample[0]) else [])):
+    for name in ("csv", "journal-export", *_maybe(sample)):
         fits = LAYOUTS[name].fits(sample)
         if fits.mean() > 0.9 and (len(sample) > 1 or name == "xml"):  # type: ignore[operator]  # as above
             return Counter({name: int(fits.sum())})
@@ -185,6 +192,13 @@ def _assign(sample: pl.Series) -> Counter[str]:
         found, left = _take(chosen, left)
         counts += found
     return counts
+
+
+def _maybe(sample: pl.Series) -> list[str]:
+    """Formats of whole files that it costs more to try than to see that they cannot be."""
+    if xml_records.maybe(sample[0]):
+        return ["xml"]
+    return ["paragraphs"] if paragraphs.first_name(sample.to_list()) else []
 
 
 def _take(layouts: Sequence[Layout], lines: pl.Series) -> tuple[Counter[str], pl.Series]:
@@ -231,6 +245,17 @@ def _joining(
     return (replace(layout, multiline=True), others) if alone or often else (layout, others)
 
 
+def _in_paragraphs(layout: TextLayout, data: bytes) -> bool:
+    """Whether just the first lines of paragraphs have the header, so that what follows up to a blank line goes on."""
+    texts = lines.split(data, Counter()).head(SAMPLE_LINES)
+    headed = layout.fits(texts)
+    texts = texts.slice(int(headed.arg_max() or 0))
+    headed, blank = headed.tail(len(texts)), texts.str.strip_chars() == ""
+    begun = ~blank & blank.shift(1, fill_value=True)
+    both = int((headed & begun).sum())
+    return both > 1 and both >= 0.9 * int(headed.sum()) and both >= 0.9 * int(begun.sum()) and both < 0.5 * len(texts)
+
+
 def _others(counts: Counter[str], chosen: Layout | None) -> tuple[Layout, ...]:
     ordered = sorted(BY_LINE, key=lambda layout: (-counts[layout.name], -layout.rank))
     # A time within a line tells that it is an event: but not beside records, where a broken one is to be counted.
@@ -245,6 +270,21 @@ def _others(counts: Counter[str], chosen: Layout | None) -> tuple[Layout, ...]:
         )
         and (layout.name != "inside" or within)
     )
+
+
+def _over(counts: Counter[str], chosen: Layout | None, sample: pl.Series) -> tuple[TextLayout, ...]:
+    """Much more particular formats of lines that the chosen one would read as well: HAProxy's among others' syslog."""
+    if not isinstance(chosen, TextLayout) or chosen.rank > _PARTICULAR - 2:
+        return ()
+    found = []
+    for name in counts:
+        layout = TEXT.get(name)
+        enough = layout is not None and counts[name] >= max(2, 0.01 * len(sample))
+        if not enough or layout is None or layout.rank < max(_PARTICULAR, chosen.rank + 2):
+            continue
+        if (layout.fits(sample) & chosen.fits(sample)).sum() >= 0.5 * counts[name]:
+            found.append(layout)
+    return tuple(sorted(found, key=lambda layout: -layout.rank))
 
 
 def _context(source: Source, sample: pl.Series, layout: Layout | None, zone: str) -> Context:
@@ -265,6 +305,8 @@ def _context(source: Source, sample: pl.Series, layout: Layout | None, zone: str
             context = replace(context, clock=_anchored(context.clock, stamp, source, layout, found))
     if layout.name == "xml":
         context = replace(context, tag=xml_records.tag_of(sample))
+    if layout.name == "paragraphs":
+        context = replace(context, tag=paragraphs.first_name(sample.to_list()))
     if layout.name == "json-documents":
         context = replace(context, indent=indent_of(sample))
     records = [record for record in _JSON.records(sample.head(300)) if record is not None]

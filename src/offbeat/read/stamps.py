@@ -44,10 +44,10 @@ def shape_of(stamps: Iterable[str]) -> str | None:
 def _generalise(stamp: str) -> str:
     fraction = re.sub(r"(?<=:[0-9]{2}[.,])[0-9]+", "\0", stamp)
     digits = re.sub(r"[0-9]+", lambda m: f"\1{len(m[0])}\2", fraction)
-    months = re.sub(r"[A-Z][a-z]{2}", "\3", digits)
+    months = re.sub(r"[A-Z][a-z]{2}|(?<=-)[A-Z]{3}(?=-)", "\3", digits)
     marks = re.sub(r" {2,}\x011\x02| \x012\x02(?= )", "\4", months, count=1) if "\3" in months else months
     text = re.escape(marks)
-    text = text.replace("\0", "[0-9]{1,9}").replace("\3", "[A-Z][a-z]{2}").replace("\4", " +[0-9]{1,2}")
+    text = text.replace("\0", "[0-9]{1,9}").replace("\3", "[A-Z][A-Za-z]{2}").replace("\4", " +[0-9]{1,2}")
     return re.sub(r"\x01([0-9]+)\x02", r"[0-9]{\1}", text)
 
 
@@ -109,6 +109,11 @@ STAMPS: Final[Mapping[str, Stamp]] = _stamps(
         "clf", rf"(?P<d>[0-9]{{2}})/{_MONTH}/(?P<Y>[0-9]{{4}})[: ]{_CLOCK}{_FRACTION}{_ZONE}", "dd?bbb?YYYY?HH?MM?SS"
     ),
     Stamp(
+        "ctime-zone",  # Git's and Oracle's
+        rf"[A-Z][a-z]{{2}} {_MONTH} +(?P<d>[0-9]{{1,2}}) {_CLOCK} (?P<Y>[0-9]{{4}}) (?P<z>[+-][0-9]{{2}}:?[0-9]{{2}})",
+        "????bbb?dd?HH?MM?SS?YYYY",
+    ),
+    Stamp(
         "ctime",
         rf"[A-Z][a-z]{{2}} {_MONTH} +(?P<d>[0-9]{{1,2}}) {_CLOCK}{_FRACTION}{_ZONE}(?: [A-Z]{{3,5}})?"
         " (?P<Y>[0-9]{4})",
@@ -139,7 +144,8 @@ STAMPS: Final[Mapping[str, Stamp]] = _stamps(
     Stamp("snort", rf"(?P<m>0[1-9]|1[0-2])/(?P<d>[0-3][0-9])-{_CLOCK}{_FRACTION}", "mm?dd?HH?MM?SS", "year"),
     Stamp(
         "day-month",
-        rf"(?P<d>[0-9]{{1,2}})[- ]?{_MONTH}[- ]?(?P<Y>[0-9]{{4}})(?:[ T]|::?){_CLOCK}{_FRACTION}{_ZONE}",
+        r"(?P<d>[0-9]{1,2})[- ]?(?P<b>[A-Z][a-z]{2}|[A-Z]{3})[- ]?(?P<Y>[0-9]{4})(?:[ T]|::?)"
+        rf"{_CLOCK}{_FRACTION}{_ZONE}",
         "dd?bbb?YYYY?HH?MM?SS",
     ),
     Stamp(
@@ -200,6 +206,7 @@ _DATED: Final = (
         "bgl",
         "iso",
         "clf",
+        "ctime-zone",
         "ctime",
         "mail",
         "weekday-iso",

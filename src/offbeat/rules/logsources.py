@@ -16,8 +16,18 @@ from offbeat.rules.rule import LogSource
 FORMAT: Final = "offbeat.format"
 
 ACCESS: Final = ("access", "access-odd", "haproxy", "alb", "gin")
-SYSLOG: Final = ("syslog", "syslog-5424", "syslog-pri", "syslog-bare", "syslog-iso", "mac", "journal-export", "kernel")
-RECORDS: Final = ("json", "json-documents", "csv", "xml", "logfmt", "cri")
+SYSLOG: Final = (
+    "syslog",
+    "syslog-5424",
+    "syslog-pri",
+    "syslog-bare",
+    "syslog-iso",
+    "syslog-klog",
+    "mac",
+    "journal-export",
+    "kernel",
+)
+RECORDS: Final = ("json", "json-documents", "csv", "xml", "paragraphs", "logfmt", "cri")
 LOOSE: Final = (
     *("plain", "time", "time-level", "time-thread-level", "level-time", "name-time", "level", "epoch", "epoch-level"),
     *("fail2ban", "heroku"),
