@@ -170,7 +170,9 @@ def apart(lines: pl.Series, tag: str) -> tuple[pl.Series, pl.Series] | None:
     at = {int(row): re.split(rf"(?={begins})", lines[row]) for row in rows}
     texts, places = [], []
     for row, line in enumerate(lines.to_list()):
-        pieces = [piece for piece in at.get(row, [line]) if piece.strip() or row not in at]
+        pieces = [piece for piece in at[row] if piece.strip()] if row in at else [line]
+        if len(pieces) > 1 and _between(pieces[0]) and f"</{tag}>" not in pieces[0]:
+            del pieces[0]  # what encloses all records
         texts += pieces
         places += [row] * len(pieces)
     return pl.Series(lines.name, texts, dtype=pl.String), pl.Series("row", places, dtype=pl.UInt32)
