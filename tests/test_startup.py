@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 #: Libraries that no look at a log, no help and no scoring may load.
-HEAVY = ("torch", "onnx", "sklearn", "pandas", "pyarrow", "matplotlib", "scipy", "jinja2")
+HEAVY = ("torch", "onnx", "sklearn", "pandas", "pyarrow", "matplotlib", "scipy", "jinja2", "pydantic")
 
 _RUN = """
 import sys

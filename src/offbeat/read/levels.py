@@ -7,6 +7,8 @@ from typing import Final
 
 import polars as pl
 
+from offbeat.read.lines import by_value
+
 TRACE, DEBUG, INFO, NOTICE, WARN, ERROR, CRITICAL, FATAL = 1, 5, 9, 10, 13, 17, 18, 21
 
 #: Names in lower case. Single letters are logcat's, klog's and MongoDB's; "severe" and "fine" java.util.logging's.
@@ -99,13 +101,12 @@ def from_names(names: pl.Series) -> pl.Series:
     Returns:
         UInt8, shape (n,); 0 where null or unknown.
     """
-    distinct = names.unique()
-    known = {
-        name: _SCALED.get(name) or NAMES.get(name.strip(" \t[]<>():*").lower(), 0)
-        for name in distinct.to_list()
-        if isinstance(name, str)
-    }
-    return names.replace_strict(known, default=0, return_dtype=pl.UInt8)
+    return by_value(names, _from_names).fill_null(0)
+
+
+def _from_names(distinct: pl.Series) -> pl.Series:
+    known = [_SCALED.get(name) or NAMES.get(name.strip(" \t[]<>():*").lower(), 0) for name in distinct.to_list()]
+    return pl.Series(known, dtype=pl.UInt8)
 
 
 def from_numbers(numbers: pl.Series, scale: Mapping[int, int]) -> pl.Series:
@@ -123,14 +124,13 @@ def from_any(texts: pl.Series) -> pl.Series:
     Returns:
         UInt8, shape (n,); 0 where null or unknown.
     """
-    if texts.null_count() == len(texts):
-        return pl.repeat(0, len(texts), dtype=pl.UInt8, eager=True)
-    distinct = texts.drop_nulls().unique()
+    return by_value(texts, _from_any).fill_null(0)
+
+
+def _from_any(distinct: pl.Series) -> pl.Series:
     numbers = distinct.cast(pl.Float64, strict=False).cast(pl.Int64, strict=False)
-    named = from_names(distinct)
-    scale = {**PINO, **SYSLOG}
-    found = pl.select(pl.when(numbers.is_null()).then(named).otherwise(from_numbers(numbers, scale))).to_series()
-    return texts.replace_strict(distinct, found, default=0, return_dtype=pl.UInt8)
+    scaled = from_numbers(numbers, {**PINO, **SYSLOG})
+    return pl.select(pl.when(numbers.is_null()).then(_from_names(distinct)).otherwise(scaled)).to_series()
 
 
 def from_words(messages: pl.Series) -> pl.Series:

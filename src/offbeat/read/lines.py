@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 import polars as pl
@@ -72,6 +73,21 @@ def clean(data: bytes, repaired: Counter[str]) -> bytes:
         repaired[BAD_UTF8] += sum(not _valid(line) for line in data.split(b"\n"))
         return data.decode("utf-8", "replace").encode()
     return data
+
+
+def by_value(texts: pl.Series, of: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    """Work out once for each distinct text what depends on nothing but the text.
+
+    Args:
+        texts: String, shape (n,).
+        of: from distinct texts to as many results of any kind.
+
+    Returns:
+        The result of each text, shape (n,); null where the text is null.
+    """
+    packed = texts.cast(pl.Categorical(pl.Categories.random()))
+    assert isinstance(packed.dtype, pl.Categorical)  # noqa: S101 - cast above; tells mypy
+    return of(packed.dtype.categories.to_series()).gather(packed.to_physical()).alias(texts.name)
 
 
 def _valid(line: bytes) -> bool:

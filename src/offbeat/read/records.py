@@ -216,11 +216,7 @@ def finish(placed: pl.Series, columns: dict[str, pl.Series], want: Want, context
 
 def _without_hashes(sources: pl.Series) -> pl.Series:
     """Pods by the name of their deployment."""
-    distinct = sources.drop_nulls().unique()
-    bare = distinct.str.replace(POD_HASHES, "")
-    if (bare == distinct).all():
-        return sources
-    return sources.replace_strict(distinct, bare, default=None, return_dtype=pl.String)
+    return lines.by_value(sources, lambda distinct: distinct.str.replace(POD_HASHES, ""))
 
 
 def _fill(base: pl.Series, other: pl.Series, where: pl.Series) -> pl.Series:

@@ -328,8 +328,11 @@ def _time_key(layout: Layout, sample: pl.Series, context: Context) -> str | None
     """The field that holds the time where none has a usual name: the first whose values nearly all are stamps."""
     import orjson
 
-    frame = layout.parse(sample.head(300), Want(frozenset({"timestamp", "fields"})), context).filter("placed")
-    if frame.is_empty() or frame["timestamp"].null_count() < len(frame):
+    for lines_, columns in ((sample.head(9), {"timestamp"}), (sample.head(300), {"timestamp", "fields"})):
+        frame = layout.parse(lines_, Want(frozenset(columns)), context).filter("placed")
+        if frame["timestamp"].null_count() < len(frame):  # as nearly always
+            return None
+    if frame.is_empty():
         return None
     records = [orjson.loads(text) for text in frame["fields"].drop_nulls().to_list()]
     for name in dict.fromkeys(name for record in records for name in record):

@@ -158,6 +158,8 @@ def parse_any(stamps: pl.Series, clock: Clock, first: Stamp | None = None) -> pl
     bare = distinct.str.strip_chars(" []")
     read = pl.Series([None], dtype=TIME).new_from_index(0, len(distinct))
     for stamp in STAMPS.values():  # the first shape that fits, whatever shapes the others have
+        if not read.has_nulls():
+            break
         rows = (read.is_null() & bare.str.contains(f"^(?:{stamp.bare})$")).arg_true()
         if len(rows):
             read = read.scatter(rows, parse(bare.gather(rows), stamp, clock))
