@@ -26,6 +26,7 @@ _PAIR: Final = re.compile(
 _TEXTS: Final = frozenset({"message", "description", "msg", "text", "body", "details"})
 _STAMPED: Final = re.compile(DATED)
 _RULE: Final = re.compile(r"\s*(?:-{2,}|={2,}|\*{2,}|\.{3})\s*$")
+_EMPTY: Final = frozenset({"", "-", "N/A"})
 _FEWEST: Final = 3  # names of a record
 
 
@@ -71,7 +72,7 @@ def _record(texts: Sequence[str]) -> tuple[dict[str, Any], bool]:
         last = re.sub(r"\[[0-9]+\]$", "", pair["name"])
         twice = twice or last in found
         found[last] = (pair["value"] or "").strip()
-    return {key: value.strip() for key, value in found.items() if value.strip()}, twice
+    return {key: value.strip() for key, value in found.items() if value.strip() not in _EMPTY}, twice
 
 
 class Paragraphs:

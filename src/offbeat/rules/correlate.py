@@ -26,6 +26,8 @@ MAX_PLACES: Final = 20
 #: A group is missed when it says nothing after it spoke in so many spans running; Sigma says nothing about silence.
 STEADY: Final = 3
 _SEPARATOR: Final = "\x1f"
+#: What many logs write where there is no value.
+_NOTHING: Final = "-"
 #: The picture of the separator (U+241F), for values that hold it: who writes the log must not part groups.
 _PICTURED: Final = "\u241f"
 
@@ -144,18 +146,19 @@ class Node:
     def _field(self, name: str) -> pl.Expr:
         """The field's value: under the name that the alias gives for the rule, where it is one."""
         if name not in self.c.aliases:
-            return pl.col(f"f.{name}")
-        of = self.c.aliases[name]
-        chosen = pl.lit(None, pl.String)
-        for index, rule in enumerate(self.c.rules):
-            if rule in of:
-                chosen = pl.when(pl.col("rule") == index).then(pl.col(f"f.{of[rule]}")).otherwise(chosen)
-        return chosen
+            chosen: pl.Expr = pl.col(f"f.{name}")
+        else:
+            of = self.c.aliases[name]
+            chosen = pl.lit(None, pl.String)
+            for index, rule in enumerate(self.c.rules):
+                if rule in of:
+                    chosen = pl.when(pl.col("rule") == index).then(pl.col(f"f.{of[rule]}")).otherwise(chosen)
+        return pl.when(chosen != _NOTHING).then(chosen)
 
     def _value(self) -> pl.Expr:
         if self.c.kind not in VALUED:
             return pl.lit(None, pl.String)
-        return pl.concat_str([pl.col(f"f.{name}") for name in self.c.fields], separator=_SEPARATOR)
+        return pl.concat_str([self._field(name) for name in self.c.fields], separator=_SEPARATOR)
 
     def _slide(self, new: pl.DataFrame) -> tuple[list[Firing], pl.DataFrame, pl.DataFrame]:
         if new.is_empty():

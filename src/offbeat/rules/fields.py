@@ -31,7 +31,7 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "sc-bytes": ("bytes", "body_bytes_sent", "http.length", "size"),
     "c-ip": ("client", "remote_addr", "client_ip", "clientip", "client.ip", "source.ip", "src_ip", "remote_ip"),
     "src_ip": ("client", "remote_addr", "source.ip", "src", "srcip", "src_addr", "id.orig_h", "c-ip", "SourceIp",
-               "client_ip", "clientip", "remote_ip", "ip"),
+               "IpAddress", "client_ip", "clientip", "remote_ip", "ip"),
     "dst_ip": ("dest_ip", "destination.ip", "dst", "dstip", "id.resp_h", "DestinationIp", "s-ip"),
     "src_port": ("source.port", "srcport", "id.orig_p", "SourcePort", "spt"),
     "dst_port": ("dest_port", "destination.port", "dstport", "id.resp_p", "DestinationPort", "dpt"),
@@ -82,6 +82,7 @@ SAID: Final[Mapping[str, tuple[str, ...]]] = {
         r"\brhost=([A-Za-z0-9][A-Za-z0-9.-]*)",
     ),
     "user": (
+        r"(?s)(?:Account For Which Logon Failed|New Logon):.*?\bAccount Name:\s+(\S+)",
         rf"(?:[Ii]nvalid user|[Ii]llegal user|(?:password|publickey|keyboard-interactive/pam|none) for user"
         rf"|(?:password|publickey|keyboard-interactive/pam|none) for) (?:(?:invalid|illegal) user )?{_NAME} from",
         rf"^(?:[Ii]nvalid|[Ii]llegal) user {_NAME}",

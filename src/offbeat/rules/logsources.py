@@ -213,7 +213,12 @@ _PROXY: Final = Some(
     )
 )
 _APPLICATION: Final = All(
-    (Not(Match(FORMAT, "equals", (*ACCESS, *SYSLOG))), Match("Channel", "null"), Match("_path", "null"))
+    (
+        Not(Match(FORMAT, "equals", (*ACCESS, *SYSLOG))),
+        Match("Channel", "null"),
+        Match("_path", "null"),
+        Not(Match("source", "startswith", ("Microsoft-Windows-",))),
+    )
 )
 _DEVICE: Final = _formats(*SYSLOG, *LOOSE, *RECORDS)
 
