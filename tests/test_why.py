@@ -1,7 +1,10 @@
 """Explanations of a run: true, checked by scoring again, and readable."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
+import numpy as np
+import polars as pl
 import pytest
 from cli_cases import offbeat  # noqa: F401 - a fixture
 from samples import shop_log
@@ -13,7 +16,9 @@ from offbeat.errors import ModelError, OptionError
 from offbeat.finding import Finding
 from offbeat.pipeline import Pipeline
 from offbeat.read import Lines
+from offbeat.schema import TIME
 from offbeat.why import Findings
+from offbeat.why.course import course
 
 VIEWS = ["presence", "count", "lstm", "ngram", "end", "new-template", "length"]
 
@@ -111,6 +116,7 @@ def test_explain_lists_prints_and_writes_json(folder, offbeat, opened):  # noqa:
     listed = offbeat(f"explain {folder}")
     assert listed.code == 0
     assert all(one["id"] in listed.out for one in opened.found)
+    assert [json.loads(line) for line in offbeat(f"explain {folder} --json").out.splitlines()] == opened.found
     name = opened.found[0]["id"]
     said = offbeat(f"explain {folder} {name[:8]}")
     assert said.out.startswith(opened.found[0]["reason"])
@@ -193,3 +199,27 @@ def test_a_late_event_adds_what_its_view_gives():
     assert finding.session == "order-2000"
     events = Findings.of(run, [finding], made).explain(finding.id).events
     assert max(events, key=lambda event: event["adds"])["place"] == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "place", "side"), [("silence", 300, 62, "below"), ("volume", 80, 60, "above")]
+)
+def test_a_silence_is_told_by_what_lacks(kind, first, place, side):
+    """The bucket in which a silence begins may hold more than usual; it is not what the silence is told by."""
+    start = datetime(2026, 1, 5, tzinfo=UTC)
+    counts = np.random.default_rng(3).poisson(40, 120)
+    counts[60:64] = [first, 9, 0, 8]
+    series = pl.DataFrame(
+        {
+            "time": [start + timedelta(hours=i) for i in range(120)], "what": "source", "code": 1, "name": "shop",
+            "count": counts,
+        },
+        schema={"time": TIME, "what": pl.String, "code": pl.UInt32, "name": pl.String, "count": pl.UInt32},
+    )  # fmt: skip
+    span = [(start + timedelta(hours=hours)).isoformat() for hours in (60.8, 64)]
+    finding = {"kind": kind, "templates": [], "sources": ["shop"], "start": span[0], "end": span[1]}
+    found = course(series, finding)
+    assert found is not None
+    assert found["time"] == (start + timedelta(hours=place)).isoformat().replace("+00:00", "Z")
+    assert found["sentence"].endswith(f"{side}.")
+    assert (found["sd"] < 0) == (side == "below")

@@ -129,6 +129,39 @@ def test_explain_series_is_ready_for_json():
     assert "has risen little by little from" in risen["sentence"]
 
 
+def test_nearly_nothing_is_told_as_nothing():
+    """Where hardly anything is usual the estimate may lie a little above or below zero; that is no number to tell."""
+    counts = np.random.default_rng(0).poisson(0.3, 240).astype(float)
+    counts[150] = 600
+    times = int(START.timestamp() * 1e6) + np.arange(240) * HOUR
+    found = explain_series(times, counts, 150)
+    assert found["expected"] > 0
+    assert "rhythm would have 0: " in found["sentence"]
+
+
+@pytest.mark.parametrize("days", [2, 5, 10, 20])
+def test_what_comes_once_is_no_rhythm(days):
+    """Where hardly anything is written else, one burst is not what the hour usually has, however long the series."""
+    for seed in range(4):
+        counts = np.random.default_rng(seed).poisson(0.1, 24 * days).astype(float)
+        counts[12 * days + 5] = 600
+        times = int(START.timestamp() * 1e6) + np.arange(24 * days) * HOUR
+        found = explain_series(times, counts, 12 * days + 5)
+        assert (found["part"], found["blamed"]) == ("rest", True)
+        assert found["expected"] < 20
+
+
+@pytest.mark.parametrize("days", [5, 10, 20])
+def test_what_comes_every_night_is_a_rhythm(days):
+    """Where hardly anything is written else, a burst of every night is what the hour usually has."""
+    counts = np.random.default_rng(0).poisson(0.1, 24 * days).astype(float)
+    counts[3::24] = 600
+    times = int(START.timestamp() * 1e6) + np.arange(24 * days) * HOUR
+    found = explain_series(times, counts, 24 * (days // 2) + 3)
+    assert (found["part"], found["blamed"]) == ("season", False)
+    assert found["expected"] > 400
+
+
 def test_series_of_a_run_can_be_decomposed():
     """The frame of a run's series gives each one by name; none of that name is said."""
     times, counts = rhythm(2)

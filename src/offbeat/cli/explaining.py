@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,11 +78,8 @@ def explain(
 
         names = [opened.finding(name)["id"]] if name else [one["id"] for one in opened.found[:limit]]
         write_explanations(opened, {id_: opened.explain(id_, by) for id_ in names}, html)
-    if name is None and html and not json:
-        return 0
     if name is None:
-        for one in opened.found:
-            out(f"{one['id']}  {one['severity']:8}  {one['kind']:14}  {one['reason']}")
+        _list(opened.found, json, quiet=html is not None)
         return 0
     explanation = opened.explain(name, by)
     if json:
@@ -93,6 +90,17 @@ def explain(
     for line in words(explanation, opened.unit):
         out(printable(line, 400))
     return 0
+
+
+def _list(found: Sequence[dict[str, Any]], json: bool, quiet: bool) -> None:
+    """Print the findings of a run, one a line; nothing for people where a page was written."""
+    from offbeat.printable import printable
+
+    for one in found:
+        if json:
+            out_json(one)
+        elif not quiet:
+            out(printable(f"{one['id']}  {one['severity']:8}  {one['kind']:14}  {one['reason']}", 400))
 
 
 def _as_rule(

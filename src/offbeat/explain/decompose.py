@@ -29,13 +29,13 @@ SEASONS: Final = {"day": 86_400 * _SECOND, "week": 7 * 86_400 * _SECOND}
 #: A season needs so many buckets to have a shape.
 _LEAST_PERIOD: Final = 4
 LEAST_BUCKETS: Final = 20
-#: Of fewer periods one odd bucket makes all residuals at its hour so large that robust weights drop every one.
-_FEW: Final = 6
 #: Longer series take seconds, and gaps of years would become millions of zeros.
 MOST_BUCKETS: Final = 20_000
 #: Robust standard deviations of the rest from which on a part is to blame. The trend is a mean of many buckets, so a
 #: smaller step of it means as much.
 _BLAMED: Final = {"rest": 4.0, "trend": 2.0}
+#: Less than so large a part of the largest number of a sentence is told as none.
+_NOTHING: Final = 1e-3
 #: A normal distribution's standard deviation in median absolute deviations.
 _MAD: Final = 1.4826
 
@@ -122,6 +122,18 @@ class Decomposition:
         if not 0 <= found < len(self.times):
             raise OffbeatError(f"{at} is outside of the series", where="decomposition")
         return found
+
+    def buckets(self, at: datetime | int, until: datetime | None = None) -> range:
+        """Return the indices of the buckets from that of ``at`` to ``until``, exclusive; at least the first.
+
+        Raises:
+            OffbeatError: no bucket holds ``at``.
+        """
+        low = self.bucket(at)
+        if until is None:
+            return range(low, low + 1)
+        micros = int(pl.Series([until]).dt.epoch("us")[0])
+        return range(low, max(low + 1, min(len(self.times), -((int(self.times[0]) - micros) // self.step))))
 
 
 def decompose(times: ArrayLike, values: ArrayLike, *, counts: bool | None = None) -> Decomposition:
@@ -215,11 +227,7 @@ def explain_series(
         OffbeatError: ``at`` is outside of the series; and as ``decompose``.
     """
     d = decomposition or decompose(times, counts)
-    low = d.bucket(at)
-    high = low + 1
-    if until is not None:
-        high = max(high, min(len(d.times), -((int(d.times[0]) - int(pl.Series([until]).dt.epoch("us")[0])) // d.step)))
-    found = {i: d.sticks_out(i) for i in range(low, high)}
+    found = {i: d.sticks_out(i) for i in d.buckets(at, until)}
     i = max(found, key=lambda k: (found[k].blamed, abs(found[k].sd)))
     out = found[i]
     when = pl.Series([int(d.times[i])]).cast(pl.Datetime("us", "UTC"))[0]
@@ -240,7 +248,10 @@ def explain_series(
 
 def _sentence(d: Decomposition, at: int, out: StandsOut) -> str:
     """Say in one sentence what sets a bucket apart."""
-    seen, usual, level = (_number(float(x[at])) for x in (d.seen, d.expected, d.trend))
+    told = [float(x[at]) for x in (d.seen, d.expected, d.trend)]
+    # What is nothing beside the others is nothing: parts are estimates, and may fall a little below zero.
+    least = _NOTHING * max(map(abs, told))
+    seen, usual, level = (_number(x if abs(x) >= least else 0.0) for x in told)
     why = f"the trend and the {' and '.join(d.seasons)}'s rhythm" if d.seasons else "the trend"
     size = f"{abs(out.sd):.1f} standard deviations"
     side = "above" if out.sd > 0 else "below"
@@ -320,14 +331,15 @@ def _parts(flat: Floats, step: int) -> tuple[Floats, dict[str, Floats]]:
     each = np.asarray(found.seasonal, dtype=np.float64).reshape(n + 1, -1)[:n]
     seasons = {name: each[:, i] for i, name in enumerate(periods)}
     for name, period in periods.items():
-        if n < _FEW * period:
-            others = sum((x for other, x in seasons.items() if other != name), np.zeros(n))
-            seasons[name] = _not_once(flat - trend - others, seasons[name], period)
+        # One odd bucket makes all residuals at its hour so large that robust weights may drop every one of them: of few
+        # periods, and of any number where hardly anything is written. The season is then the odd bucket itself.
+        others = sum((x for other, x in seasons.items() if other != name), np.zeros(n))
+        seasons[name] = _not_once(flat - trend - others, seasons[name], period)
     return trend, seasons
 
 
 def _not_once(seen: Floats, season: Floats, period: int) -> Floats:
-    """Return a season of few periods without what came in one of them only.
+    """Return a season without what came in one of its periods only.
 
     Where they are far apart their median counts; of two, the one that is nearer to the hours around.
 

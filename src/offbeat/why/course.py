@@ -30,12 +30,25 @@ def course(series: pl.DataFrame, finding: dict[str, Any]) -> dict[str, Any] | No
         try:
             times, counts = counts_of(series, what, code)
             parts = decompose(times, counts)
-            found = explain_series(times, counts, start, end, decomposition=parts)
+            at = _worst(parts, start, end, below=finding["kind"] == "silence")
         except OffbeatError:
             continue
         # Its buckets may be too wide to show a short burst: then it says nothing.
-        return found | {"parts": around(parts, found["time"])} if found["blamed"] else None
+        if at is None:
+            return None
+        found = explain_series(times, counts, at, decomposition=parts)
+        return found | {"parts": around(parts, found["time"])}
     return None
+
+
+def _worst(parts: Decomposition, start: datetime, end: datetime, *, below: bool) -> int | None:
+    """Return the bucket that sticks out most on the finding's side; None where none does.
+
+    The bucket in which a silence begins also holds what was written before it, which may be more than usual.
+    """
+    out = {i: parts.sticks_out(i) for i in parts.buckets(start, end)}
+    some = [i for i, one in out.items() if one.blamed and (one.sd < 0) == below]
+    return max(some, key=lambda i: abs(out[i].sd), default=None)
 
 
 def around(parts: Decomposition, time: str) -> dict[str, Any]:
