@@ -32,3 +32,14 @@ def test_what_the_user_says_stays(monkeypatch):
         monkeypatch.setenv(NAME, given)
         allocator.set_up()
         assert os.environ[NAME] == given
+
+
+def test_the_c_library_is_limited_too(monkeypatch: pytest.MonkeyPatch):
+    """Its arenas are as few as Polars'; where the user says how many, that stays."""
+    asked: list[tuple[object, ...]] = []
+    monkeypatch.setattr(allocator, "_of_c", lambda name: lambda *given: asked.append((name, *given)))
+    monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
+    allocator.set_up()
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "4")
+    allocator.set_up()
+    assert asked == [("mallopt", -8, max(1, (os.cpu_count() or 1) // 2))]

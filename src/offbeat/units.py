@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -29,11 +30,6 @@ _MORE: Final = 5
 _ALIKE: Final = 2
 #: Parts that kept units may lie in.
 _PARTS: Final = 16
-#: Distinct numbers that two bytes can name.
-_CODES: Final = 1 << 16
-
-#: A column, or its distinct values and which of them each row has.
-_Packed = pl.Series | tuple[pl.Series, pl.Series]
 
 
 def raw_of(rows: pl.DataFrame, views: Iterable[str]) -> dict[str, NDArray[np.float64]]:
@@ -99,41 +95,26 @@ def strangest(parts: list[pl.DataFrame]) -> list[pl.DataFrame]:
 class UnitTable:
     """Units' columns as ``--scores`` writes them, without lists, put together part by part.
 
-    Scores of sequences repeat as sequences do. While more is read, numbers of which a part has few wait as two-byte
-    codes, and names as codes too: half the memory.
+    Scores repeat as sequences do, and times and lines grow: while more is read, the parts wait packed, which takes a
+    fifth of the memory.
     """
 
     def __init__(self) -> None:
-        self._parts: list[list[_Packed]] = []
+        self._parts: list[bytes] = []
 
     def add(self, units: pl.DataFrame, columns: Mapping[str, Any], files: Sequence[str]) -> None:
         """Take up SEQUENCES, with further columns of theirs; ``files`` are the names that ``file`` indexes."""
         names = pl.Series("file", list(files) or [""], dtype=pl.String)
         out = units.select([c for c in (*SEQUENCES, "weight") if c != "templates" and c in units.columns])
         out = out.with_columns(names.gather(out["file"]).alias("file")).with_columns(**columns)
-        self._parts.append([_pack(column) for column in out.iter_columns()])
+        packed = BytesIO()
+        out.write_ipc(packed, compression="zstd")
+        self._parts.append(packed.getvalue())
 
     def frame(self) -> pl.DataFrame:
         """Return all that was added; nothing is held any more."""
         parts, self._parts = self._parts, []
-        return pl.concat([pl.DataFrame([_unpacked(column) for column in part]) for part in parts])
-
-
-def _pack(column: pl.Series) -> _Packed:
-    if column.dtype == pl.String and column.name != "key":
-        return column.cast(pl.Categorical)
-    if column.dtype != pl.Float64 or column.has_nulls():
-        return column
-    values, codes = np.unique(column.to_numpy(), return_inverse=True)
-    if len(values) > min(_CODES, column.len() // 2):
-        return column
-    return pl.Series(column.name, values), pl.Series(codes.astype(np.uint16))
-
-
-def _unpacked(column: _Packed) -> pl.Series:
-    if isinstance(column, tuple):
-        return column[0].gather(column[1])
-    return column.cast(pl.String) if column.dtype == pl.Categorical else column
+        return pl.concat([pl.read_ipc(part) for part in parts])
 
 
 def group_column(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import sys
 import tempfile
 from pathlib import Path
 from unittest import mock
@@ -191,6 +192,26 @@ def test_block_of_orphans():
     parsed = parsing.parse_block(Block(0, 10, 0, data, 3), plan, Want(frozenset({"message"})))
     assert parsed.frame["line"].to_list() == [10, 12]
     assert parsed.frame["span"].to_list() == [2, 1]
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+def test_nothing_else_holds_a_blocks_bytes(tmp_path, packed):
+    """Once taken, they are gone with their taker: what is read from them is as large, and lives longer."""
+    data = (TEXT["hdfs"].example + "\n").encode() * 20_000
+    path = tmp_path / "x.log"
+    path.write_bytes(gzip.compress(data, 1) if packed else data)
+    plan = make_plan(Source(str(path), path=path))
+    assert plan is not None
+    done = 0
+    stream = Stream(Source(str(path), path=path))
+    for block in blocks(Utf8(stream), 0, EventCut(plan), 1 << 20):
+        taken = block.take()
+        done += len(taken)
+        if done < len(data):
+            assert sys.getrefcount(taken) == 2  # ours, and that of the question
+        assert block.data == b""
+    stream.close()
+    assert done == len(data)
 
 
 # Lines of formats that write a record over several, in any order.

@@ -33,7 +33,7 @@ class Cut(Protocol):
         """Bytes up to the cut."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Block:
     """Whole events.
 
@@ -41,7 +41,7 @@ class Block:
         file: index of the source.
         line: number of its first line, 1-based.
         offset: of its first byte in the decompressed stream, as UTF-8.
-        data: the bytes; the last line may lack its newline at the end of the file.
+        data: the bytes, until they are taken; the last line may lack its newline at the end of the file.
         lines: how many lines.
         cut: whether its last line was cut for being endless.
     """
@@ -52,6 +52,11 @@ class Block:
     data: bytes
     lines: int
     cut: bool = False
+
+    def take(self) -> bytes:
+        """Return the bytes, which the block no longer holds: what is read from them is as large, and lives longer."""
+        data, self.data = self.data, b""
+        return data
 
 
 def blocks(stream: Utf8, file: int, cut: Cut, size: int = SIZE) -> Iterator[Block]:
@@ -79,10 +84,13 @@ def blocks(stream: Utf8, file: int, cut: Cut, size: int = SIZE) -> Iterator[Bloc
             yield from _stream_blocks(stream, file, cut, size, line, offset, b"")
             return
         data = raw(offset, end - offset)
-        for block in _pieces(data, file, line, offset, cut):
+        short = len(data) < end - offset  # the file was cut short meanwhile
+        pieces = _pieces(data, file, line, offset, cut)
+        del data  # held by the block alone, until it is read
+        for block in pieces:
             yield block
             line += block.lines
-        if len(data) < end - offset:  # the file was cut short meanwhile
+        if short:
             return
         offset, wanted = end, size
     yield from _pieces(raw(offset, total - offset), file, line, offset, cut)
@@ -122,10 +130,11 @@ def _stream_blocks(
             yield Block(file, line, offset, kept, 1, cut=True)
             line, offset = line + 1, offset + dropped
             continue
-        for block in _pieces(data, file, line, offset, cut):
+        pieces = _pieces(data, file, line, offset, cut)
+        del data, last, parts
+        for block in pieces:
+            line, offset = line + block.lines, offset + len(block.data)
             yield block
-            line += block.lines
-            offset += len(block.data)
         wanted = max(size, len(carry) + 1)
 
 
@@ -157,7 +166,9 @@ def _pieces(data: bytes, file: int, line: int, offset: int, cut: Cut) -> Iterato
     while data:
         lines = count_lines(data)
         if lines <= MAX_LINES:
-            yield Block(file, line, offset, data, lines)
+            block = Block(file, line, offset, data, lines)
+            del data
+            yield block
             return
         newlines = np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
         end = int(newlines[MAX_LINES - 1]) + 1

@@ -56,7 +56,7 @@ def parse_block(
     """Read one block.
 
     Args:
-        block: whole lines of one file.
+        block: whole lines of one file; their bytes are taken.
         plan: how to read the file.
         want: columns to fill in; ``line`` and ``span`` always are.
         mask: replaces personal data in lines.
@@ -66,7 +66,7 @@ def parse_block(
         The events in order, with ``line`` and ``span`` before the wanted columns.
     """
     done = Parsed(lines=block.lines, bytes=len(block.data))
-    lines = prepare(block.data, plan, done.repaired)
+    lines = prepare(block.take(), plan, done.repaired)
     if block.cut:
         done.repaired[ENDLESS] += 1
     if mask is not None:
