@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -134,6 +135,8 @@ def test_a_burst_is_told_apart_from_a_changed_rate():
     assert burst.change == "burst"
     assert burst.most_after == 40
     assert "in a burst: 40 of 40 lines" in burst.sentence
+    assert replace(burst, most_before=7).sentence.endswith("before, at most 7 at a time.")
+    assert replace(burst, most_before=0).sentence.endswith("before, none.")
 
 
 def test_two_ranges_of_one_log_are_compared():

@@ -65,7 +65,7 @@ class Change:
         if self.change == "burst":
             return (
                 f"{what} comes in a burst: {self.most_after:,} of {self.count_after:,} lines in one twentieth of the "
-                f"stretch; before, at most {self.most_before:,} at a time."
+                f"stretch; before, {f'at most {self.most_before:,} at a time' if self.most_before else 'none'}."
             )
         assert self.ratio is not None  # noqa: S101 - both sides have some
         up = self.change == "more"
