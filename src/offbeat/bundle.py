@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -238,34 +238,43 @@ def _table(data: bytes, file: Path) -> pl.DataFrame:
 
 
 def replace_file(path: str | Path, data: bytes) -> None:
-    """Write a file in one step, replacing one that exists, whose mode it takes over.
-
-    What a link leads to is replaced, not the link; what is no file, as ``/dev/null`` or a named pipe, is written to.
+    """Write a file in one step; see ``replacing``.
 
     Raises:
         OptionError: it cannot be written.
     """
-    path = Path(path)
     try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(data)
-            return
-        real = _real(path)
-        real.parent.mkdir(parents=True, exist_ok=True)
-        new = real.with_name(f".offbeat-{secrets.token_hex(8)}")
-        # Not by tempfile, whose files are for their owner alone: the mode of a new file is for the user's umask to say.
-        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        try:
-            with os.fdopen(handle, "wb") as out:
-                if real.exists():
-                    shutil.copymode(real, new)
-                out.write(data)
-            new.replace(real)
-        except BaseException:
-            new.unlink(missing_ok=True)
-            raise
+        with replacing(path) as new:
+            new.write_bytes(data)
     except OSError as problem:
         raise OptionError(f"cannot be written: {problem.strerror}", where=str(path)) from None
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield where to write what takes the place of a file, whose mode it takes over, once the block has ended well.
+
+    What a link leads to is replaced, not the link; what is no file, as ``/dev/null`` or a named pipe, is written to.
+    The folder around the new file is there for the block alone, on the same disk, and may hold what else it needs.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = Path(path)
+    real, other = _real(path), path.exists() and not path.is_file()
+    if not other:
+        real.parent.mkdir(parents=True, exist_ok=True)
+    # A folder, not a file of tempfile's: those are for their owner alone; a new file's mode is for the umask to say.
+    with tempfile.TemporaryDirectory(dir=None if other else real.parent, prefix=".offbeat-") as folder:
+        new = Path(folder) / "new"
+        yield new
+        if other:
+            with new.open("rb") as made, path.open("wb") as out:
+                shutil.copyfileobj(made, out)
+            return
+        if real.exists():
+            shutil.copymode(real, new)
+        new.replace(real)
 
 
 def _real(path: Path) -> Path:

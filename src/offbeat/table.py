@@ -7,8 +7,6 @@ codes turned into names. So memory does not grow with the file, and only the col
 
 from __future__ import annotations
 
-import os
-import shutil
 import tempfile
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +15,7 @@ from typing import BinaryIO, Final
 
 import polars as pl
 
+from offbeat import bundle
 from offbeat.errors import OptionError
 from offbeat.group import Key, parse_key
 from offbeat.mine import Catalog, Limits, Miner
@@ -145,22 +144,10 @@ class Table:
         path = Path(path)
         if path.is_dir():
             raise OptionError("is a folder; a Parquet file is written here", where=str(path), hint="name a file")
-        # What a link leads to is replaced, not the link; what is no file, as a named pipe, is written to.
-        real, other = Path(os.path.realpath(path)), path.exists() and not path.is_file()
         try:
-            if not other:
-                real.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=None if other else real.parent, prefix=f".{path.name}.") as folder:
-                new = Path(folder) / "new"
-                parts = self._read(Path(folder))
+            with bundle.replacing(path) as new:
+                parts = self._read(new.parent)
                 self._sink(parts, new)
-                if other:
-                    with new.open("rb") as made, path.open("wb") as out:
-                        shutil.copyfileobj(made, out)
-                else:
-                    if real.exists():
-                        shutil.copymode(real, new)
-                    new.replace(real)
         except OSError as problem:
             why = problem.strerror or str(problem)
             raise OptionError(f"cannot be written: {why}", where=problem.filename or str(path)) from None
