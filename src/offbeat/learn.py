@@ -162,20 +162,13 @@ def learn(
     check_enough(units)
     names, absent = _usable(views(), units)
 
-    labelled = anomalous is not None and anomalous.any() and not anomalous.all()
-    needy = [name for name, detector in views().items() if detector.supervised and name in names]
-    if needy and not labelled:
-        lack = "there are none" if anomalous is None else "all units have the same"
-        raise OptionError(f"learns from labels, and {lack}", where=f"detector {needy[0]}", hint="--labels CSV")
-    willing = [name for name, detector in views().items() if detector.takes_labels and name in names]
-    taught = needy + willing if labelled else []
-
     def fresh() -> dict[str, Detector]:
         made = {name: detector for name, detector in views().items() if name in names}
         for detector in made.values():
             detector.texts = texts
         return made
 
+    taught = _taught(fresh(), anomalous)
     seen = Distinct(units, anomalous)
     fold = dealt(units.height, seed)
     if anomalous is not None:
@@ -220,6 +213,21 @@ def learn(
         kept=kept or None,
     )
     return Learned(refitted, decision, out, check, absent, seen.most_frequent(), dict(seen.seconds), kept)
+
+
+def _taught(views: Mapping[str, Detector], anomalous: Bools | None) -> list[str]:
+    """Return the names of the views that are shown labels, those that need them first.
+
+    Raises:
+        OptionError: one needs labels, and there are none, or all are the same.
+    """
+    needy = [name for name, detector in views.items() if detector.supervised]
+    if anomalous is not None and anomalous.any() and not anomalous.all():
+        return needy + [name for name, detector in views.items() if detector.takes_labels]
+    if needy:
+        lack = "there are none" if anomalous is None else "all units have the same"
+        raise OptionError(f"learns from labels, and {lack}", where=f"detector {needy[0]}", hint="--labels CSV")
+    return []
 
 
 def check_enough(units: pl.DataFrame) -> None:

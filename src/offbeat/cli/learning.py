@@ -44,6 +44,8 @@ from offbeat.errors import InputError, OptionError
 if TYPE_CHECKING:
     from offbeat.budget import Budget
     from offbeat.finding import Finding
+    from offbeat.pipeline import Pipeline
+    from offbeat.rules import RuleSet
     from offbeat.run import Run
 
 app = typer.Typer()
@@ -154,25 +156,20 @@ def detect(
         raise OptionError(
             "belongs to --html", where="--explain", hint="offbeat explain RUN ID explains on the terminal"
         )
-    looked_for = read_rules(rules, pack, expand)
     grouping: dict[str, Any] = {"format": format_, "session_by": session_by, "window": window}
     grouping |= {"idle": idle, "tz": tz, "dedupe": dedupe}
+    known: dict[str, Any] = {"mask_key": mask_key(mask), "rules": read_rules(rules, pack, expand)}
     if model is None:
         pipeline = make_pipeline(
-            detector, param, mask_key=mask_key(mask), clean=clean, threshold=threshold, seed=seed, rules=looked_for,
-            calibrate=calibrate or "groups", **grouping,
+            detector, param, clean=clean, threshold=threshold, seed=seed, calibrate=calibrate or "groups", **known,
+            **grouping,
         )  # fmt: skip
         run = pipeline.fit(stdin_check(files)).cross_score()
     else:
-        from offbeat.intake import Options
-        from offbeat.pipeline import Pipeline
-
         if detector or param or clean or threshold or calibrate:
             flags = "--detector, --param, --clean, --threshold, --calibrate"
             raise OptionError("belongs to learning", where=flags, hint="with fit")
-        pipeline = Pipeline.load(model, mask_key=mask_key(mask), progress=progress())
-        pipeline.options.joined(Options(**grouping))
-        pipeline.rules = looked_for
+        pipeline = _loaded(model, grouping, **known)
         run = pipeline.score(stdin_check(files))
     run = _answered(run, model, store, allowed)
     if any(stretch):
@@ -188,15 +185,7 @@ def detect(
     if output:
         write_run(run, findings, output, pipeline)
     if html:
-        from offbeat.html import EXPLAINED, write_html
-
-        why = {}
-        if explain:
-            from offbeat.why import Findings
-
-            opened = Findings.of(run, findings, pipeline)
-            why = {one.id: opened.explain(one.id) for one in findings[:EXPLAINED]}
-        write_html(run, findings, html, trained=pipeline.summary, explained=why)
+        _write_page(run, findings, html, pipeline, explain)
     if json:
         for one in findings if limit is None else findings[:limit]:
             out_json(one.as_dict())
@@ -208,6 +197,30 @@ def detect(
         return 2
     met = fail_on is not None and any(_LEVELS.index(f.severity) >= _LEVELS.index(fail_on) for f in findings)
     return 3 if met else 0
+
+
+def _loaded(model: str, grouping: dict[str, Any], mask_key: bytes | None, rules: RuleSet | None) -> Pipeline:
+    """Return a saved model that looks for some rules; raises OptionError where an option contradicts what it knows."""
+    from offbeat.intake import Options
+    from offbeat.pipeline import Pipeline
+
+    pipeline = Pipeline.load(model, mask_key=mask_key, progress=progress())
+    pipeline.options.joined(Options(**grouping))
+    pipeline.rules = rules
+    return pipeline
+
+
+def _write_page(run: Run, findings: list[Finding], path: str, pipeline: Pipeline, explain: bool) -> None:
+    """Write the report, with the first findings explained where that is asked for."""
+    from offbeat.html import EXPLAINED, write_html
+
+    why = {}
+    if explain:
+        from offbeat.why import Findings
+
+        opened = Findings.of(run, findings, pipeline)
+        why = {one.id: opened.explain(one.id) for one in findings[:EXPLAINED]}
+    write_html(run, findings, path, trained=pipeline.summary, explained=why)
 
 
 def _answered(run: Run, model: str | None, store: str | None, budget: Budget | None) -> Run:
