@@ -165,3 +165,15 @@ def test_a_rate_is_not_exceeded_by_what_was_learned_from(seed):
 def test_how_much_longer_a_log_must_be(units, said):
     """Too short a log is told how much more is needed."""
     assert _longer(units) == said
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_small_kind_of_sessions_stays_below_the_line_of_the_model_that_is_kept(seed):
+    """One session in eleven is of another kind: no less so to what learned from all than to what learned from parts."""
+    rng = np.random.default_rng(seed)
+    units = [list("abc") if rng.random() < 0.91 else list("adec") for _ in range(500)]
+    pipeline = Pipeline(detectors=[view for view in DEFAULT if view != "lstm"], seed=seed).fit(units[:250])
+    run = pipeline.score(units[250:])
+    assert run.drift is None
+    assert not run.scores["is_anomaly"].any()
+    assert pipeline.score([*units[250:], list("aabx")]).scores["is_anomaly"].to_list() == [False] * 250 + [True]

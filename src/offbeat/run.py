@@ -17,7 +17,7 @@ from offbeat.anew import changed_finding, for_reasons, main_reasons
 from offbeat.beside import with_volume
 from offbeat.budget import Budget
 from offbeat.decide import Decision, Drift, Timed, contributions
-from offbeat.decide.incidents import SEVERITIES, finding_id, join_alarms, join_strays, severity, told_apart
+from offbeat.decide.incidents import SEVERITIES, finding_id, graded, join_alarms, join_strays, told_apart
 from offbeat.detect import LSTM, Detector, NGram
 from offbeat.errors import OptionError
 from offbeat.explain import Facts, sentence, shortened
@@ -250,16 +250,12 @@ class Run:
         if alarms.height == 0:
             return []
         alarms = alarms.with_columns(join_alarms(alarms, self.windows))
-        groups = []
         ordered = alarms.sort("incident", "score", "unit", descending=[False, True, False])
         joined = ordered.partition_by("incident", maintain_order=True)
         # Windows are cut wherever the stream happens to be, so what else is in one is no sort of its own.
         whole = self.unit == "window"
-        for group in joined if whole else [part for one in joined for part in told_apart(one)]:
-            level = int(group["level"].to_numpy().max())
-            # Where all training was alike the threshold is next to nothing; a nat is the least to compare with.
-            excess = float(group["score"][0]) / max(self.threshold, 1.0)
-            groups.append((*severity(excess, group.height, level), group))
+        parts = joined if whole else [part for one in joined for part in told_apart(one)]
+        groups = [(*graded(group, self.threshold, self.scores.height), group) for group in parts]
         groups.sort(key=lambda g: (-SEVERITIES.index(g[0]), g[2]["p_value"][0], -g[2]["score"][0], g[2]["unit"][0]))
         together = join_strays([(grade, group) for grade, _, group in groups])
         return [(*groups[some[0]][:2], pl.concat([groups[i][2] for i in some])) for some in together]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from offbeat.decide.incidents import SEVERITIES, finding_id, join_alarms, join_strays, severity
+from offbeat.decide.incidents import SEVERITIES, are_news, finding_id, graded, join_alarms, join_strays, severity
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -106,6 +106,28 @@ def test_severity_adds_up(excess, units, level, grade):
     assert found == grade
     assert found in SEVERITIES
     assert why
+
+
+def alike(units: range, kind: str = "rare pattern", share: float = 0.01, level: int = 9) -> pl.DataFrame:
+    """Return the alarms of an incident, just above a threshold of 3."""
+    rows = {"unit": list(units), "kind": kind, "share": share, "score": 3.1, "level": level}
+    return pl.DataFrame(rows, schema_overrides={"unit": pl.UInt32})
+
+
+def test_a_habit_is_no_incident_of_many_units():
+    """What one unit in a hundred does, all over the log and as often as is usual, is of low severity."""
+    assert not are_news(alike(range(50, 2000, 100)), 2000)
+    assert graded(alike(range(50, 2000, 100)), 3.0, 2000) == ("low", "just above the threshold")
+    assert not are_news(alike(range(50, 2000, 100), "missing event", 0.99), 2000)
+    assert graded(alike(range(50, 2000, 100), level=17), 3.0, 2000) == ("medium", "error lines")
+
+
+def test_many_units_are_news_where_they_come_together_or_are_more_than_usual():
+    """Twenty in a row, twice as many as usual, and what was never seen: severe by their number."""
+    together, more, new = alike(range(700, 720)), alike(range(50, 2000, 50)), alike(range(50, 2000, 100), "new pattern")
+    for group in (together, more, new):
+        assert are_news(group, 2000)
+        assert graded(group, 3.0, 2000) == ("medium", f"{group.height} units alike")
 
 
 def test_the_same_finding_has_the_same_id():

@@ -88,6 +88,13 @@ def test_what_comes_by_chance_or_in_bursts_has_no_beat():
         assert judged(events(random, (bursts, 3, 2))).alarms(LINE).height == 0
 
 
+def test_in_a_short_log_chance_is_no_silence():
+    """Of sixty lines at random times some pause is always five times the mean; thirty such logs have no silence."""
+    for seed in range(30):
+        at, *names = by_chance(1, 1, rate=3, hours=1, seed=seed)
+        assert judged(events((at[:60], *names))).alarms(LINE).height == 0
+
+
 def test_who_pauses_often_does_so_as_a_habit():
     """Two silences are told, each; five of the same beat are how it beats."""
     often = [(100 * k, 100 * k + 6) for k in range(1, 6)]

@@ -126,6 +126,15 @@ def test_what_goes_on_all_through_a_long_log_says_so():
     assert told == {"9.9.9.9": True, "1.2.3.4": False}
 
 
+def test_a_probe_goes_on_throughout_a_log_of_hours_too():
+    """In three hours of a log a probe is there all the time; who is there for one hour of them comes and goes."""
+    probes = [(60 * k, 1, "9.9.9.9") for k in range(180)]
+    guest = [(3600 + 30 * k, 1, "8.8.8.8") for k in range(120)]
+    rows = [row for row in background() if row[0] < 3 * 3600]
+    told = {row["value"]: row["throughout"] for row in found(rows + probes + guest).iter_rows(named=True)}
+    assert told == {"9.9.9.9": True, "8.8.8.8": False}
+
+
 def test_one_address_that_is_there_all_along_is_no_burst():
     """A server whose clock asks one address for the time has no burst of it, however the pauses fall."""
     rng = random.Random(5)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from offbeat.decide.alike import sorts
@@ -25,6 +26,12 @@ _STRAY: Final = 3
 _TELLING: Final = 0.5
 
 SEVERITIES: Final = ("low", "medium", "high", "critical")
+
+#: So many alarms alike are severe by their number alone.
+_MANY: Final = 10
+#: They come together where their places differ from any, all over the log, with a probability of at most 1 % (the
+#: quantile of Kolmogorov's distribution, 1933).
+_TOGETHER: Final = 1.63
 
 
 def join_alarms(alarms: pl.DataFrame, windows: bool) -> pl.Series:
@@ -131,7 +138,41 @@ def join_strays(groups: Sequence[tuple[str, pl.DataFrame]]) -> list[list[int]]:
     return sorted((sorted(members) for members in joined.values()), key=lambda members: members[0])
 
 
-def severity(excess: float, units: int, level: int) -> tuple[str, str]:
+def are_news(group: pl.DataFrame, total: int) -> bool:
+    """Whether so many alarms alike are more than a habit of the log: more than is usual, or all at one time.
+
+    What one session in two hundred does is rare, and comes a hundred times in a long log; that is no incident of a
+    hundred units.
+
+    Args:
+        group: the alarms of an incident, with ``unit``, ``kind`` and ``share``, the strangest first.
+        total: how many units the log has.
+    """
+    share = float(group["share"][0])
+    usual = {"rare pattern": share, "missing event": 1 - share}.get(group["kind"][0], 0.0) * total
+    if group.height > usual + 3 * usual**0.5:
+        return True
+    places = (np.sort(group["unit"].to_numpy()) + 0.5) / total
+    n = len(places)
+    apart = max(float(np.max(np.arange(1, n + 1) / n - places)), float(np.max(places - np.arange(n) / n)))
+    return bool(apart * n**0.5 > _TOGETHER)
+
+
+def graded(group: pl.DataFrame, threshold: float, total: int) -> tuple[str, str]:
+    """Return how severe the incident of some alarms is, and why in a few words.
+
+    Args:
+        group: the alarms, with ``unit``, ``kind``, ``share``, ``score`` and ``level``, the strangest first.
+        threshold: the fused score that decided.
+        total: how many units the log has.
+    """
+    level = int(group["level"].to_numpy().max())
+    # Where all training was alike the threshold is next to nothing; a nat is the least to compare with.
+    excess = float(group["score"][0]) / max(threshold, 1.0)
+    return severity(excess, group.height, level, news=group.height < _MANY or are_news(group, total))
+
+
+def severity(excess: float, units: int, level: int, *, news: bool = True) -> tuple[str, str]:
     """Return how severe an incident is, and why in a few words.
 
     A point each for: twice and three times the threshold's surprise, ten units or more, a line at ERROR or above;
@@ -141,6 +182,7 @@ def severity(excess: float, units: int, level: int) -> tuple[str, str]:
         excess: its score divided by the threshold.
         units: alarms that it joins.
         level: the highest OpenTelemetry severity number among its strange lines.
+        news: whether so many are more than the log's habit.
     """
     reasons = []
     points = 0
@@ -148,7 +190,7 @@ def severity(excess: float, units: int, level: int) -> tuple[str, str]:
         points += excess >= limit
     if excess >= 2:
         reasons.append(f"{excess:.0f} times as surprising as the threshold")
-    if units >= 10:
+    if units >= _MANY and news:
         points += 1
         reasons.append(f"{units:,} units alike")
     if level >= 17:

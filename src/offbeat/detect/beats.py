@@ -45,8 +45,9 @@ _MOST_STEPS, _MOST_CELLS = 1_024, 4_000_000
 _LONGEST: Final = 5
 #: A series with fewer pauses has no beat.
 _LEAST: Final = 30
-#: The tail: the longest pauses, this share of them; its mean excess is at least so much (logarithms).
-_TAIL, _LEAST_SCALE = 0.05, 0.05
+#: The tail: the longest pauses, this share of them, or so many where that is more, up to half, for the scale of a
+#: handful may be anything; its mean excess is at least so much (logarithms).
+_TAIL, _LEAST_TAIL, _LEAST_SCALE = 0.05, 20.0, 0.05
 #: So many lines are missing in a silence, at least.
 _MISSED: Final = 3.0
 #: What comes steadily has a tail that begins at no more than so many times the mean pause. Of all lines of a source or
@@ -228,16 +229,17 @@ def _silences(lane: int, source: int, series: _Series, step: Ints, n: Ints, leas
     many = int(n.sum())
     if many < _LEAST:
         return
-    line = int(step[np.searchsorted(np.cumsum(n), (1 - _TAIL) * many)])
+    below = np.cumsum(n)
+    longest = math.exp((int(step[np.searchsorted(below, (1 - _TAIL) * many)]) + 1) / _STEPS)
     # Pauses as long as where the tail begins are in it, with no excess.
-    tail = max(_TAIL * many, 1.0)
+    tail = max(_TAIL * many, min(_LEAST_TAIL, many / 2))
+    line = int(step[np.searchsorted(below, many - tail)])
     excess = float((n * np.maximum(step - line, 0)).sum()) / _STEPS
-    longest = math.exp((line + 1) / _STEPS)
     for pause in series.longest:
         usual = (series.total - pause[0]) / (many - 1)
-        far = math.log(max(pause[0], _SHORTEST)) - math.log(longest)
+        far = math.log(max(pause[0], _SHORTEST)) - (line + 1) / _STEPS
         steady = 0.95 * usual <= longest <= (_STEADY if lane >= 0 else _BY_CHANCE) * usual
-        if far <= 0 or not steady or pause[0] < _MISSED * usual:
+        if far <= 0 or not steady or pause[0] < _MISSED * usual or pause[0] <= longest:
             continue
         # The mean excess of the others of the tail: the pause must not set the scale it is judged by.
         scale = max((excess - far) / max(tail - 1, 1.0), _LEAST_SCALE)

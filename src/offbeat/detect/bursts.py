@@ -29,7 +29,7 @@ BURSTS: Final = {
     "score": pl.Float64(),  # -ln of the number of such runs expected in a log like this
     "templates": pl.List(pl.UInt32),  # all with a strange run of this value then, strangest first
     "places": pl.List(pl.UInt64),  # the run's first events and its last: file << 40 | line
-    "throughout": pl.Boolean(),  # it goes on nearly all through a log of a day or more
+    "throughout": pl.Boolean(),  # it goes on nearly all through a log of an hour or more
 }
 
 #: Pauses that end a run, in microseconds: brute force takes minutes, a patient scanner hours.
@@ -51,10 +51,10 @@ _PRIOR: Final = 10.0
 #: which its value is not this many times as frequent as in all the log: a clock that is asked for the time all week.
 _STEADY: Final = 0.5
 _DENSER: Final = 3.0
-#: However many others there are, who is there nearly all the time for a day or more may belong there, as what probes
+#: However many others there are, who is there nearly all the time for an hour or more may belong there, as what probes
 #: health does; or be a patient attacker, so it is told.
 _THROUGHOUT: Final = 0.9
-_DAY: Final = 86_400_000_000
+_LONG: Final = 3_600_000_000
 #: The least scale of a tail, in natural logarithms.
 _LEAST_SCALE: Final = 0.35
 
@@ -278,7 +278,7 @@ def _judged(runs: pl.DataFrame, before: pl.DataFrame | None, least: float) -> pl
     # With few to compare with, who is there all the time may well belong there.
     lasts = (pl.col("end") - pl.col("start")) / max(span, 1.0)
     steady = (pl.col("others") < _PRIOR) & ((lasts > _STEADY) | (pl.col("part") < _DENSER * lasts))
-    throughout = (lasts > _THROUGHOUT) & (span >= _DAY)
+    throughout = (lasts > _THROUGHOUT) & (span >= _LONG)
     strange = runs.with_columns(score=score, throughout=throughout).filter(
         pl.col("asked") & (pl.col("events") >= _LEAST) & (pl.col("score") > least) & ~(steady & (before is None))
     )
