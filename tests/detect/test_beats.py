@@ -95,6 +95,12 @@ def test_in_a_short_log_chance_is_no_silence():
         assert judged(events((at[:60], *names))).alarms(LINE).height == 0
 
 
+def test_a_burst_that_is_over_is_no_beat_that_stops():
+    """Forty lines within two minutes and one a day later: nothing fell silent."""
+    lines = (np.append(3.0 * np.arange(40), 90_000.0), 1, 1)
+    assert judged(events(lines, by_chance(2, 2, hours=26))).alarms(LINE).height == 0
+
+
 def test_who_pauses_often_does_so_as_a_habit():
     """Two silences are told, each; five of the same beat are how it beats."""
     often = [(100 * k, 100 * k + 6) for k in range(1, 6)]

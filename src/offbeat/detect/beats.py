@@ -53,6 +53,9 @@ _MISSED: Final = 3.0
 #: What comes steadily has a tail that begins at no more than so many times the mean pause. Of all lines of a source or
 #: of the log that may be as in a Poisson process, where it begins at three times.
 _STEADY, _BY_CHANCE = 2.0, 3.5
+#: A silence is at most so many times as long as all other pauses together: after minutes of lines in a row, a day without
+#: them is no beat that stops, but a burst that is over.
+_MOST_TIMES: Final = 4.0
 #: Who pauses so more often does so as a habit.
 _MOST_SILENCES: Final = 2
 
@@ -240,6 +243,8 @@ def _silences(lane: int, source: int, series: _Series, step: Ints, n: Ints, leas
         far = math.log(max(pause[0], _SHORTEST)) - (line + 1) / _STEPS
         steady = 0.95 * usual <= longest <= (_STEADY if lane >= 0 else _BY_CHANCE) * usual
         if far <= 0 or not steady or pause[0] < _MISSED * usual or pause[0] <= longest:
+            continue
+        if pause[0] > _MOST_TIMES * (series.total - pause[0]):
             continue
         # The mean excess of the others of the tail: the pause must not set the scale it is judged by.
         scale = max((excess - far) / max(tail - 1, 1.0), _LEAST_SCALE)
