@@ -53,8 +53,8 @@ _MISSED: Final = 3.0
 #: What comes steadily has a tail that begins at no more than so many times the mean pause. Of all lines of a source or
 #: of the log that may be as in a Poisson process, where it begins at three times.
 _STEADY, _BY_CHANCE = 2.0, 3.5
-#: A silence is at most so many times as long as all other pauses together: after minutes of lines in a row, a day without
-#: them is no beat that stops, but a burst that is over.
+#: A silence is at most so many times as long as all other pauses together: after minutes of lines in a row, a day
+#: without them is no beat that stops, but a burst that is over.
 _MOST_TIMES: Final = 4.0
 #: Who pauses so more often does so as a habit.
 _MOST_SILENCES: Final = 2
