@@ -12,13 +12,14 @@ import polars as pl
 
 from offbeat.read import access, levels
 from offbeat.read.formats_apps import APPLICATIONS, LOG4J
+from offbeat.read.formats_devices import DEVICES
 from offbeat.read.formats_runtimes import RUNTIMES
 from offbeat.read.formats_servers import DATABASES, LEFT, SECURITY, SERVERS
 from offbeat.read.layout import TextLayout, Want
 
 _LEVEL: Final = r"(?P<level>{LEVEL})"
 _PID: Final = r"(?P<pid>[0-9]+)"
-_PROGRAM: Final = r"(?P<source>[^ :\[\]]+(?: [^ :\[\]=]+)?)(?:\[(?P<pid>[0-9]+)\])?(?: \([^)]*\))?:(?: |$)"
+_PROGRAM: Final = r"(?P<source>[^ :\[\]]+(?: [^ :\[\]=]+)?)(?:\[(?P<pid>[0-9]+)\])?(?: ?\([^)]*\))?:(?: |$)"
 _N: Final = frozenset({"pid", "tid", "node_id", "flag"})
 
 
@@ -43,7 +44,7 @@ _WEB: Final = (
     access.GIN,
     TextLayout(
         "apache-error",
-        r"\[(?P<time>{ctime})\] \[(?:(?P<source>[\w-]+):)?(?P<level>\w+)\]"
+        r"\[(?P<time>{ctime})\] \[(?:(?P<source>[A-Za-z_][\w-]*):)?(?P<level>\w+)\]"
         r"(?: \[pid (?P<pid>[0-9]+)(?::tid (?P<tid>[0-9]+))?\])? ",
         "[Sun Dec 04 04:47:44 2005] [error] mod_jk child workerEnv in error state 6",
         multiline=True,
@@ -199,7 +200,7 @@ _SUPERCOMPUTERS: Final = (
 _GENERIC: Final = (
     TextLayout(
         "time-level",
-        r"\[?(?P<time>{any})\]?[ \t,:|-]*[\[(<]?(?P<level>{LEVEL})\b(?:[ \t]*[\])>])?:?(?:[ \t|,;-]+|$)",
+        r"\[?(?P<time>{any})\]?[ \t,:|-]*[\[(<]?(?P<level>{LEVEL})\b(?:[ \t]*[\])>])?[ \t]*:?(?:[ \t|,;-]+|$)",
         "2023-01-29 16:42:09 [ERROR] cannot reach the printer",
         multiline=True,
         rank=5,  # over a syslog whose host would have the level's name
@@ -268,7 +269,20 @@ _GENERIC: Final = (
 TEXT: Final = {
     layout.name: layout
     for family in (
-        *(_SUPERCOMPUTERS, LOG4J, DATABASES, RUNTIMES, APPLICATIONS, SECURITY, SERVERS, _WEB, _SYSLOG, _GENERIC, LEFT),
+        *(
+            _SUPERCOMPUTERS,
+            LOG4J,
+            DATABASES,
+            RUNTIMES,
+            APPLICATIONS,
+            SECURITY,
+            DEVICES,
+            SERVERS,
+            _WEB,
+            _SYSLOG,
+            _GENERIC,
+            LEFT,
+        ),
     )
     for layout in family
 }

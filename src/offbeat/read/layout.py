@@ -129,6 +129,7 @@ class TextLayout:
         needs: which groups a column or a derived field is made of, where it is not the group of its name.
         derived: fields that ``derive`` adds.
         tail: the rest of the expression, left out where none of its groups is wanted.
+        said: an expression for the level within the message, where it stands there in nearly all lines of a file.
         shape: the one shape that the file's time stamps have; with it the expression runs in one pass, which is two to
             four times faster.
     """
@@ -145,6 +146,7 @@ class TextLayout:
     needs: Mapping[str, Sequence[str]] = field(default_factory=dict)
     derived: tuple[str, ...] = ()
     tail: str = ""
+    said: str = ""
     shape: str | None = None
 
     @cached_property
@@ -290,7 +292,7 @@ class TextLayout:
             return levels.from_names(names)
         if message is None:
             return pl.repeat(0, len(groups), dtype=pl.UInt8, eager=True)
-        return levels.from_words(message)
+        return levels.from_said(message, self.said) if self.said else levels.from_words(message)
 
     def _fields(self, groups: pl.DataFrame, want: Want, columns: dict[str, pl.Series]) -> None:
         for name in want.fields:

@@ -9,7 +9,7 @@ import polars as pl
 from offbeat.read.cri import CRI
 from offbeat.read.formats import TEXT
 from offbeat.read.json_records import JsonDocuments, JsonLines
-from offbeat.read.named_values import JournalExport, Logfmt, Table
+from offbeat.read.named_values import JournalExport, Logfmt, Pairs, Table
 from offbeat.read.paragraphs import Paragraphs
 from offbeat.read.xml_records import XmlRecords
 
@@ -59,6 +59,7 @@ _ALL: Final[tuple[Layout, ...]] = (
     CRI,
     JournalExport(),
     Logfmt(),
+    Pairs(),
     Table(),
     Paragraphs(),
     *TEXT.values(),

@@ -52,6 +52,15 @@ def _alternatives(words: list[str]) -> str:
 #: The names that the header of a line is searched for, as an expression.
 WORDS: Final = _alternatives(_HEADER_NAMES.split("|"))
 
+#: A level as a header within the message names it: between brackets, bars, colons or commas, or apart from the rest.
+SAID: Final = (
+    r"^.*?(?:^|[\[(<|:,;) ]) *"
+    r"(TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|ERR|CRITICAL|CRIT|FATAL|SEVERE|ALERT|EMERG|PANIC|LOG"
+    r"|Trace|Debug|Info|Information|Notice|Warn|Warning|Error|Critical|Fatal|Severe"
+    r"|trace|debug|info|notice|warn|warning|error|err|critical|crit|fatal|severe|alert|emerg)"
+    r"(?: *[\])>|:,;]| {2,}| \[| - )"
+)
+
 #: Numeric severities of syslog (RFC 5424, table 2), also journald's PRIORITY and GELF's level.
 SYSLOG: Final[Mapping[int, int]] = {0: 22, 1: 19, 2: CRITICAL, 3: ERROR, 4: WARN, 5: NOTICE, 6: INFO, 7: DEBUG}
 #: Numeric levels of bunyan and pino; Python's logging is one step off, and names the field levelno.
@@ -131,6 +140,13 @@ def _from_any(distinct: pl.Series) -> pl.Series:
     numbers = distinct.cast(pl.Float64, strict=False).cast(pl.Int64, strict=False)
     scaled = from_numbers(numbers, {**PINO, **SYSLOG})
     return pl.select(pl.when(numbers.is_null()).then(_from_names(distinct)).otherwise(scaled)).to_series()
+
+
+def from_said(messages: pl.Series, said: str) -> pl.Series:
+    """The level that each message names by the first group of an expression, else what its words say: UInt8."""
+    named = from_names(messages.str.extract(said))
+    unknown = (named == 0).arg_true()
+    return named.scatter(unknown, from_words(messages.gather(unknown))) if len(unknown) else named
 
 
 def from_words(messages: pl.Series) -> pl.Series:

@@ -18,6 +18,10 @@ _PAIR: Final = re.compile(r'([A-Za-z_@][\w.@/-]*)=("(?:[^"\\]|\\.)*"|[^\s"]*)(?:
 _PAIRS: Final = r'^(?:<[0-9]{1,3}>)?(?:[A-Za-z_@][\w.@/-]*=(?:"(?:[^"\\]|\\.)*"|[^\s"]*)\s*){2,}$'
 _KNOWN: Final = re.compile(r"(?:^|[\s>])(?:time|ts|t|timestamp|@timestamp|level|lvl|severity|msg|message)=")
 
+_BARRED: Final = r"^(?:[A-Za-z_@][\w.@/-]*=[^|\t]*[|\t]){2,}(?:[A-Za-z_@][\w.@/-]*=[^|\t]*)?$"
+_BARRED_PAIR: Final = re.compile(r"([A-Za-z_@][\w.@/-]*)=([^|\t]*)")
+_TIMED: Final = r"(?:^|[|\t])(?:time|ts|timestamp|datetime|date|rt|eventtime)="
+
 _CLOCK: Final = re.compile(r"[0-9]{1,2}:[0-9]{2}:[0-9]{2}")
 _OFFSET: Final = re.compile(r"[+-][0-9]{2}:?[0-9]{2}")
 _STATUS: Final = {"4": "warn", "5": "error"}
@@ -26,6 +30,8 @@ _EMPTY: Final = frozenset({"", "-", "(empty)"})
 _LAST: Final = "message"
 #: Lines of a table's row at most; a quote that nobody closes within so many is a stray one.
 _MOST_LINES: Final = 1000
+#: Lines that may stand before a table's header.
+_PREAMBLE: Final = 50
 
 
 class Logfmt:
@@ -66,6 +72,36 @@ def _unquote(value: str) -> str:
     return re.sub(r"\\(.)", lambda m: {"n": "\n", "t": "\t"}.get(m[1], m[1]), inner) if "\\" in inner else inner
 
 
+class Pairs:
+    """``key=value`` pairs between bars or tabs, as firewalls and proxies export them."""
+
+    name = "pairs"
+    example = "time=1675010529|hostname=fw1|product=VPN-1 & FireWall-1|action=Drop|src=192.0.2.7|dst=198.51.100.4"
+    rank = 7
+    multiline = False
+    timed = True
+    sequential = False
+
+    def fresh(self, lines: pl.Series, context: Context) -> pl.Series:
+        """Everywhere."""
+        return everywhere(lines)
+
+    def fits(self, lines: pl.Series) -> pl.Series:
+        """Whether each line is nothing but pairs, the time among them."""
+        return lines.str.contains(_BARRED) & lines.str.contains(_TIMED)
+
+    def parse(self, lines: pl.Series, want: Want, context: Context) -> pl.DataFrame:
+        """As :meth:`TextLayout.parse`."""
+        fits = self.fits(lines).to_list()
+        records: list[dict[str, str] | None] = [
+            dict(_BARRED_PAIR.findall(line)) if fit else None for line, fit in zip(lines.to_list(), fits, strict=True)
+        ]
+        for record in records:
+            if record is not None and record.get("service", "").isdigit():  # a port writes no log
+                record["service_port"] = record.pop("service")
+        return to_frame(_dated(records), want, context)
+
+
 class Table:
     """Comma, semicolon or tab separated values under a header line; W3C extended and Zeek tables (``#Fields``)."""
 
@@ -101,6 +137,8 @@ class Table:
         for row, span, values in _rows(texts, separator, len(names)):
             if texts[row].startswith("#") or values == names or [*values, _LAST] == names:
                 marks[row] = HEADER
+                if row < _PREAMBLE and not any(records[:row]):
+                    marks[:row] = [HEADER if text.strip() else 0 for text in texts[:row]]
             elif len(values) == len(names):
                 records[row] = {n: v for n, v in zip(bare, map(str.strip, values), strict=True) if v not in _EMPTY}
             else:
@@ -153,17 +191,25 @@ def _quoted(texts: Sequence[str], separator: str) -> list[str]:
     return [] if more else first
 
 
-def _dated(records: list[Record | None]) -> list[Record | None]:
+def _dated(records: Sequence[Record | None]) -> Sequence[Record | None]:
     """Put together date and time where they stand apart, as in W3C's tables and on firewalls, and the zone if any."""
     if not any(record is not None and _apart(record) for record in records):
         return records
     return [
-        {"timestamp": f"{r['date']} {r['time']}{_zone(r)}", **r} if r is not None and _apart(r) else r for r in records
+        record
+        if record is None or not _apart(record)
+        else {"timestamp": f"{_named(record, 'date')} {_named(record, 'time')}{_zone(record)}", **record}
+        for record in records
     ]
 
 
 def _apart(record: Record) -> bool:
-    return "date" in record and "time" in record and _CLOCK.match(str(record["time"])) is not None
+    return _named(record, "date") is not None and _CLOCK.match(str(_named(record, "time"))) is not None
+
+
+def _named(record: Record, name: str) -> Any:
+    """What the record has under a name, in small letters or with a large one first."""
+    return record.get(name, record.get(name.capitalize()))
 
 
 def _zone(record: Record) -> str:
@@ -171,7 +217,7 @@ def _zone(record: Record) -> str:
     return zone if _OFFSET.fullmatch(zone) else f" {zone}" if zone in ZONES else ""
 
 
-def _requests(records: list[Record | None], names: Sequence[str]) -> list[Record | None]:
+def _requests(records: Sequence[Record | None], names: Sequence[str]) -> Sequence[Record | None]:
     """Say of web requests in W3C's tables what other access logs say: method, path and status."""
     if not {"cs-method", "cs-uri-stem", "sc-status"} <= set(names):
         return records
@@ -198,7 +244,13 @@ def header_of(texts: Sequence[str]) -> tuple[str, ...]:
             return (separator, *named) if columns else ()
         if not text.startswith("#"):
             break
-    first, *more = [text for text in texts if text and not text.startswith("#")][:2] or [""]
+    texts = [text for text in texts if text and not text.startswith("#")]
+    return _names(texts[:2]) or _names(_behind_preamble(texts))
+
+
+def _names(texts: Sequence[str]) -> tuple[str, ...]:
+    """Separator and column names where the first of two lines is a header; empty where it is none."""
+    first, *more = texts or [""]
     separator = max(",;\t|", key=first.count)
     try:
         names = next(csv.reader([first], delimiter=separator), [])
@@ -211,6 +263,16 @@ def header_of(texts: Sequence[str]) -> tuple[str, ...]:
         return ()
     # Windows' Event Viewer gives the text of the event no name.
     return (separator, *names, _LAST) if len(row) == len(names) + 1 and _LAST not in names else (separator, *names)
+
+
+def _behind_preamble(texts: Sequence[str]) -> Sequence[str]:
+    """The first two lines of a table, before which a few lines may say what it is."""
+    for at, text in enumerate(texts[1:_PREAMBLE], 1):
+        separator = max(",;\t|", key=text.count)
+        count = text.count(separator)
+        if count > 2 and {row.count(separator) for row in texts[at + 1 : at + 3]} == {count}:
+            return texts[at : at + 2]
+    return []
 
 
 class JournalExport:

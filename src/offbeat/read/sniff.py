@@ -17,7 +17,7 @@ from typing import Final
 import polars as pl
 
 from offbeat.errors import InputError, OptionError
-from offbeat.read import lines, nested, paragraphs, slashed, stamps, streams, times, xml_records
+from offbeat.read import levels, lines, nested, paragraphs, slashed, stamps, streams, times, xml_records
 from offbeat.read.field_kinds import field_kinds
 from offbeat.read.files import Source
 from offbeat.read.formats import TEXT
@@ -39,7 +39,9 @@ _WEAK: Final = frozenset({"level", "python-basic", "kernel", "xorg", "name-time"
 #: Layouts whose lines may hold the records or the stack traces of an application.
 _HOLDERS: Final = frozenset({"json", "cri"})
 #: Layouts whose events are records with names.
-_RECORDS: Final = frozenset({"json", "json-documents", "csv", "logfmt", "xml", "paragraphs"})
+_RECORDS: Final = frozenset({"json", "json-documents", "csv", "logfmt", "pairs", "xml", "paragraphs"})
+#: A line across the page; it may name who draws it.
+_RULE: Final = r"^[-=*_]{5}.*[-=*_]{5}$|^[-=*_]{5,}$"
 #: Rank from which on a layout is of one program.
 _PARTICULAR: Final = 6
 #: Layouts of little form, whose lines may or may not have others that belong to them.
@@ -137,6 +139,8 @@ def make_plan(source: Source, layout: Layout | None = None, *, zone: str = "UTC"
         chosen, others = _joining(chosen, others, sample, context)
         if not chosen.multiline and _in_paragraphs(chosen, data):
             chosen, others = replace(chosen, multiline=True), ()
+    if isinstance(chosen, TextLayout) and _names_levels(chosen, sample):
+        chosen = replace(chosen, said=levels.SAID)
     if isinstance(chosen, TextLayout) and chosen.timed and (shape := stamps.shape_of(_stamps_of(chosen, sample))):
         others = (chosen, *others)
         chosen = replace(chosen, shape=shape)
@@ -245,9 +249,25 @@ def _joining(
     return (replace(layout, multiline=True), others) if alone or often else (layout, others)
 
 
+def _names_levels(layout: TextLayout, sample: pl.Series) -> bool:
+    """Whether nearly all messages name a level in a header of their own, of a layout that knows none."""
+    if "level" in layout.groups or layout.derive is not None:
+        return False
+    frame = layout.parse(sample.head(200), Want(frozenset({"message"})), Context())
+    messages = frame["message"].filter(frame["placed"])
+    named = int((levels.from_names(messages.str.extract(levels.SAID)) > 0).sum())
+    return named > 0.8 * len(messages) > 0
+
+
 def _in_paragraphs(layout: TextLayout, data: bytes) -> bool:
-    """Whether just the first lines of paragraphs have the header, so that what follows up to a blank line goes on."""
+    """Whether just the first lines of paragraphs have the header, so that what follows up to the next goes on.
+
+    Paragraphs are parted by blank lines, or by lines across the page.
+    """
     texts = lines.split(data, Counter()).head(SAMPLE_LINES)
+    if (ruled := texts.str.contains(_RULE)).sum() > 1:
+        texts = pl.select(pl.when(ruled).then(pl.lit("")).when(texts.str.strip_chars() != "").then(texts)).to_series()
+        texts = texts.drop_nulls()
     headed = layout.fits(texts)
     texts = texts.slice(int(headed.arg_max() or 0))
     headed, blank = headed.tail(len(texts)), texts.str.strip_chars() == ""

@@ -88,7 +88,7 @@ _MONTH_NUMBER: Final = r"(?P<m>1[0-2]|0?[1-9])"
 _DAY_NUMBER: Final = r"(?P<d>[12][0-9]|3[01]|0?[1-9])"
 _HALF: Final = r"(?: ?(?P<p>[AaPp][Mm])\b)?"
 _SLASHED: Final = (
-    r"[/-](?P<Y>[0-9]{4})(?:,? +(?:-+ )?|-)(?P<H>[0-9]{1,2}):(?P<M>[0-9]{2}):(?P<S>[0-9]{2})" + _FRACTION + _HALF
+    r"[/-](?P<Y>[0-9]{4})(?:,? +(?:-+ )?|[-:])(?P<H>[0-9]{1,2}):(?P<M>[0-9]{2}):(?P<S>[0-9]{2})" + _FRACTION + _HALF
 )
 
 #: In the order in which an unknown stamp is tried: the more particular first.
@@ -120,13 +120,19 @@ STAMPS: Final[Mapping[str, Stamp]] = _stamps(
         "????bbb?dd?HH?MM?SS?YYYY",
     ),
     Stamp(
+        "weekday-syslog",
+        rf"{_WEEKDAY} {_MONTH} +(?P<d>[0-9]{{1,2}}) {_CLOCK}{_FRACTION}(?P<z> {_NAMED_ZONE}\b)?",
+        "????bbb?dd?HH?MM?SS",
+        "year",
+    ),
+    Stamp(
         "mail",  # RFC 5322
         rf"{_WEEKDAY}, (?P<d>[0-9]{{1,2}}) {_MONTH} (?P<Y>[0-9]{{4}}) {_CLOCK}{_FRACTION}{_ZONE}",
         "?????dd?bbb?YYYY?HH?MM?SS",
     ),
     Stamp("weekday-iso", rf"{_WEEKDAY} {_DATE}[T ]{_CLOCK}{_FRACTION}{_ZONE}", "????YYYY?mm?dd?HH?MM?SS"),
     Stamp("syslog-year", rf"{_MONTH} +(?P<d>[0-9]{{1,2}}) (?P<Y>[0-9]{{4}}) {_CLOCK}{_FRACTION}"),
-    Stamp("year-syslog", rf"(?P<Y>20[0-9]{{2}}) {_MONTH} +(?P<d>[0-9]{{1,2}}) {_CLOCK}{_FRACTION}"),
+    Stamp("year-syslog", rf"(?P<Y>20[0-9]{{2}}) {_MONTH} +(?P<d>[0-9]{{1,2}}) {_CLOCK}(?:[.,:](?P<f>[0-9]{{1,9}}))?"),
     Stamp("syslog-after", rf"{_MONTH} +(?P<d>[0-9]{{1,2}}) {_CLOCK}{_FRACTION} (?P<Y>20[0-9]{{2}})\b"),
     Stamp("syslog", rf"{_MONTH} +(?P<d>[0-9]{{1,2}}) {_CLOCK}{_FRACTION}", "bbb?dd?HH?MM?SS", "year"),
     Stamp(
@@ -148,6 +154,12 @@ STAMPS: Final[Mapping[str, Stamp]] = _stamps(
         rf"{_CLOCK}{_FRACTION}{_ZONE}",
         "dd?bbb?YYYY?HH?MM?SS",
     ),
+    Stamp(
+        "day-month-clock",
+        rf"(?P<d>[0-9]{{1,2}})[- ]{_MONTH} (?P<H>[0-9]{{2}}):(?P<M>[0-9]{{2}})(?::(?P<S>[0-9]{{2}}))?{_FRACTION}",
+        cycle="year",
+    ),
+    Stamp("month-slash", rf"(?P<b>[a-z]{{3}})/(?P<d>[0-9]{{2}}) {_CLOCK}", "bbb?dd?HH?MM?SS", "year"),  # MikroTik's
     Stamp(
         "java",
         rf"(?:{_WEEKDAY}[a-z]*, )?{_MONTH}[a-z]* (?P<d>[0-9]{{1,2}}), (?P<Y>[0-9]{{4}}),? (?:at |@ )?"
@@ -186,6 +198,7 @@ STAMPS: Final[Mapping[str, Stamp]] = _stamps(
         r"(?P<m>[0-9]{2})(?P<d>[0-9]{2})/(?P<H>[0-9]{2})(?P<M>[0-9]{2})(?P<S>[0-9]{2})\.(?P<f>[0-9]{3,6})",
         cycle="year",
     ),
+    Stamp("tai64n", r"@(?P<x>4[0-9a-f]{23})"),
     Stamp("epoch", r"(?P<e>[0-9]{9,10}(?:\.[0-9]{1,9})?|[0-9]{13}(?:\.[0-9]{1,6})?|[0-9]{16}|[0-9]{19})"),
     Stamp("iso-minute", _DATE + r"[T ](?P<H>[0-9]{2}):(?P<M>[0-9]{2})" + _ZONE, "YYYY?mm?dd?HH?MM"),
     Stamp("iso-date", _DATE, "YYYY?mm?dd"),
@@ -198,7 +211,9 @@ STAMPS: Final[Mapping[str, Stamp]] = _stamps(
 )
 
 #: Any stamp that begins a line, as one expression without named groups.
-ANY: Final = "(?:" + "|".join(f"(?:{stamp.bare})" for stamp in STAMPS.values() if stamp.name != "epoch") + ")"
+ANY: Final = (
+    "(?:" + "|".join(f"(?:{stamp.bare})" for stamp in STAMPS.values() if stamp.name not in {"epoch", "tai64n"}) + ")"
+)
 
 
 _DATED: Final = (
