@@ -35,6 +35,7 @@ class Tested:
         firings: of a correlation.
         because: why the first event that matches does.
         reasons: why events that do not match do not.
+        looked_at: how many of these the reasons are about, the first.
     """
 
     rule: str
@@ -45,6 +46,7 @@ class Tested:
     firings: list[Firing] = field(default_factory=list)
     because: list[str] = field(default_factory=list)
     reasons: list[Reason] = field(default_factory=list)
+    looked_at: int = 0
 
 
 def run_rules(rules: RuleSet, logs: Logs, *, explain: bool = False, gated: bool = True) -> list[Tested]:
@@ -72,7 +74,7 @@ def run_rules(rules: RuleSet, logs: Logs, *, explain: bool = False, gated: bool 
                 one.because = why(engine.matcher, i, frame[int(found[0])])
             if explain and not one.reasons and len(found) < frame.height:
                 others = np.setdiff1d(np.arange(frame.height), found)[:_EXPLAINED]
-                one.reasons = why_not(engine.matcher, i, frame[others])
+                one.reasons, one.looked_at = why_not(engine.matcher, i, frame[others]), len(others)
         firings += engine.add(engine.match(frame, rows))
     firings += engine.flush()
     for key, one in tested.items():

@@ -89,6 +89,35 @@ def test_test_shows_what_matched_and_why_not(offbeat: Callable[..., Outcome], ru
     assert "night fails for 1 event" in text
 
 
+def test_why_not_is_told_by_what_comes_nearest(offbeat: Callable[..., Outcome], log: Path, tmp_path: Path):
+    """Of what does not match the event stands for all that fits most; other logs' events hide no reason."""
+    rule = tmp_path / "near.yml"
+    rule.write_text(
+        "title: Near\nlogsource:\n    category: webserver\ndetection:\n    s:\n        sc-status: 403\n"
+        "        c-ip: 192.0.2.9\n    known:\n        offbeat.p_value|lt: 0.1\n    condition: s and known\n"
+    )
+    _, lines, _ = offbeat("rules", "test", rule, log)
+    text = "\n".join(lines)
+    assert "s fails for 4 events: c-ip is '192.0.2.9'; seen: " in text
+    assert "which only models know: offbeat detect --rules" in text
+    assert "of the first" not in text
+
+
+def test_events_of_other_logs_hide_no_reason(offbeat: Callable[..., Outcome], tmp_path: Path):
+    """Some events being of another log, the others' reasons are told as well, and of how many events they are."""
+    rule, log = tmp_path / "user.yml", tmp_path / "mixed.log"
+    rule.write_text(
+        "title: User\nlogsource:\n    product: linux\n    service: sshd\ndetection:\n    s:\n        user: b\n"
+        "    condition: s\n"
+    )
+    accepted = "Mar 27 13:06:56 host sshd[7]: Accepted password for a from 1.2.3.4 port 5 ssh2\n"
+    log.write_text("Mar 27 13:06:55 host cron[7]: tick\n" + accepted * 2_100)
+    text = "\n".join(offbeat("rules", "test", rule, log)[1])
+    assert "of the first 2,000 that do not match" in text
+    assert "log source fails for 1 event: the rule is for product linux, service sshd; seen: source 'cron'" in text
+    assert "s fails for 1,999 events: user is 'b'; seen: 'a'" in text
+
+
 def test_test_without_a_log_runs_the_examples(offbeat: Callable[..., Outcome], rule: Path, tmp_path: Path):
     """The rule's own test file is run; an example that is not as it says is shown, and the exit code is 1."""
     line = _LINE.format(h=1, s=403, a="curl/8").strip()

@@ -149,6 +149,8 @@ def _show(tested: Tested, rules: RuleSet) -> None:
         out(printable(f"  {file}:{line}", 500))
     for words in tested.because:
         out(printable(f"  because of {words}", 1000))
+    if tested.reasons and tested.looked_at < tested.events - tested.matched:
+        out(f"  of the first {tested.looked_at:,} that do not match:")
     for reason in tested.reasons:
         out(printable(f"  {reason}", 1000))
 

@@ -12,7 +12,7 @@ from offbeat.rules.columns import Frame
 from offbeat.rules.evaluate import evaluate
 from offbeat.rules.expr import REFERENCES, All, Expr, Match, Not, Ref, Some, words
 from offbeat.rules.logsources import FORMAT
-from offbeat.rules.match import Matcher
+from offbeat.rules.match import SCORED, Matcher
 from offbeat.rules.rule import Rule
 
 #: Longer values are cut in explanations.
@@ -88,14 +88,14 @@ def why_not(matcher: Matcher, number: int, events: pl.DataFrame) -> list[Reason]
         One reason a part of the rule that some of these events fail.
     """
     rule = matcher.rules[number]
-    frame = matcher.frame(events)
-    n = len(frame)
+    reasons = []
     if matcher.gated:
-        gate = matcher.gates[number]
-        fits = evaluate(gate, frame).rows(n)
+        gate, frame = matcher.gates[number], matcher.frame(events)
+        fits = evaluate(gate, frame).rows(len(frame))
         if not fits.all():
-            return [_gate(rule, gate, matcher.frame(events[_first(~fits)]), int((~fits).sum()))]
-    return list(_parts(rule, matcher, events))
+            reasons.append(_gate(rule, gate, matcher.frame(events[_first(~fits)]), int((~fits).sum())))
+            events = events.filter(fits)
+    return [*reasons, *_parts(rule, matcher, events)] if events.height else reasons
 
 
 def _gate(rule: Rule, gate: Expr, one: Frame, failed: int) -> Reason:
@@ -119,12 +119,21 @@ def _parts(rule: Rule, matcher: Matcher, events: pl.DataFrame) -> Iterator[Reaso
         if not wanted:
             yield Reason(name, many, "the condition says not, and it holds", None)
             continue
-        one = matcher.frame(events[_first(failed)])  # the first that fails stands for the others
+        one = matcher.frame(events[_nearest(expr, frame, failed)])
         leaf = next(_failing(expr, one, False), None)
-        if leaf is None:
+        if leaf is not None and leaf.field in SCORED and leaf.field not in events.columns:
+            yield Reason(name, many, f"{words(leaf)}, which only models know: offbeat detect --rules", None)
+        elif leaf is None:
             yield Reason(name, many, "its parts do not hold together", None)
         else:
             yield Reason(name, many, words(leaf), _seen(leaf, one))
+
+
+def _nearest(expr: Expr, frame: Frame, failed: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> int:
+    """Return which of the events that fail stands for them: the first of those for which most of the parts hold."""
+    parts = expr.args if isinstance(expr, All) else ()
+    held = sum((evaluate(part, frame).rows(len(frame)).astype(int) for part in parts), np.zeros(len(frame), dtype=int))
+    return int(np.argmax(np.where(failed, held, -1)))
 
 
 def _first(fits: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> int:
