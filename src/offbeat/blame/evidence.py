@@ -219,30 +219,32 @@ def _pairs(log: Log) -> pl.DataFrame:
     joined = np.full(len(met), len(log.at))
     np.minimum.at(joined, index, np.arange(len(log.at)))
     gap = np.maximum(log.at[i] - log.at[i - 1], 0.0)
+    # One number for each pair of sources, and for what they write: it is grouped by one column in place of four.
+    sources = len(log.sources)
+    pair = log.source[i - 1] * sources + log.source[i]
+    step = (log.template[i - 1] * len(log.templates) + log.template[i]) * sources**2 + pair
     gaps = pl.DataFrame(
         {
             "window": log.window[log.trace[i]],
-            "a": log.source[i - 1],
-            "b": log.source[i],
-            "before": log.template[i - 1],
-            "after": log.template[i],
+            "pair": pair,
+            "step": step,
             "gap": gap,
             "into": (joined[index[i]] > joined[index[i - 1]]).astype(np.float64),
             "log": np.log(gap + _RESOLUTION),
         }
     )
-    step = ["before", "after", "a", "b"]
     others = pl.col("window") > 0
-    usual = gaps.filter(others).group_by(step).agg(pl.col("log").median().alias("usual"), pl.len().alias("known"))
-    excess = gaps.join(usual.filter(pl.col("known") >= _LEAST_GAPS), on=step).with_columns(
+    usual = gaps.filter(others).group_by("step").agg(pl.col("log").median().alias("usual"), pl.len().alias("known"))
+    excess = gaps.join(usual.filter(pl.col("known") >= _LEAST_GAPS), on="step").with_columns(
         excess=(pl.col("log") - pl.col("usual")).clip(_SHORTER, _LONGER)
     )
-    mean = excess.group_by("window", "a", "b").agg(
+    mean = excess.group_by("window", "pair").agg(
         pl.col("excess", "into").mean(), pl.len().alias("n"), pl.col("gap").median().alias("seconds")
     )
     centre = pl.col("excess").median()
     spread = (pl.col("excess") - centre).abs().median() * 1.4826
-    known = mean.filter(others & (pl.col("n") >= 3)).group_by("a", "b").agg(centre.alias("centre"), spread=spread)
+    known = mean.filter(others & (pl.col("n") >= 3)).group_by("pair").agg(centre.alias("centre"), spread=spread)
     variance = pl.col("spread") ** 2 + _GAP_SPREAD**2 / pl.col("n") + _LEAST_SPREAD**2
-    here = mean.filter(~others).join(known, on=["a", "b"]).sort("a", "b")
+    here = mean.filter(~others).join(known, on="pair").sort("pair")
+    here = here.with_columns(a=pl.col("pair") // sources, b=pl.col("pair") % sources)
     return here.with_columns(z=(pl.col("excess") - pl.col("centre")) / variance.sqrt())

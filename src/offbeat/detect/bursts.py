@@ -187,10 +187,10 @@ class Bursts:
 
 
 def _runs(events: pl.DataFrame, pause: int) -> pl.DataFrame:
-    """Return the runs of events that no longer pause separates, as ``_merged`` would with each event as a run."""
-    names = events["value"].unique().sort()
-    codes = pl.Series(np.arange(len(names), dtype=np.uint32))
-    value = events["value"].replace_strict(names, codes, return_dtype=pl.UInt32).to_numpy().astype(np.int64)
+    """Return the runs of events that no longer pause separates, by template: what ``_merged`` makes of single ones."""
+    packed = events["value"].cast(pl.Categorical(pl.Categories.random()))
+    assert isinstance(packed.dtype, pl.Categorical)  # noqa: S101 - cast above; tells mypy
+    names, value = packed.dtype.categories.to_series(), packed.to_physical().to_numpy().astype(np.int64)
     template = events["template"].to_numpy().astype(np.int64)
     start = events["timestamp"].dt.epoch("us").to_numpy()
     place = events["file"].to_numpy().astype(np.uint64) * np.uint64(2**40) + events["line"].to_numpy().astype(np.uint64)
