@@ -351,6 +351,15 @@ def test_a_record_is_read_by_itself(odd, tmp_path):
         assert "a 😀 \\ud83d" in quick["message"].to_list()
 
 
+@pytest.mark.parametrize("key", ["level", r"lev\u0065l", r"severity\u005ftext", "log.level"])
+def test_a_level_where_the_file_shows_none(key, tmp_path):
+    """One record among many that names its level is heard, be the name written with escaped letters."""
+    plain = '{"time":"2023-01-29T16:42:09Z","message":"text","service":"a"}'
+    odd = plain.replace('"service"', f'"{key}":"ERROR","service"')
+    _, frame = read(write(tmp_path, "\n".join([plain] * 400 + [odd]) + "\n"), ["timestamp", "level", "message"])
+    assert frame["level"].to_list() == [0] * 400 + [17]
+
+
 @needs_data
 def test_windows_events_of_the_rule_collection():
     """Every exported event of the Sigma collection is read, with its time and number."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 import orjson
@@ -76,7 +77,9 @@ def parse(lines: pl.Series, want: Want, context: Context) -> tuple[pl.DataFrame,
     if not names:
         return None
     absent = [role for role in roles if role not in keys]
-    places = {place for role in absent for place in _PLACES[role]}
+    places = frozenset(place for role in absent for place in _PLACES[role]) - names
+    if places and not lines.str.contains(_mention(places)).any():  # as most do: each costs as much as if it were there
+        absent, places = [], frozenset()
     schema = {name: pl.String() for name in sorted({*names, *places, *want.fields})}
     whole = lines.str.starts_with("{") & lines.str.ends_with("}")
     decoded = _decode(lines, whole, pl.Struct(schema))
@@ -92,6 +95,12 @@ def parse(lines: pl.Series, want: Want, context: Context) -> tuple[pl.DataFrame,
     ).to_series()
     odd = (odd | ~whole).fill_null(True)
     return finish(~odd, _columns(decoded, keys, want, context), want, context), odd
+
+
+@lru_cache
+def _mention(names: frozenset[str]) -> str:
+    """An expression that finds each line in which one of the names may be a key, be it with escaped letters."""
+    return rf'"(?:{"|".join(map(re.escape, sorted(names)))})"|\\u00[2-7]'
 
 
 def _odd(names: Collection[str], strange: Collection[str]) -> pl.Expr:
