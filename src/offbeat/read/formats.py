@@ -13,6 +13,7 @@ import polars as pl
 from offbeat.read import access, levels
 from offbeat.read.formats_apps import APPLICATIONS, LOG4J
 from offbeat.read.formats_devices import DEVICES
+from offbeat.read.formats_more import PROGRAMS
 from offbeat.read.formats_runtimes import RUNTIMES
 from offbeat.read.formats_servers import DATABASES, LEFT, SECURITY, SERVERS
 from offbeat.read.layout import TextLayout, Want
@@ -114,7 +115,7 @@ _SYSLOG: Final = (
     ),
     TextLayout(
         "syslog-bare",
-        r"(?P<time>{syslog}|{syslog-year}) (?P<host>[A-Za-z0-9][^ :=]*) ",
+        r"(?P<time>{syslog}|{syslog-year}) (?P<host>(?:[A-Za-z]|[0-9]+[A-Za-z.-])[^ :=]*) ",
         "Jun 14 15:16:01 combo last message repeated 2 times",
         rank=3,
     ),
@@ -275,6 +276,7 @@ TEXT: Final = {
             DATABASES,
             RUNTIMES,
             APPLICATIONS,
+            PROGRAMS,
             SECURITY,
             DEVICES,
             SERVERS,

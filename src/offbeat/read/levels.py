@@ -13,18 +13,22 @@ TRACE, DEBUG, INFO, NOTICE, WARN, ERROR, CRITICAL, FATAL = 1, 5, 9, 10, 13, 17, 
 
 #: Names in lower case. Single letters are logcat's, klog's and MongoDB's; "severe" and "fine" java.util.logging's.
 NAMES: Final[Mapping[str, int]] = {
-    **dict.fromkeys(("trace", "trc", "trce", "verbose", "vrb", "finest", "finer", "v", "t", "all", "silly"), TRACE),
-    **dict.fromkeys(("debug", "dbg", "fine", "d", "config", "debug1", "d1", "d2", "d3", "d4", "d5", "dbug"), DEBUG),
+    **dict.fromkeys(
+        ("trace", "trc", "trce", "verbose", "vrb", "trac", "finest", "finer", "v", "t", "all", "silly"), TRACE
+    ),
+    **dict.fromkeys(
+        ("debug", "dbg", "debu", "fine", "d", "config", "debug1", "d1", "d2", "d3", "d4", "d5", "dbug"), DEBUG
+    ),
     **dict.fromkeys(
         ("info", "inf", "information", "informational", "i", "ii", "log", "ok", "hint", "detail", "stdout"), INFO
     ),
     **dict.fromkeys(("system", "success", "statement", "default", "audit", "normal"), INFO),
     **dict.fromkeys(("notice", "note"), NOTICE),
     **dict.fromkeys(("warn", "warning", "wrn", "w", "wa", "ww", "deprecated"), WARN),
-    **dict.fromkeys(("error", "err", "eror", "fail", "failed", "failure", "e", "ee", "severe", "er"), ERROR),
+    **dict.fromkeys(("error", "err", "erro", "eror", "fail", "failed", "failure", "e", "ee", "severe", "er"), ERROR),
     **dict.fromkeys(("critical", "crit", "crt", "c"), CRITICAL),
     "alert": 19,
-    **dict.fromkeys(("fatal", "panic", "dpanic", "parse", "f", "ftl", "a", "assert"), FATAL),
+    **dict.fromkeys(("fatal", "fata", "panic", "pani", "dpanic", "parse", "f", "ftl", "a", "assert"), FATAL),
     **dict.fromkeys(("emerg", "emergency"), 22),
 }
 

@@ -20,7 +20,7 @@ from offbeat.read.records import to_frame
 from offbeat.read.stamps import DATED
 
 _PAIR: Final = re.compile(
-    r"^(?P<indent>\s*)(?P<name>[A-Za-z][\w ./()-]{0,40}?(?:\[[0-9]+\])?)\s*[:=](?:\s+(?P<value>.*))?$"
+    r"^(?P<indent>\s*)(?P<name>[A-Za-z][\w ./()-]{0,40}?(?:\[[0-9]+\])?)\s*(?P<mark>[:=])(?:\s+(?P<value>.*))?$"
 )
 #: Names whose value goes on over whatever lines follow.
 _TEXTS: Final = frozenset({"message", "description", "msg", "text", "body", "details"})
@@ -60,11 +60,13 @@ def first_name(texts: Sequence[str]) -> str:
 def _record(texts: Sequence[str]) -> tuple[dict[str, Any], bool]:
     """The names and values of the lines of a record, and whether a name stands there twice."""
     found: dict[str, str] = {}
-    last, indent, twice = "", -1, False
+    last, indent, column, twice = "", -1, -1, False
     for text in texts:
         pair = _PAIR.match(text)
+        column = pair.start("mark") if pair is not None and column < 0 else column
+        aligned = pair is not None and len(found) > 1 and pair.start("mark") == column
         deeper = pair is not None and 0 <= indent < len(pair["indent"].expandtabs())
-        if pair is None or (last and (last.lower() in _TEXTS or (deeper and len(found) > 1))):
+        if pair is None or (last and not aligned and (last.lower() in _TEXTS or (deeper and len(found) > 1))):
             if last and not _RULE.match(text):
                 found[last] += "\n" + text.strip()
             continue

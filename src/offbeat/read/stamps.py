@@ -88,7 +88,9 @@ _MONTH_NUMBER: Final = r"(?P<m>1[0-2]|0?[1-9])"
 _DAY_NUMBER: Final = r"(?P<d>[12][0-9]|3[01]|0?[1-9])"
 _HALF: Final = r"(?: ?(?P<p>[AaPp][Mm])\b)?"
 _SLASHED: Final = (
-    r"[/-](?P<Y>[0-9]{4})(?:,? +(?:-+ )?|[-:])(?P<H>[0-9]{1,2}):(?P<M>[0-9]{2}):(?P<S>[0-9]{2})" + _FRACTION + _HALF
+    r"[/-](?P<Y>[0-9]{4})(?:,? +(?:-+ )?|[-:]| \| )(?P<H>[0-9]{1,2}):(?P<M>[0-9]{2}):(?P<S>[0-9]{2})"
+    + _FRACTION
+    + _HALF
 )
 
 #: In the order in which an unknown stamp is tried: the more particular first.
@@ -98,7 +100,7 @@ STAMPS: Final[Mapping[str, Stamp]] = _stamps(
         _DATE + r"-(?P<H>[0-9]{2})\.(?P<M>[0-9]{2})\.(?P<S>[0-9]{2})(?:[.,:](?P<f>[0-9]{1,9}))?(?P<z>[+-][0-9]{3}\b)?",
         "YYYY?mm?dd?HH?MM?SS",
     ),
-    Stamp("iso", _DATE + "(?:[T _:-]|, ?|  )" + _CLOCK + _FRACTION + _ZONE, "YYYY?mm?dd?HH?MM?SS"),
+    Stamp("iso", _DATE + "(?:[T _:|-]|, ?|  )" + _CLOCK + _FRACTION + _ZONE, "YYYY?mm?dd?HH?MM?SS"),
     Stamp("iso-dash", _DATE + " - " + _CLOCK + _FRACTION, "YYYY?mm?dd???HH?MM?SS"),
     Stamp(
         "iso-loose",
@@ -131,7 +133,9 @@ STAMPS: Final[Mapping[str, Stamp]] = _stamps(
         "?????dd?bbb?YYYY?HH?MM?SS",
     ),
     Stamp("weekday-iso", rf"{_WEEKDAY} {_DATE}[T ]{_CLOCK}{_FRACTION}{_ZONE}", "????YYYY?mm?dd?HH?MM?SS"),
-    Stamp("syslog-year", rf"{_MONTH} +(?P<d>[0-9]{{1,2}}) (?P<Y>[0-9]{{4}}) {_CLOCK}{_FRACTION}"),
+    Stamp(
+        "syslog-year", rf"{_MONTH} +(?P<d>[0-9]{{1,2}}) (?P<Y>[0-9]{{4}}) {_CLOCK}{_FRACTION}(?P<z> {_NAMED_ZONE}\b)?"
+    ),
     Stamp("year-syslog", rf"(?P<Y>20[0-9]{{2}}) {_MONTH} +(?P<d>[0-9]{{1,2}}) {_CLOCK}(?:[.,:](?P<f>[0-9]{{1,9}}))?"),
     Stamp("syslog-after", rf"{_MONTH} +(?P<d>[0-9]{{1,2}}) {_CLOCK}{_FRACTION} (?P<Y>20[0-9]{{2}})\b"),
     Stamp("syslog", rf"{_MONTH} +(?P<d>[0-9]{{1,2}}) {_CLOCK}{_FRACTION}", "bbb?dd?HH?MM?SS", "year"),
