@@ -60,16 +60,17 @@ def first_name(texts: Sequence[str]) -> str:
 def _record(texts: Sequence[str]) -> tuple[dict[str, Any], bool]:
     """The names and values of the lines of a record, and whether a name stands there twice."""
     found: dict[str, str] = {}
-    last, indent, column, twice = "", -1, -1, False
+    last, indent, columns, twice = "", -1, set[int](), False
     for text in texts:
         pair = _PAIR.match(text)
-        column = pair.start("mark") if pair is not None and column < 0 else column
-        aligned = pair is not None and len(found) > 1 and pair.start("mark") == column
+        # Where all the marks stand below one another, that tells a name from a text with such a mark.
+        aligned = pair is not None and len(found) > 1 and columns == {pair.start("mark")}
         deeper = pair is not None and 0 <= indent < len(pair["indent"].expandtabs())
         if pair is None or (last and not aligned and (last.lower() in _TEXTS or (deeper and len(found) > 1))):
             if last and not _RULE.match(text):
                 found[last] += "\n" + text.strip()
             continue
+        columns.add(pair.start("mark"))
         indent = len(pair["indent"].expandtabs())
         last = re.sub(r"\[[0-9]+\]$", "", pair["name"])
         twice = twice or last in found
