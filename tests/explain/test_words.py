@@ -3,7 +3,16 @@
 import pytest
 
 from offbeat.explain import Facts, sentence
-from offbeat.explain.words import burst_sentence, change_words, duration, rate, shortened, times, volume_sentence
+from offbeat.explain.words import (
+    burst_sentence,
+    change_words,
+    duration,
+    rate,
+    shortened,
+    silence_sentence,
+    times,
+    volume_sentence,
+)
 
 
 @pytest.mark.parametrize(
@@ -175,3 +184,13 @@ def test_volume_is_told_as_a_person_would(what, name, kind, count, reason):
 def test_a_change_is_said_in_a_few_words(how, places, to, said):
     """What is added, removed or moved, and where, of a sequence of nine events."""
     assert change_words([{"how": how, "place": place, "to": to} for place in places], 9) == said
+
+
+@pytest.mark.parametrize(
+    ("longest", "said"), [(90, "hardly ever 90 s apart"), (10, "19 of 20 within 10 s of the one before")]
+)
+def test_the_pauses_of_a_beat_do_not_contradict_each_other(longest, said):
+    """Where few long pauses make the mean, nobody is told that a pause as long as the mean hardly ever comes."""
+    reason, expected = silence_sentence("", "cron", 3600, 60, longest, 0)
+    assert expected == f"a line every 60 s or so, {said}"
+    assert reason == f"“cron” writes nothing for 60 minutes; usually there is {expected}."

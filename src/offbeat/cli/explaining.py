@@ -174,7 +174,7 @@ def words(one: Explanation, unit: str) -> Iterator[str]:
     if one.counterfactual:
         yield from _otherwise(one)
     else:
-        yield "otherwise no few changes to its events make it normal: what is strange is not in their order or number"
+        yield f"otherwise {one.unturned}"
     if one.nearest:
         held = f"{one.nearest['units']:,.0f} of {one.nearest['of']:,.0f} {unit}s"
         many = one.nearest["edits"]

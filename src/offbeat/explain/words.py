@@ -251,7 +251,10 @@ def silence_sentence(
     subject = f"“{shortened(template)}”{f' of {who}' if who else ''}" if template else f"“{who}”" if who else "The log"
     verb = "does not come" if template else "writes nothing" if who else "falls silent"
     more = f" ({also:,} more {'beat stops' if also == 1 else 'beats stop'} with it)" if also else ""
-    expected = f"a line every {duration(usual)} or so, hardly ever {duration(longest)} apart"
+    pauses = f"hardly ever {duration(longest)} apart"
+    if longest <= usual:  # long pauses are few, and make the mean
+        pauses = f"19 of 20 within {duration(longest)} of the one before"
+    expected = f"a line every {duration(usual)} or so, {pauses}"
     return f"{subject} {verb} for {duration(seconds)}; usually there is {expected}{more}.", expected
 
 

@@ -43,6 +43,7 @@ def why(one: Explanation, unit: str) -> dict[str, Any]:
         "events": events,
         "network": _network(one),
         "otherwise": _otherwise(one),
+        "unturned": one.unturned,
         "nearest": _nearest(one, unit),
         "course": one.course and {"sentence": one.course["sentence"], "parts": why_charts.parts(one.course)},
     }

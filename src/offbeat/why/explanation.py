@@ -37,6 +37,15 @@ class Explanation:
     course: dict[str, Any] | None = None
     network: dict[str, Any] | None = None
 
+    @property
+    def unturned(self) -> str | None:
+        """Why no changes are named that make the unit normal; None where some are, or there is no unit."""
+        if self.score is None or self.threshold is None or self.counterfactual is not None:
+            return None
+        if self.score < self.threshold:
+            return "by itself it is no alarm to this run: what is told is that so many are like it"
+        return "no few changes to its events make it normal: what is strange is not in their order or number"
+
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values."""
         return asdict(self)
