@@ -93,9 +93,10 @@ def page_of(data: Any, budget: str | None = None, **options: Any) -> str:
 
 
 def hostile_log() -> Lines:
-    """Return a log in which every name, source and message is hostile, with one odd session."""
+    """Return a log in which every name, source and message is hostile; one odd session has all, and others one each."""
     lines = []
     for i, line in enumerate(shop_log()):
         bad = HOSTILE[i % len(HOSTILE)].replace("\n", " ")
         lines.append(f"{line} {bad}")
-    return Lines([*lines, *(f"2026-03-01 08:2{i % 10}:00,000 ERROR {bad} order-1041" for i, bad in enumerate(HOSTILE))])
+    odd = [(f"2026-03-01 08:2{i % 10}:00,000 ERROR {bad}", 2_000 + i) for i, bad in enumerate(HOSTILE)]
+    return Lines([*lines, *(f"{line} order-{n}" for line, own in odd for n in (1041, own))])
