@@ -15,6 +15,8 @@ from offbeat.detection import write_run
 from offbeat.errors import ModelError, OptionError
 from offbeat.finding import Finding
 from offbeat.pipeline import Pipeline
+from offbeat.proposal.past import Past
+from offbeat.questions import opened as questions_of
 from offbeat.read import Lines
 from offbeat.schema import TIME
 from offbeat.why import Findings
@@ -223,3 +225,22 @@ def test_a_silence_is_told_by_what_lacks(kind, first, place, side):
     assert found["time"] == (start + timedelta(hours=place)).isoformat().replace("+00:00", "Z")
     assert found["sentence"].endswith(f"{side}.")
     assert (found["sd"] < 0) == (side == "below")
+
+
+@pytest.mark.parametrize(
+    ("learned", "findings", "questions"),
+    [
+        ([], b"[]\n", b"a []\n"),
+        ({"masked": None}, b"{}\n", b"a {}\n"),
+        (1.5, b"\xff\n", b"\n"),
+        (None, b"", b'a {"x": 1}\n'),
+    ],
+)
+def test_a_folder_that_holds_something_else_is_refused(tmp_path, learned, findings, questions):
+    """What is whole, named as a run, and not what this offbeat writes is refused in a sentence by all who open runs."""
+    others = {"findings.jsonl": findings, "questions.jsonl": questions, "candidates.jsonl": questions}
+    values = {"learned": learned, "summary": 3, "unit": 0, "threshold": "x", "trained_on": None}
+    bundle.write(tmp_path / "run", values, {"units": pl.DataFrame({"a": [1]})}, others, bundle.RUN)
+    for opens in (Findings.open, Past.open, questions_of):
+        with pytest.raises(ModelError):
+            opens(tmp_path / "run")

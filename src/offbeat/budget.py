@@ -9,10 +9,9 @@ from datetime import timedelta
 import polars as pl
 
 from offbeat.errors import OptionError
+from offbeat.schema import covered
 
 _SPANS = {"day": timedelta(days=1), "hour": timedelta(hours=1)}
-#: A log that pauses longer than this did not cover the time between; nor does a unit cover more.
-_PAUSE = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -45,21 +44,7 @@ class Budget:
         """
         if self.per == "1000":
             return max(1, round(self.count * scores.height / 1000))
-        covered = _covered(scores)
-        if covered is None:
+        time = covered(scores)
+        if time is None:
             raise OptionError(f"a budget by the {self.per} needs times", where="--budget", hint="use N/1000")
-        return max(1, round(self.count * (covered / _SPANS[self.per])))
-
-
-def _covered(scores: pl.DataFrame) -> timedelta | None:
-    """Return the time from the first unit to the last, without pauses longer than ``_PAUSE``; None without times.
-
-    One stray time stamp, years from all others, would else allow as many alarms as there are units.
-    """
-    start, end = pl.col("start"), pl.col("end")
-    spans = scores.lazy().filter(start.is_not_null() & end.is_not_null()).sort("start")
-    until = pl.min_horizontal(end, start + _PAUSE).cum_max()
-    pause = (start - until.shift()).fill_null(timedelta(0))
-    silent = pl.when(pause > _PAUSE).then(pause).otherwise(timedelta(0)).sum()
-    found: timedelta | None = spans.select(until.max() - start.min() - silent).collect().item()
-    return found
+        return max(1, round(self.count * (time / _SPANS[self.per])))

@@ -24,6 +24,11 @@ MODEL: Final = "offbeat model"
 RUN: Final = "offbeat run"
 BENCH: Final = "offbeat benchmark"
 STUDY: Final = "offbeat study"
+#: What taking up contents raises that are whole, and yet not what this offbeat writes.
+FOREIGN: Final = (
+    *(LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError),
+    pl.exceptions.PolarsError,
+)
 #: How to come by each.
 _HINTS: Final[Mapping[str, str]] = {
     MODEL: "offbeat fit FILES -o {} writes one",

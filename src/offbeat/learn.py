@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from offbeat.decide import GROUP, Decision, Groups, Threshold, asked_share, on_units
-from offbeat.decide.decision import ANCHOR, FEW, ORDER
+from offbeat.decide.decision import ANCHOR, ORDER
 from offbeat.detect import DETECTORS, Detector, NGram
 from offbeat.distinct import Distinct
 from offbeat.errors import NotEnoughDataError, OptionError
@@ -197,8 +197,6 @@ def learn(
     leaders = {ANCHOR, ORDER} & set(refitted) - set(taught)
     reaching = {name for name, detector in refitted.items() if not (detector.in_nats or name in taught)} | leaders
     kept = {name: seen.score(d, normal) for name, d in refitted.items() if asked or name in reaching}
-    for name in leaders if weight.sum() < FEW else ():
-        out[name][normal] = _evened(out[name][normal], kept[name], weight)
     raw = {name: scores[normal] for name, scores in out.items()}
     reach = {name: float(kept[name].max()) for name in reaching}
     kept = kept | beside if asked else {}
@@ -232,16 +230,6 @@ def _taught(views: Mapping[str, Detector], anomalous: Bools | None) -> list[str]
         lack = "there are none" if anomalous is None else "all units have the same"
         raise OptionError(f"learns from labels, and {lack}", where=f"detector {needy[0]}", hint="--labels CSV")
     return []
-
-
-def _evened(scores: Floats, kept: Floats, weight: Floats) -> Floats:
-    """Return out-of-fold scores, shape (n,), with their mean for units that are one to the view that is kept.
-
-    Where one session in eleven is of another kind, each part learned from a few more or fewer of these, and scores
-    them higher or lower; of few units those of one part would be set apart from the others.
-    """
-    _, index = np.unique(kept, return_inverse=True)
-    return np.asarray((np.bincount(index, scores * weight) / np.bincount(index, weight))[index], dtype=np.float64)
 
 
 def check_enough(units: pl.DataFrame) -> None:

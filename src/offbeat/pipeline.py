@@ -391,7 +391,7 @@ class Pipeline:
             made = cls(**o, detectors=values["order"])
             made.params = {f"{name}.{k}": v for name in values["order"] for k, v in views[name]["params"].items()}
             saving.restore(made, values, frames, others)
-        except saving.FOREIGN:
+        except bundle.FOREIGN:
             hint = "learn it again with this offbeat"
             raise ModelError("holds something else than this offbeat writes", where=str(path), hint=hint) from None
         made.mask_key = mask_key

@@ -131,7 +131,7 @@ def opened(path: str | Path) -> tuple[list[Question], list[Question], dict[str, 
         lines = [others[name].decode().splitlines() for name in (_QUESTIONS, _CANDIDATES)]
         found, units = ([Question.read(*line.split(" ", 1)) for line in part] for part in lines)
         return found, units, values
-    except (KeyError, TypeError, ValueError):
+    except bundle.FOREIGN:
         hint = "offbeat detect FILES -o RUN writes it again"
         raise ModelError("holds too little to answer its findings", where=str(path), hint=hint) from None
 

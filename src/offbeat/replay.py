@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import timedelta
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +21,7 @@ from offbeat.pipeline import Pipeline
 from offbeat.rules import RuleSet
 from offbeat.ruling import Ruling
 from offbeat.run import Run
+from offbeat.schema import covered
 
 #: The name of the setting in force.
 TODAY: Final = "today"
@@ -202,10 +203,8 @@ def _ruling(first: Run, pipeline: Pipeline, today: Setting, setting: Setting, da
 
 def _outcome(setting: Setting, run: Run, today: list[Finding] | None, known: Feedback) -> Outcome:
     found = run.find()
-    first, last = run.scores["start"].min(), run.scores["end"].max()
-    days = None
-    if isinstance(first, datetime) and isinstance(last, datetime) and last > first:
-        days = (last - first).total_seconds() / 86400
+    time = covered(run.scores)
+    days = time / timedelta(days=1) if time else None
     appear, disappear = ([], []) if today is None else (_lacking(found, today), _lacking(today, found))
     return Outcome(setting.name, found, run, days, appear, disappear, _quality(run), _answered(found, run, known))
 

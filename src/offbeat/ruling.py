@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any, Final, Self
 
 import polars as pl
@@ -24,6 +25,7 @@ from offbeat.rules.engine import SAME_STRETCH
 from offbeat.rules.logsources import RECORDS
 from offbeat.rules.match import COLUMNS, Matcher
 from offbeat.rules.rule import LEVELS
+from offbeat.schema import PAUSE
 
 #: Sigma's levels as severities.
 _SEVERITY: Final = {"informational": "low", "low": "low", "medium": "medium", "high": "high", "critical": "critical"}
@@ -37,6 +39,10 @@ _ADDED: Final = 4
 _MOST: Final = 16
 #: Findings of rules that are told; the others are counted.
 _TOLD: Final = 1_000
+
+#: A day and the longest pause that is part of a log, in microseconds.
+_DAY: Final = 86_400_000_000
+_PAUSE: Final = PAUSE // timedelta(microseconds=1)
 
 #: Turns (file, line, mark) into a Line.
 Lines = Callable[[tuple[int, int, str | None]], Line]
@@ -82,7 +88,8 @@ class Ruling:
         self.engine = Engine(rules.documents, formats)
         self.firings: list[Firing] = []
         self._hits: dict[tuple[int, int], Hits] = {}
-        self._extent: list[int] = []
+        #: By day, the first and the last time.
+        self._days: dict[int, tuple[int, int]] = {}
         self._lock = threading.Lock()
 
     def with_rules(self, rules: RuleSet) -> Ruling:
@@ -101,7 +108,7 @@ class Ruling:
     def begin(self) -> None:
         """Forget what was found."""
         self.engine = Engine(self.rules.documents, self.engine.matcher.formats)
-        self.firings, self._hits, self._extent = [], {}, []
+        self.firings, self._hits, self._days = [], {}, {}
 
     def look(self, frame: pl.DataFrame) -> None:
         """Match a frame; may run in any thread, frames in any order."""
@@ -117,10 +124,23 @@ class Ruling:
             with self._lock:
                 hits = self._hits.pop((frame["file"][0], frame["line"][0]))
             self.firings += self.engine.add(hits)
-            times = frame["timestamp"].dt.epoch("us") if "timestamp" in frame.columns else None
-            if times is not None and times.null_count() < len(times):
-                seen = [*self._extent, times.min(), times.max()]
-                self._extent = [min(seen), max(seen)]  # type: ignore[type-var,list-item]  # whole numbers
+            if "timestamp" in frame.columns:
+                self._note(frame["timestamp"].drop_nulls().dt.epoch("us"))
+
+    def _note(self, times: pl.Series) -> None:
+        at = pl.col("at")
+        days = times.to_frame("at").group_by(day=at // _DAY).agg(low=at.min(), high=at.max())
+        for day, low, high in days.iter_rows():
+            first, last = self._days.get(day, (low, high))
+            self._days[day] = min(first, low), max(last, high)
+
+    @property
+    def _covered(self) -> float:
+        """How long the log is in seconds, without pauses so long that a stray time stamp made them; 0 without times."""
+        days = [self._days[day] for day in sorted(self._days)]
+        pauses = (after[0] - before[1] for before, after in pairwise(days))
+        within = sum(last - first for first, last in days) + sum(p for p in pauses if p <= _PAUSE)
+        return within / 1e6
 
     def finish(self) -> None:
         """End the input."""
@@ -174,9 +194,9 @@ class Ruling:
             firing: of a rule.
             span: how long a stretch is, in seconds.
         """
-        if firing.start is None or not self._extent:
+        if firing.start is None or not self._days:
             return 1.0
-        stretches = max(1.0, (self._extent[1] - self._extent[0]) / 1e6 / span)
+        stretches = max(1.0, self._covered / span)
         counts = self._strengths[firing.key]
         return min(1.0, (len(counts) - bisect_left(counts, firing.events)) / stretches)
 

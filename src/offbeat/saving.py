@@ -26,11 +26,6 @@ if TYPE_CHECKING:
 IN_RUN: Final = "learned-"
 #: And those of the views that learned the run's own log, where it changed.
 OWN: Final = "own-"
-#: What taking up contents raises that are whole, and yet not what this offbeat writes.
-FOREIGN: Final = (
-    *(LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError),
-    pl.exceptions.PolarsError,
-)
 
 Contents = tuple[dict[str, Any], dict[str, pl.DataFrame], dict[str, bytes]]
 
@@ -78,7 +73,7 @@ def restore(
     """Give an unfitted pipeline what ``contents`` returned of one that was fitted.
 
     Raises:
-        FOREIGN: it is something else.
+        bundle.FOREIGN: it is something else.
     """
     made.seed, made.summary = values["seed"], values["summary"]
     made.grouping = Grouping.from_dict(values["grouping"])

@@ -7,6 +7,7 @@ Line numbers are 1-based physical lines, times are UTC.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Final
 
 import numpy as np
@@ -79,6 +80,10 @@ EVIDENCE: Final[Mapping[str, pl.DataType]] = {
     "share": pl.Float64(),  # probability: of what was seen; for a count, of the usual one; else of presence
 }
 
+#: A log that rests for longer shows that some time is wrong, or that it is two logs: such a pause is no part of its
+#: time.
+PAUSE: Final = timedelta(days=7)
+
 #: The command line's names for OpenTelemetry's severity ranges.
 LEVELS: Final[Mapping[str, int]] = {"TRACE": 1, "DEBUG": 5, "INFO": 9, "WARN": 13, "ERROR": 17, "FATAL": 21}
 
@@ -86,6 +91,24 @@ LEVELS: Final[Mapping[str, int]] = {"TRACE": 1, "DEBUG": 5, "INFO": 9, "WARN": 1
 def weights(units: pl.DataFrame) -> NDArray[np.float64]:
     """Return how many units each row stands for, shape (n,)."""
     return units["weight"].cast(pl.Float64).to_numpy() if "weight" in units.columns else np.ones(units.height)
+
+
+def covered(units: pl.DataFrame) -> timedelta | None:
+    """Return the time from the first unit to the last, without pauses longer than ``PAUSE``; None without times.
+
+    One stray time stamp, years from all others, would else stretch the log: it has as many alarms a day as it can take,
+    and none are had.
+
+    Args:
+        units: SEQUENCES or SCORES; ``start`` and ``end`` are looked at.
+    """
+    start, end = pl.col("start"), pl.col("end")
+    spans = units.lazy().filter(start.is_not_null() & end.is_not_null()).sort("start")
+    until = pl.min_horizontal(end, start + PAUSE).cum_max()
+    pause = (start - until.shift()).fill_null(timedelta(0))
+    silent = pl.when(pause > PAUSE).then(pause).otherwise(timedelta(0)).sum()
+    found: timedelta | None = spans.select(until.max() - start.min() - silent).collect().item()
+    return found
 
 
 def check(frame: pl.DataFrame, schema: Mapping[str, pl.DataType], what: str) -> pl.DataFrame:

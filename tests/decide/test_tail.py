@@ -273,3 +273,14 @@ def test_a_bad_rate_is_refused(text):
     """What is none is named, with all there are."""
     with pytest.raises(OptionError, match=r"--threshold.*pot:0.001, rate:5/1000, rate:5/day, follow"):
         parse_threshold(text)
+
+
+def test_a_stray_time_buys_no_alarms():
+    """A unit years from all others takes next to nothing from the rate by the day, be it its start or its end."""
+    day = pl.datetime_range(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 11, tzinfo=UTC), "10m", eager=True)
+    frame = pl.DataFrame({"start": day.cast(TIME), "end": day.cast(TIME)})
+    share = parse_threshold("rate:4/day").on(frame).share
+    for name, year in (("start", 1971), ("end", 2261)):
+        stray = pl.when(pl.int_range(pl.len()) == 700).then(pl.datetime(year, 1, 1, time_zone="UTC", time_unit="us"))
+        odd = frame.with_columns(stray.otherwise(name).alias(name))
+        assert share <= parse_threshold("rate:4/day").on(odd).share < 2 * share

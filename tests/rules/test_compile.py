@@ -117,6 +117,11 @@ REFUSED = [
     ("title: [\n", "rule.yml:2: is no YAML", ""),
     ("action: global\ntitle: t\n", "rule.yml:1: collections by action", "documents of their own"),
     ("title: t\ntitle: u\n", "rule.yml:1: is no YAML", ""),
+    (
+        "title: t\nlogsource: {category: any}\ndetection:\n  a: [x]\n  condition: " + "not " * 3000 + "a\n",
+        "rule.yml:1: is nested more deeply than can be followed",
+        "fewer brackets or “not” within one another",
+    ),
 ]
 
 

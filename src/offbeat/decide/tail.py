@@ -11,7 +11,6 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 import numpy as np
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from offbeat.decide.threshold import Knee, Threshold
 from offbeat.decide.threshold import parse_threshold as parse_fixed
 from offbeat.errors import OptionError
+from offbeat.schema import covered
 
 Floats = NDArray[np.float64]
 
@@ -222,11 +222,11 @@ class Timed:
         return float(units["is_anomaly"].sum()) / self._spans(units)
 
     def _spans(self, units: pl.DataFrame) -> float:
-        first, last = units["start"].min(), units["end"].max()
-        if not isinstance(first, datetime) or not isinstance(last, datetime):
+        time = covered(units)
+        if time is None:
             raise self._no_times()
         # Of less than an hour a rate cannot be told; that of the whole hour is the least to go by.
-        return max((last - first).total_seconds(), 3_600.0) / _SPANS[self.per]
+        return max(time.total_seconds(), 3_600.0) / _SPANS[self.per]
 
     def __str__(self) -> str:
         return f"{self.count:g}/{self.per}"

@@ -89,7 +89,9 @@ class Evident:
     step multiplies the number of alerts from one to two is no evidence. From ``k`` units to ``n`` it is
 
     - where so few as ``k`` of ``n`` would be above with a probability of at most ``chance``, did the step multiply them
-      no more than steps usually do (``knee.least``; a binomial test);
+      no more than steps usually do (``knee.least``; a binomial test), and the step is more than parts that are held out
+      make: of what ``k`` units have, two thirds dealt at random hold more or fewer, and so its surprise varies by the
+      square root of ``1 / 2k``;
     - or where there is nothing for so many nats that it would be as improbable with an exponential tail: the ``k``-th
       gap exceeds ``g`` with probability ``exp(-k g)`` (Rényi, Acta Mathematica Hungarica 1953). The ln 3 by which what
       one unit has is less probable than what two have are no gap.
@@ -116,8 +118,11 @@ class Evident:
             k, n = max(round(float(number[here])), 1), max(round(float(number[after])), 1)
             if k > self.knee.high * number[-1]:
                 break
-            gap = max(float(values[here] - values[here + 1]) - math.log(3), 0.0)
+            step = float(values[here] - values[here + 1])
+            gap = max(step - math.log(3), 0.0)
             few = sum(math.comb(n, i) * (self.knee.least - 1) ** (n - i) for i in range(k + 1)) / self.knee.least**n
+            if step < math.sqrt(0.5 / k):
+                few = 1.0
             jump = max(n / k, math.exp(gap)) if min(few, math.exp(-k * gap)) <= self.chance else 0.0
             if jump > widest:
                 best, widest = float(values[here]), jump

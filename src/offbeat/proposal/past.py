@@ -95,13 +95,13 @@ class Past:
         values, frames, others, _ = bundle.read(path, bundle.RUN)
         try:
             found = [orjson.loads(line) for line in others.get("findings.jsonl", b"").splitlines()]
-            model = values["learned"]
+            model, files = values["learned"], values["summary"].get("files", [])
             saving.check_key(model["masked"], mask_key if model["masked"] else None, str(path))
-        except (KeyError, TypeError, ValueError):
+        except bundle.FOREIGN:
             raise ModelError("holds too little to propose rules", where=str(path)) from None
         except ModelError:
             return cls._saved(found, values, frames, "it was masked")
-        given = data if data is not None else _files(values["summary"].get("files", []))
+        given = data if data is not None else _files(files)
         if given is None or f"{saving.IN_RUN}ids" in frames:
             return cls._saved(found, values, frames, "it is not where it was" if given is None else "there is none")
         made = cls._read(found, values, frames, given, mask_key)

@@ -70,10 +70,13 @@ def compile_text(text: str, path: str, placeholders: Placeholders | None = None)
                 value = loader.construct_document(node)
                 if value is not None:
                     out.append(_compile(value, Places(node, path), placeholders or {}))
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except RecursionError:
+        hint = "fewer brackets or “not” within one another"
+        out.append(RuleError("is nested more deeply than can be followed", where=f"{path}:1", hint=hint))
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
-        said = getattr(error, "problem", None) or str(error).split("\n")[0] or "too deeply nested"
+        said = getattr(error, "problem", None) or str(error).split("\n")[0]
         out.append(RuleError(f"is no YAML: {said}", where=f"{path}:{line}", hint="see https://yaml.org"))
     finally:
         loader.dispose()

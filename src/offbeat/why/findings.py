@@ -72,8 +72,8 @@ class Findings:
             ModelError: it is no run, damaged, or written by an offbeat that kept too little to explain.
         """
         values, frames, others, _ = bundle.read(path, bundle.RUN)
-        findings = [orjson.loads(line) for line in others.pop("findings.jsonl", b"").splitlines()]
         try:
+            findings = [orjson.loads(line) for line in others.pop("findings.jsonl", b"").splitlines()]
             mine = {name.removeprefix(saving.IN_RUN): f for name, f in frames.items() if name.startswith(saving.IN_RUN)}
             learned = saving.learned(
                 values["learned"], mine, {name.removeprefix(saving.IN_RUN): data for name, data in others.items()}
@@ -89,7 +89,7 @@ class Findings:
                 if "own" in values:
                     made.own = saving.to_detectors(values["own"], values["own"], mine, {})
             return made
-        except (KeyError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError):
+        except bundle.FOREIGN:
             hint = "offbeat detect FILES -o RUN writes it again"
             raise ModelError("holds too little to explain its findings", where=str(path), hint=hint) from None
 
