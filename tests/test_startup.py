@@ -113,3 +113,12 @@ def test_one_command_is_made_as_among_all():
         assert set(getattr(alone.commands[name], "commands", ())) == set(getattr(command, "commands", ()))
     for word in ("--help", "detct", ""):
         assert set(_command([word]).commands) == set(everything.commands)
+
+
+def test_the_package_runs_as_a_program(tmp_path: Path):
+    """``python -m offbeat`` is the command, with its exit codes and its words."""
+    done = subprocess.run(
+        [sys.executable, "-m", "offbeat", "detect", "nowhere.log"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("offbeat: nowhere.log")
