@@ -255,3 +255,11 @@ def test_bad_user_pattern(pattern, says, tmp_path):
     """A pattern that cannot work is refused with the reason."""
     with pytest.raises(OptionError, match=says):
         open_logs(write(tmp_path, "x\n"), format=pattern)
+
+
+def test_all_records_on_one_long_line(tmp_path):
+    """A file of one line, longer than what is looked at first, behind a short one is known by what that line holds."""
+    event = "<Event><System><Provider Name='P'/><EventID>1</EventID><TimeCreated SystemTime='2023-01-29T16:42:09Z'/></System></Event>"
+    text = '<?xml version="1.0"?>\n<Events>' + event * 4000 + "</Events>\n"
+    logs, frame = read(write(tmp_path, text))
+    assert (logs.sniffed[0].layout, frame.height, frame["timestamp"].null_count()) == ("xml", 4000, 0)

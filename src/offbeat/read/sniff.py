@@ -171,7 +171,9 @@ def _unwrapped(sample: pl.Series, layout: Layout | None) -> tuple[pl.Series, nes
 
 
 def _sample(data: bytes) -> pl.Series:
-    whole = data[: data.rfind(b"\n") + 1] if len(data) >= streams.HEAD and b"\n" in data else data
+    end = data.rfind(b"\n") + 1
+    # A line that is cut off says little, unless it is most of what there is: all records may stand on one.
+    whole = data[:end] if len(data) >= streams.HEAD and 2 * end > len(data) else data
     texts = lines.split(whole, Counter())
     return texts.filter(texts.str.strip_chars() != "").head(SAMPLE_LINES)
 

@@ -24,6 +24,7 @@ from offbeat.read.json_records import windows_event
 from offbeat.read.layout import HEADER, JOINED, Context, Want
 from offbeat.read.names import Record
 from offbeat.read.records import MAX_FIELDS, to_frame
+from offbeat.read.windows_events import said
 
 #: What a file of XML begins with, and a line with the priority of syslog does not.
 _BEGINS: Final = re.compile(r"\s*<[A-Za-z_?!]")
@@ -308,7 +309,10 @@ def _windows(top: _Element) -> Record:
             more |= {name: text for name, text in _leaves(part).items() if name == "Message" and text}
         else:
             _flatten(part, more)
-    return {**windows_event(event), **more}
+    flat = {**windows_event(event), **more}
+    if "Message" not in flat and (words := said(flat, event.get("EventData", {}))):
+        flat = {"Message": words, **flat}
+    return flat
 
 
 def _with_attributes(element: _Element) -> Any:
