@@ -60,9 +60,9 @@ def unit_of(opened, name):
 
 def test_a_unit_as_it_is_scores_what_it_scored(slow):
     """Its own events with their times and numbers give the very score that the run gave."""
-    for one in slow.found:
-        if one["id"] not in set(slow.units["id"]):
-            continue
+    told = [one for one in slow.found if one["id"] in set(slow.units["id"])]
+    assert told
+    for one in told:
         codes = slow.units.filter(slow.units["id"] == one["id"])["templates"][0].to_list()
         assert unit_of(slow, one["id"]).score([tagged(codes)])[0] == pytest.approx(one["score"], abs=1e-5)
 

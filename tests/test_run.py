@@ -87,7 +87,9 @@ def test_lines_are_those_of_the_file(pipeline, tmp_path):
     path = tmp_path / "app.log"
     data = ("\n".join(odd_log()) + "\n").encode()
     path.write_bytes(data)
-    for one in pipeline.score(path).find():
+    found = pipeline.score(path).find()
+    assert found
+    for one in found:
         assert one.lines
         for line in one.lines:
             assert line.file == str(path)

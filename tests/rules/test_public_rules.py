@@ -107,6 +107,7 @@ def test_why_not_names_the_selection_and_the_field():
 def test_rules_lie_where_they_say():
     """Each rule knows its file and line."""
     found = load([SIGMA / "rules" / "web"])
+    assert found.documents
     for document in found.documents:
         path, line = document.where.rsplit(":", 1)
         assert Path(path).exists()

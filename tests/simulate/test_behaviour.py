@@ -25,7 +25,9 @@ def log(tmp_path_factory: pytest.TempPathFactory, read: Reader) -> pl.DataFrame:
 
 def of(log: pl.DataFrame, kind: str) -> pl.DataFrame:
     """The labelled lines of a kind."""
-    return log.filter(pl.col("kind") == kind)
+    found = log.filter(pl.col("kind") == kind)
+    assert found.height, f"there is no {kind}"
+    return found
 
 
 def best_f1(score: np.ndarray, label: np.ndarray) -> float:
