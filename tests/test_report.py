@@ -152,12 +152,17 @@ def test_calm_says_how_near_it_was(scored):
         ('2026-03-01T00:00:00Z stdout F {"level":"warn","msg":"disk sda is full"}', "disk sda is full"),
         ('{"log":"{\\"msg\\":\\"disk sda is full\\"}\\n","stream":"stdout"}', "disk sda is full"),
         ("{broken", ""),
+        ('<e level="WARN"><message>disk sda is full</message></e>', "disk sda is full"),
+        ('<13>{"msg":"disk sda is full"}', "disk sda is full"),
+        ("<e><message>disk", ""),
+        ("<b>bold</i></b>", ""),
+        ("<13>Jan 29 16:42:09 web-1 sshd[17]: x", ""),
         ("a set {b} and {c}", ""),
         ("plain text", ""),
     ],
 )
 def test_the_message_of_a_record_is_found(text, said):
-    """Of a line that is a JSON record people want the message; any other line is shown as it is."""
+    """Of a line that is a record people want the message; any other line is shown as it is."""
     assert report.message_of(text) == said
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -14,6 +15,7 @@ from offbeat.beside import in_words
 from offbeat.finding import Finding, iso
 from offbeat.printable import printable
 from offbeat.read.names import getter, roles_of
+from offbeat.read.xml_records import record_of
 from offbeat.run import Run
 
 #: A piece of text and a style name; the command line turns styles into colour, or into nothing.
@@ -168,20 +170,33 @@ def finding(one: Finding) -> Iterator[list[Piece]]:
 
 
 def message_of(text: str) -> str:
-    """Return the message in a line that is, or ends with, a JSON record, to be read before the rest; else nothing."""
-    at = text.find("{")
-    if at < 0 or not text.endswith("}"):
-        return ""
-    try:
-        record = orjson.loads(text[at:])
-    except ValueError:
-        return ""
-    places = roles_of(record)["message"]
+    """Return the message in a line that is a record, or ends with one, to be read before the rest; else nothing.
+
+    Records are JSON, or one element of XML.
+    """
+    record = _element(text) if text.lstrip()[:1] == "<" else _json(text)
+    places = roles_of(record)["message"] if record else []
     found = getter(places[0])(record) if places else None
     if not isinstance(found, str):
         return ""
     said = found.strip()
     return message_of(said) or said
+
+
+def _json(text: str) -> Mapping[str, Any]:
+    at = text.find("{")
+    try:
+        record = orjson.loads(text[at:]) if at >= 0 and text.endswith("}") else None
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _element(text: str) -> Mapping[str, Any]:
+    tag = re.match(r"\s*<([A-Za-z_][\w:.-]*)", text)
+    if tag is None:
+        return _json(text)  # behind the priority of syslog
+    return (record_of(text, tag[1]) if text.rstrip().endswith(f"</{tag[1]}>") else None) or {}
 
 
 def calm(run: Run) -> list[Piece]:
