@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
-from xml.parsers import expat
 
 import polars as pl
 
@@ -226,6 +225,8 @@ def _is_level(text: str) -> bool:
 
 def _parsed(text: str) -> _Element | None:
     """The first element of a text."""
+    from xml.parsers import expat
+
     root: _Element | None = None
     open_: list[_Element] = []
 
