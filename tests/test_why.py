@@ -11,6 +11,7 @@ from samples import shop_log
 
 from offbeat import bundle
 from offbeat.budget import Budget
+from offbeat.cli.explaining import words
 from offbeat.detection import write_run
 from offbeat.errors import ModelError, OptionError
 from offbeat.finding import Finding
@@ -19,7 +20,7 @@ from offbeat.proposal.past import Past
 from offbeat.questions import opened as questions_of
 from offbeat.read import Lines
 from offbeat.schema import TIME
-from offbeat.why import Findings
+from offbeat.why import Explanation, Findings
 from offbeat.why.course import course
 
 VIEWS = ["presence", "count", "lstm", "ngram", "end", "new-template", "length"]
@@ -244,3 +245,12 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path, learned, findin
     for opens in (Findings.open, Past.open, questions_of):
         with pytest.raises(ModelError):
             opens(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("rule", "It is what a rule looks for"), ("volume", "It is about the log as a whole, not about")]
+)
+def test_what_has_no_unit_behind_it_is_said(kind, said):
+    """A rule's finding is about what the rule asks for, a burst about the log."""
+    finding = {"kind": kind, "reason": "So it is.", "expected": "otherwise"}
+    assert any(line.startswith(said) for line in words(Explanation(finding), "session"))

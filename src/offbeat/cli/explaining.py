@@ -151,7 +151,10 @@ def words(one: Explanation, unit: str) -> Iterator[str]:
     yield f"expected: {one.finding['expected']}"
     if one.score is None:
         yield ""
-        yield f"It is about the log as a whole, not about one {unit}."
+        if one.finding["kind"] == "rule":
+            yield "It is what a rule looks for; no model has a part in it."
+        else:
+            yield f"It is about the log as a whole, not about one {unit}."
         if one.course:
             yield f"course    {one.course['sentence']}"
         return
