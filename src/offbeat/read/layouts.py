@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import polars as pl
 
+from offbeat.read.cmtrace import CmTrace
 from offbeat.read.cri import CRI
 from offbeat.read.formats import TEXT
 from offbeat.read.json_records import JsonDocuments, JsonLines
@@ -56,6 +57,7 @@ _ALL: Final[tuple[Layout, ...]] = (
     JsonLines(),
     JsonDocuments(),
     XmlRecords(),
+    CmTrace(),
     CRI,
     JournalExport(),
     Logfmt(),
@@ -69,7 +71,7 @@ _ALL: Final[tuple[Layout, ...]] = (
 LAYOUTS: Final[Mapping[str, Layout]] = {layout.name: layout for layout in _ALL}
 
 #: Layouts that may take single lines of a file that is mostly something else.
-_WHOLE_FILES: Final = frozenset({"json-documents", "csv", "journal-export", "xml", "paragraphs"})
+_WHOLE_FILES: Final = frozenset({"json-documents", "csv", "journal-export", "xml", "paragraphs", "cmtrace"})
 BY_LINE: Final = tuple(layout for layout in _ALL if layout.name not in _WHOLE_FILES)
 
 PLAIN: Final = "plain"

@@ -39,7 +39,7 @@ _WEAK: Final = frozenset({"level", "python-basic", "kernel", "xorg", "name-time"
 #: Layouts whose lines may hold the records or the stack traces of an application.
 _HOLDERS: Final = frozenset({"json", "cri"})
 #: Layouts whose events are records with names.
-_RECORDS: Final = frozenset({"json", "json-documents", "csv", "logfmt", "pairs", "xml", "paragraphs"})
+_RECORDS: Final = frozenset({"json", "json-documents", "csv", "logfmt", "pairs", "xml", "paragraphs", "cmtrace"})
 #: A line across the page; it may name who draws it.
 _RULE: Final = r"^[-=*_]{5}.*[-=*_]{5}$|^[-=*_]{5,}$"
 #: Rank from which on a layout is of one program.
@@ -203,7 +203,7 @@ def _assign(sample: pl.Series) -> Counter[str]:
 def _maybe(sample: pl.Series) -> list[str]:
     """Formats of whole files that it costs more to try than to see that they cannot be."""
     if xml_records.maybe(sample[0]):
-        return ["xml"]
+        return ["xml", "cmtrace"]
     return ["paragraphs"] if paragraphs.first_name(sample.to_list()) else []
 
 

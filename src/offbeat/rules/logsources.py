@@ -27,7 +27,7 @@ SYSLOG: Final = (
     "journal-export",
     "kernel",
 )
-RECORDS: Final = ("json", "json-documents", "csv", "xml", "paragraphs", "logfmt", "pairs", "cri")
+RECORDS: Final = ("json", "json-documents", "csv", "xml", "paragraphs", "cmtrace", "logfmt", "pairs", "cri")
 LOOSE: Final = (
     *("plain", "time", "time-level", "time-thread-level", "level-time", "name-time", "level", "epoch", "epoch-level"),
     *("fail2ban", "heroku"),
