@@ -223,6 +223,16 @@ def test_missing_events_show_where_the_session_ended(pipeline):
     assert "order-1033" in one.lines[-1].text
 
 
+def test_what_lacks_its_beginning_may_have_begun_before_the_log():
+    """A session under way when the log begins lacks what came before, and the reason says so."""
+    steps = ("opened", "read", "read", "written", "closed")
+    log = [f"job {n} {step}" for n in range(300) for step in steps[: 2 if n % 3 else 1] + steps[2:]]
+    made = Pipeline(detectors=["presence", "ngram"], session_by=r"job \d+").fit(Lines(log))
+    (one,) = made.score(Lines(log[1:])).find()
+    assert one.kind == "missing event"
+    assert "opened” is missing, as where the session began before the log did; 100 % of sessions" in one.reason
+
+
 def test_sources_to_blame():
     """The source of the strange line comes first, then those that wrote most in the session."""
     wrote = ("gate", "cart", "cart", "bank")

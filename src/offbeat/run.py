@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 #: Sources are ranked by what changed for so many of the first incidents.
 _RANKED: Final = 20
+#: What fewer units begin with hardly ever comes first.
+_HARDLY_FIRST: Final = 0.01
 
 
 @dataclass
@@ -382,6 +384,7 @@ class Run:
         following = self.watch.ledger.followers.get(worst["template"]) if worst["kind"] == "end" else None
         if following is not None and following[0] not in codes:
             instead = [(self.texts[following[0]], 1.0 - worst["share"])]
+        pairs = self.views.get("ngram")
         return Facts(
             kind=worst["kind"],
             unit=self.unit,
@@ -393,4 +396,5 @@ class Run:
             instead=instead,
             trained_on=self.trained_on,
             cut=bool(worst.get("open_at_end")),
+            late=isinstance(pairs, NGram) and len(codes) > 0 and pairs.begins(codes[0]) < _HARDLY_FIRST,
         )

@@ -53,6 +53,10 @@ from offbeat.explain.words import (
         (Facts("missing event", "session", "close", 0, 1, 0.998), "“close” is missing; 99.8 % of sessions have it."),
         (Facts("missing event", "session", "close", 0, 1, 1), "“close” is missing; 100 % of sessions have it."),
         (
+            Facts("missing event", "session", "open", 0, 1, 1, cut=True, late=True),
+            "“open” is missing, as where the session began before the log did; 100 % of sessions have it.",
+        ),
+        (
             Facts("missing event", "session", "close", 0, 1, 1, cut=True),
             "“close” is missing when the log ends; 100 % of sessions have it.",
         ),

@@ -73,6 +73,15 @@ class NGram(Detector):
         best = low + np.argsort(-self.counts_[low:high], kind="stable")[:k]
         return [(int(self.keys_[i]) % self.size_ - 1, float(self.counts_[i] / self.after_[before])) for i in best]
 
+    def begins(self, code: int) -> float:
+        """Return the share of sequences that begin with a template; 1 where that tells nothing, as of a new one."""
+        key = min(code, self.size_ - 2) + 1
+        if not self.starts_ or not self.after_[0] or not self.single_[key]:
+            return 1.0
+        at = int(np.searchsorted(self.keys_, key))
+        known = at < len(self.keys_) and self.keys_[at] == key
+        return float(self.counts_[at] / self.after_[0]) if known else 0.0
+
     def _score(self, data: Ragged) -> Floats:
         return segment_max(self.event_surprise(data), data.rows, len(data))
 

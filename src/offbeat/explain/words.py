@@ -23,6 +23,7 @@ class Facts:
             probability).
         trained_on: units the model learned from.
         cut: the log ended before the unit may have.
+        late: it begins with what hardly ever comes first, so the log may have begun after it.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class Facts:
     instead: Sequence[tuple[str | None, float]] = ()
     trained_on: float = 0
     cut: bool = False
+    late: bool = False
 
 
 def shortened(text: str, longest: int = _LONGEST) -> str:
@@ -99,8 +101,10 @@ def sentence(facts: Facts) -> tuple[str, str]:
             only = "only " if facts.share > 0 else ""
             return f"{t} is here, which {only}{held} {has}.", f"no such event: {held} {has} it"
         case "missing event":
+            when = f", as where the {unit} began before the log did" if facts.late else ""
+            when = when or (" when the log ends" if facts.cut else "")
             return (
-                f"{t} is missing{' when the log ends' if facts.cut else ''}; {rate(facts.share, unit)} have it.",
+                f"{t} is missing{when}; {rate(facts.share, unit)} have it.",
                 f"{t} in every {unit}" if facts.share >= 0.9995 else f"{t}, as in {rate(facts.share, unit)}",
             )
         case "count":
