@@ -15,6 +15,7 @@ from offbeat.read import FORMATS, open_logs, sniff
 from offbeat.read.formats import TEXT
 from offbeat.read.layout import Context, Want
 from offbeat.read.layouts import BY_LINE
+from offbeat.read.sniff import MAY_HAVE_INNER
 
 EVERYTHING = Want(frozenset({"timestamp", "level", "source", "message", "fields"}))
 
@@ -263,3 +264,9 @@ def test_all_records_on_one_long_line(tmp_path):
     text = '<?xml version="1.0"?>\n<Events>' + event * 4000 + "</Events>\n"
     logs, frame = read(write(tmp_path, text))
     assert (logs.sniffed[0].layout, frame.height, frame["timestamp"].null_count()) == ("xml", 4000, 0)
+
+
+@pytest.mark.parametrize("layout", TEXT.values(), ids=lambda layout: layout.name)
+def test_what_may_have_a_header_misses_none(layout):
+    """The search that saves trying all formats on messages lets every header pass that is looked for there."""
+    assert re.search(MAY_HAVE_INNER, layout.example) is not None

@@ -31,6 +31,8 @@ CONTINUATION: Final = (
     r"^(?:[ \t]+\S|Caused by: |Suppressed: |Traceback \(most recent|\.\.\. [0-9]+ more|at [\w.$<>/]+\("
     r"|[\w.$]+(?:Error|Exception|Interrupt)(?::|$)|[)\]}]+[,;]?$|goroutine [0-9]+ \[|During handling of the above)"
 )
+#: Any header has a clock, a long number, a record or a pair in it; dozens of expressions need not run on other lines.
+MAY_HAVE_HEADER: Final = r"^\s*\{|[0-9]{1,2}[:.][0-9]{1,2}|[0-9]{6}|[A-Za-z]="
 _GROUP: Final = re.compile(r"\(\?P<(\w+)>")
 _TIME_GROUP: Final = re.compile(r"\(\?P<time>[^()]*\)")
 _PIECE: Final = re.compile(r"\\.|[\[\]]")

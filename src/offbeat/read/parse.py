@@ -28,8 +28,6 @@ ENDLESS: Final = "endless lines cut"
 BAD_TIME: Final = "time not understood"
 BLANK_MARK: Final = 4
 CONTINUED: Final = 5
-#: Any header has a clock, a long number, a record or a pair in it; two dozen expressions need not run on other lines.
-_MAY_HAVE_HEADER: Final = r"^\s*\{|[0-9]{1,2}[:.][0-9]{1,2}|[0-9]{6}|[A-Za-z]="
 #: What journalctl prints between entries.
 _BETWEEN: Final = r"^-- (?:Boot [0-9a-f]{32} --|Reboot --|Journal begins at |Logs begin at |No entries --)"
 #: Share of lines from which on a layout is run on all of them at once.
@@ -208,7 +206,7 @@ def _place_rest(
     blank = rest.str.strip_chars() == ""
     free = ~indented & ~blank
     if not any(plan.sniffed.runner_up == other.name for other in plan.others):  # else most lines are worth a try
-        free = free & rest.str.contains(_MAY_HAVE_HEADER)
+        free = free & rest.str.contains(layouts.MAY_HAVE_HEADER)
     parts += _by_others(rest, rows, free, plan, want)
     taken = pl.concat([part["row"] for part in parts[1:]]) if len(parts) > 1 else rows.head(0)
     left = ~rows.is_in(taken.implode())

@@ -23,7 +23,7 @@ from offbeat.read.files import Source
 from offbeat.read.formats import TEXT
 from offbeat.read.json_columns import keys_of
 from offbeat.read.json_records import JsonLines, in_pieces, indent_of
-from offbeat.read.layout import CONTINUATION, Context, TextLayout, Want
+from offbeat.read.layout import CONTINUATION, MAY_HAVE_HEADER, Context, TextLayout, Want
 from offbeat.read.layouts import BY_LINE, LAYOUTS, PLAIN, Layout
 from offbeat.read.named_values import header_of
 from offbeat.read.unfold import unfold
@@ -42,6 +42,10 @@ _HOLDERS: Final = frozenset({"json", "cri"})
 _RECORDS: Final = frozenset({"json", "json-documents", "csv", "logfmt", "pairs", "xml", "paragraphs", "cmtrace"})
 #: A line across the page; it may name who draws it.
 _RULE: Final = r"^[-=*_]{5}.*[-=*_]{5}$|^[-=*_]{5,}$"
+#: Share of messages that a header within them must be found in; trying all formats on them costs a tenth of a second.
+_SOME: Final = 0.3
+#: Any such header has what any header has, or is a level or a tag in front.
+MAY_HAVE_INNER: Final = rf"{MAY_HAVE_HEADER}|^\w+[:/]"
 #: Rank from which on a layout is of one program.
 _PARTICULAR: Final = 6
 #: Layouts of little form, whose lines may or may not have others that belong to them.
@@ -414,14 +418,16 @@ def _inner(layout: Layout, sample: pl.Series, context: Context) -> TextLayout | 
     """The header that messages carry inside their record: taken when most messages have it."""
     frame = layout.parse(sample.head(200), Want(frozenset({"message"})), context)
     messages = frame["message"].drop_nulls()
+    if messages.str.contains(MAY_HAVE_INNER).sum() <= _SOME * len(messages):
+        return None
     best, most = None, 0.0
     for inner in sorted(TEXT.values(), key=lambda one: -one.rank):
         if inner.name in _WEAK | {"time"} or inner.name.startswith("access"):
             continue
         if most > 0.8:  # no other can be better by enough
             break
-        share = inner.fits(messages).mean() if len(messages) else None
-        if isinstance(share, float) and share > max(0.3, most + 0.2):
+        share = inner.fits(messages).mean()
+        if isinstance(share, float) and share > max(_SOME, most + 0.2):
             best, most = inner, share
     if best is None or not best.timed:
         return best
