@@ -40,6 +40,7 @@ from offbeat.watch import (
     shift_finding,
     silence_finding,
     volume_finding,
+    with_failures,
     without_bursts,
 )
 
@@ -199,27 +200,27 @@ class Run:
             limit: at most so many; None for all. Words and lines are made only for what is returned.
         """
         bursts = self._told(self.watch.strange_bursts())
-        alarms = without_bursts(self._alarms(), bursts)
         volumes = self._told(self.watch.strange_volume(bursts))
         shifts = self._told(self.watch.strange_shifts())
         silences = self._told(self.watch.strange_silences(volumes))
         failed = [failures(row, self.kept) for row in volumes]
+        news = self._told(self.watch.new_failures(None if self.itself else self.summary))
         files = self.logs.files if self.logs else ("frame",)
-        groups, suspects = self.groups(alarms), self._suspects
+        groups, suspects = self.groups(without_bursts(self._alarms(), bursts)), self._suspects
         limit = min((n for n in (limit, self.most) if n is not None), default=None)
         refs = {i: marked_lines(g) for i, (_, _, g) in enumerate(groups[:limit])}
         places = {ref[:2] for marked in refs.values() for ref in marked}
         places |= {file_and_line(one.place) for one in self.changed}
-        places.update(*map(places_of, [*bursts, *shifts, *silences]), *map(places_of_failures, failed))
+        places.update(*map(places_of, [*bursts, *shifts, *silences, *news]), *map(places_of_failures, failed))
         lines = fetched(self.logs, self.messages, places | (self.ruling.places() if self.ruling else set()))
         found = [
             self._finding(*groups[i], [lines(ref) for ref in marked], suspects.of_units(groups[i][2], i < _RANKED))
             for i, marked in refs.items()
         ]
-        known = (self.texts, self.template_ids, self.sources, lines)
-        told = [volume_finding(row, events, *known) for row, events in zip(volumes, failed, strict=True)]
-        told += [shift_finding(row, *known, suspects.of_shift(row, i < _RANKED)) for i, row in enumerate(shifts)]
-        told += [silence_finding(row, *known) for row in silences]
+        names = (self.texts, self.template_ids, self.sources, lines)
+        told = [volume_finding(row, events, *names) for row, events in zip(volumes, failed, strict=True)]
+        told += [shift_finding(row, *names, suspects.of_shift(row, i < _RANKED)) for i, row in enumerate(shifts)]
+        told += [silence_finding(row, *names) for row in silences]
         beside = [*volumes, *map(in_series, [*shifts, *silences])]
         found = with_volume(found, [groups[i][2] for i in refs], beside, told)
         found += [burst_finding(row, self.texts, self.template_ids, lines) for row in bursts]
@@ -227,6 +228,7 @@ class Run:
             of_finding = {found[i].id: groups[i][2] for i in refs}
             joiner = Joiner.of(of_finding, self.ruling, self.windows, len(self.sources) - 1)
             found = joiner.joined(found, self.ruling.findings(lines, self._inside), files)
+        found = with_failures(found, news, *names, new=not self.itself)
         found = suspects.with_first_failure(found, files) + self._regime()
         if self.changed and self._inside({"start": (at := self.changed[0].since), "end": at}):
             found.append(changed_finding(self.changed, self.template_ids, self.quieted, lines))

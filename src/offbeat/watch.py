@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -15,10 +15,11 @@ from offbeat.blame import BLAME, Ledger
 from offbeat.decide.incidents import finding_id
 from offbeat.detect.beats import Beats
 from offbeat.detect.bursts import Bursts
+from offbeat.detect.failures import Failures
 from offbeat.detect.shifts import Shifts
 from offbeat.detect.volume import FAILING, Volume
 from offbeat.errors import NotEnoughDataError
-from offbeat.explain.words import burst_sentence, shift_sentence, silence_sentence, volume_sentence
+from offbeat.explain.words import burst_sentence, failure_sentence, shift_sentence, silence_sentence, volume_sentence
 from offbeat.finding import Finding, Line, iso, named_sources, named_templates
 from offbeat.group.sessions import file_and_line
 from offbeat.schema import LEVELS
@@ -53,6 +54,7 @@ class Watch:
     bursts: Bursts = field(default_factory=Bursts)
     shifts: Shifts = field(default_factory=Shifts)
     beats: Beats = field(default_factory=Beats)
+    failures: Failures = field(default_factory=Failures)
     ledger: Ledger = field(default_factory=Ledger)
     before: Bursts | None = None
 
@@ -61,6 +63,7 @@ class Watch:
         self.volume.add(events)
         self.shifts.add(events)
         self.beats.add(events)
+        self.failures.add(events)
         self.bursts.add(events.select("template", "timestamp", "file", "line", value="address"))
 
     def rename(self, code: Callable[[pl.Series], pl.Series]) -> None:
@@ -69,6 +72,7 @@ class Watch:
         self.bursts.rename(code)
         self.shifts.rename(code)
         self.beats.rename(code)
+        self.failures.rename(code)
 
     def blamed(
         self, start: datetime, end: datetime, sources: Sequence[str | None], texts: Sequence[str]
@@ -98,6 +102,16 @@ class Watch:
             if row["kind"] == "silence":
                 told |= (pl.col("start") < row["end"]) & (pl.col("end") > row["start"])
         return found.filter(~told)
+
+    def new_failures(self, summary: Mapping[str, Any] | None) -> pl.DataFrame:
+        """Return the errors that are news: the columns of FAILURES.
+
+        Args:
+            summary: of a run, with its ``templates`` and ``new_templates``; None where the log is compared with itself.
+        """
+        if summary is None:
+            return self.failures.alarms()
+        return self.failures.alarms(summary.get("templates", 0) - summary.get("new_templates", 0))
 
     def strange_volume(self, bursts: Sequence[dict[str, Any]]) -> pl.DataFrame:
         """Return bursts and silences of whole series, strangest first: the columns of VOLUMES.
@@ -300,6 +314,63 @@ def silence_finding(
         lines=[lines((*place, None)) for place in places_of(row)],
         units=1,
     )
+
+
+def with_failures(
+    findings: list[Finding],
+    news: list[dict[str, Any]],
+    texts: Sequence[str],
+    ids: Sequence[str],
+    sources: Sequence[str | None],
+    lines: Lines,
+    *,
+    new: bool,
+) -> list[Finding]:
+    """Return findings, and one for the errors that are news and that none of them is about.
+
+    Args:
+        findings: of units, rules and the log as a whole.
+        news: rows of FAILURES.
+        texts: of the templates by code.
+        ids: likewise.
+        sources: names by code.
+        lines: makes the lines shown.
+        new: whether these are new to what was learned.
+    """
+    about = {one["template_id"] for finding in findings for one in finding.templates}
+    shown = {(line.line, line.text) for finding in findings for line in finding.lines if line.mark}
+    first = [lines((*places_of(row)[0], "worst" if i == 0 else "strange")) for i, row in enumerate(news)]
+    left = [
+        (row, line)
+        for row, line in zip(news, first, strict=True)
+        if ids[row["template"]] not in about and (line.line, line.text) not in shown
+    ]
+    if not left:
+        return findings
+    rows, worst = [row for row, _ in left], left[0][0]
+    name = next(name for name, least in reversed(list(LEVELS.items())) if worst["level"] >= least)
+    share = min(1.0, sum(row["share"] for row in rows))
+    reason, expected = failure_sentence(texts[worst["template"]], name, worst["events"], len(rows) - 1, new=new)
+    made = Finding(
+        id=finding_id("new pattern" if new else "rare pattern", "errors", texts[worst["template"]], ""),
+        kind="new pattern" if new else "rare pattern",
+        severity="high" if worst["level"] >= LEVELS["FATAL"] else "medium",
+        severity_reason="fatal lines" if worst["level"] >= LEVELS["FATAL"] else "error lines",
+        score=round(-math.log(share), 6),
+        p_value=float(f"{share:.4g}"),
+        start=min((row["start"] for row in rows if row["start"]), default=None),
+        end=max((row["end"] for row in rows if row["end"]), default=None),
+        session=None,
+        sources=list(dict.fromkeys(named_sources([row["source"] for row in rows], sources))),
+        templates=named_templates([row["template"] for row in rows[:_NAMED]], ids, texts),
+        rules=[],
+        reason=reason,
+        expected=expected,
+        lines=sorted((line for _, line in left[:_SHOWN]), key=lambda line: (line.file, line.line)),
+        units=1,
+        views={},
+    )
+    return [*findings, made]
 
 
 def in_series(row: dict[str, Any]) -> dict[str, Any]:

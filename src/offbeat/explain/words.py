@@ -318,3 +318,21 @@ def rule_sentence(
         return reason, "not all of this together"
     counted = {"event_count": "events", "value_count": "different values"}.get(kind, kind.replace("_", " "))
     return reason, f"fewer than {least:,.0f} {counted} within {duration(span)}"
+
+
+def failure_sentence(template: str, level: str, events: int, also: int, *, new: bool) -> tuple[str, str]:
+    """Return the reason and what was expected for an error of a kind that is news.
+
+    Args:
+        template: of the error.
+        level: its name.
+        events: how often it comes.
+        also: further kinds of errors that are news.
+        new: whether it is new to what was learned; else it is written once in a log that is compared with itself.
+    """
+    are = "kind of errors is" if also == 1 else "kinds of errors are"
+    more = f" ({also:,} more {are} {'as new' if new else 'written once'})" if also else ""
+    if new:
+        said = f"and comes {times(events)}" if events > 1 else "and comes once"
+        return f"“{shortened(template)}”, at {level}, was never seen in training, {said}{more}.", "no such error"
+    return f"“{shortened(template)}”, at {level}, is written once in all the log{more}.", "no such error"
