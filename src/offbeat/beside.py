@@ -1,17 +1,24 @@
-"""What goes on beside a finding: units that are flagged while the volume of what is strange in them is off."""
+"""What goes on beside a finding: the volume of what is strange in it is off; errors that are news, and in none."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 import polars as pl
 
-from offbeat.finding import Finding
+from offbeat.decide.incidents import finding_id
+from offbeat.explain.words import failure_sentence
+from offbeat.finding import Finding, Line, Ref, named_sources, named_templates
+from offbeat.group.sessions import file_and_line
+from offbeat.schema import LEVELS
 
 #: Findings that one names, at most.
 _MOST: Final = 20
+#: Lines that are shown of errors.
+_SHOWN: Final = 8
 
 
 def with_volume(
@@ -78,3 +85,69 @@ def in_words(one: Finding) -> str:
     units = sum(each["units"] for each in one.related)
     many = f"{units:,} unit{'' if units == 1 else 's'}"
     return f"Flagged in it: {many}, {first['session']} first ({first['kind']}, id {first['id']}{more})"
+
+
+def untold(news: list[dict[str, Any]], groups: Sequence[pl.DataFrame]) -> list[dict[str, Any]]:
+    """Leave out the errors whose first line is in a unit that is flagged: ``groups``, with ``rows``."""
+    if not news:
+        return news
+    places = [row["places"][0] for row in news]
+    told = {row for group in groups for row in group["rows"].explode() if row in places}
+    return [row for row in news if row["places"][0] not in told]
+
+
+def with_failures(
+    findings: list[Finding],
+    news: list[dict[str, Any]],
+    texts: Sequence[str],
+    ids: Sequence[str],
+    sources: Sequence[str | None],
+    lines: Callable[[Ref], Line],
+    *,
+    new: bool,
+) -> list[Finding]:
+    """Return findings, and one for the errors that are news and that none of them is about.
+
+    Args:
+        findings: of units, rules and the log as a whole.
+        news: rows of FAILURES.
+        texts: of the templates by code.
+        ids: likewise.
+        sources: names by code.
+        lines: makes the lines shown.
+        new: whether these are new to what was learned.
+    """
+    about = {one["template_id"] for finding in findings for one in finding.templates}
+    shown = {(line.line, line.text) for finding in findings for line in finding.lines if line.mark}
+    first = [lines((*file_and_line(row["places"][0]), "worst" if i == 0 else "strange")) for i, row in enumerate(news)]
+    left = [
+        (row, line)
+        for row, line in zip(news, first, strict=True)
+        if ids[row["template"]] not in about and (line.line, line.text) not in shown
+    ]
+    if not left:
+        return findings
+    rows, worst = [row for row, _ in left], left[0][0]
+    name = next(name for name, least in reversed(list(LEVELS.items())) if worst["level"] >= least)
+    share = min(1.0, sum(row["share"] for row in rows))
+    reason, expected = failure_sentence(texts[worst["template"]], name, worst["events"], len(rows) - 1, new=new)
+    made = Finding(
+        id=finding_id("new pattern" if new else "rare pattern", "errors", texts[worst["template"]], ""),
+        kind="new pattern" if new else "rare pattern",
+        severity="high" if worst["level"] >= LEVELS["FATAL"] else "medium",
+        severity_reason="fatal lines" if worst["level"] >= LEVELS["FATAL"] else "error lines",
+        score=round(-math.log(share), 6),
+        p_value=float(f"{share:.4g}"),
+        start=min((row["start"] for row in rows if row["start"]), default=None),
+        end=max((row["end"] for row in rows if row["end"]), default=None),
+        session=None,
+        sources=list(dict.fromkeys(named_sources([row["source"] for row in rows], sources))),
+        templates=named_templates([row["template"] for row in rows[:_MOST]], ids, texts),
+        rules=[],
+        reason=reason,
+        expected=expected,
+        lines=sorted((line for _, line in left[:_SHOWN]), key=lambda line: (line.file, line.line)),
+        units=1,
+        views={},
+    )
+    return [*findings, made]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from offbeat.additions import as_they_were
 from offbeat.anew import changed_finding, for_reasons, main_reasons
-from offbeat.beside import with_volume
+from offbeat.beside import untold, with_failures, with_volume
 from offbeat.budget import Budget
 from offbeat.decide import Decision, Drift, Timed, contributions
 from offbeat.decide.incidents import SEVERITIES, finding_id, graded, join_alarms, join_strays, told_apart
@@ -40,7 +40,6 @@ from offbeat.watch import (
     shift_finding,
     silence_finding,
     volume_finding,
-    with_failures,
     without_bursts,
 )
 
@@ -204,9 +203,11 @@ class Run:
         shifts = self._told(self.watch.strange_shifts())
         silences = self._told(self.watch.strange_silences(volumes))
         failed = [failures(row, self.kept) for row in volumes]
-        news = self._told(self.watch.new_failures(None if self.itself else self.summary))
+        # Who allows so many findings wants no more than these.
+        news = [] if self.most else self._told(self.watch.new_failures(None if self.itself else self.summary))
         files = self.logs.files if self.logs else ("frame",)
         groups, suspects = self.groups(without_bursts(self._alarms(), bursts)), self._suspects
+        news = untold(news, [group for _, _, group in groups])
         limit = min((n for n in (limit, self.most) if n is not None), default=None)
         refs = {i: marked_lines(g) for i, (_, _, g) in enumerate(groups[:limit])}
         places = {ref[:2] for marked in refs.values() for ref in marked}

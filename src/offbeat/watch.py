@@ -19,7 +19,7 @@ from offbeat.detect.failures import Failures
 from offbeat.detect.shifts import Shifts
 from offbeat.detect.volume import FAILING, Volume
 from offbeat.errors import NotEnoughDataError
-from offbeat.explain.words import burst_sentence, failure_sentence, shift_sentence, silence_sentence, volume_sentence
+from offbeat.explain.words import burst_sentence, shift_sentence, silence_sentence, volume_sentence
 from offbeat.finding import Finding, Line, iso, named_sources, named_templates
 from offbeat.group.sessions import file_and_line
 from offbeat.schema import LEVELS
@@ -314,63 +314,6 @@ def silence_finding(
         lines=[lines((*place, None)) for place in places_of(row)],
         units=1,
     )
-
-
-def with_failures(
-    findings: list[Finding],
-    news: list[dict[str, Any]],
-    texts: Sequence[str],
-    ids: Sequence[str],
-    sources: Sequence[str | None],
-    lines: Lines,
-    *,
-    new: bool,
-) -> list[Finding]:
-    """Return findings, and one for the errors that are news and that none of them is about.
-
-    Args:
-        findings: of units, rules and the log as a whole.
-        news: rows of FAILURES.
-        texts: of the templates by code.
-        ids: likewise.
-        sources: names by code.
-        lines: makes the lines shown.
-        new: whether these are new to what was learned.
-    """
-    about = {one["template_id"] for finding in findings for one in finding.templates}
-    shown = {(line.line, line.text) for finding in findings for line in finding.lines if line.mark}
-    first = [lines((*places_of(row)[0], "worst" if i == 0 else "strange")) for i, row in enumerate(news)]
-    left = [
-        (row, line)
-        for row, line in zip(news, first, strict=True)
-        if ids[row["template"]] not in about and (line.line, line.text) not in shown
-    ]
-    if not left:
-        return findings
-    rows, worst = [row for row, _ in left], left[0][0]
-    name = next(name for name, least in reversed(list(LEVELS.items())) if worst["level"] >= least)
-    share = min(1.0, sum(row["share"] for row in rows))
-    reason, expected = failure_sentence(texts[worst["template"]], name, worst["events"], len(rows) - 1, new=new)
-    made = Finding(
-        id=finding_id("new pattern" if new else "rare pattern", "errors", texts[worst["template"]], ""),
-        kind="new pattern" if new else "rare pattern",
-        severity="high" if worst["level"] >= LEVELS["FATAL"] else "medium",
-        severity_reason="fatal lines" if worst["level"] >= LEVELS["FATAL"] else "error lines",
-        score=round(-math.log(share), 6),
-        p_value=float(f"{share:.4g}"),
-        start=min((row["start"] for row in rows if row["start"]), default=None),
-        end=max((row["end"] for row in rows if row["end"]), default=None),
-        session=None,
-        sources=list(dict.fromkeys(named_sources([row["source"] for row in rows], sources))),
-        templates=named_templates([row["template"] for row in rows[:_NAMED]], ids, texts),
-        rules=[],
-        reason=reason,
-        expected=expected,
-        lines=sorted((line for _, line in left[:_SHOWN]), key=lambda line: (line.file, line.line)),
-        units=1,
-        views={},
-    )
-    return [*findings, made]
 
 
 def in_series(row: dict[str, Any]) -> dict[str, Any]:
