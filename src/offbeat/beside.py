@@ -87,12 +87,17 @@ def in_words(one: Finding) -> str:
     return f"Flagged in it: {many}, {first['session']} first ({first['kind']}, id {first['id']}{more})"
 
 
-def untold(news: list[dict[str, Any]], groups: Sequence[pl.DataFrame]) -> list[dict[str, Any]]:
-    """Leave out the errors whose first line is in a unit that is flagged: ``groups``, with ``rows``."""
+def untold(news: list[dict[str, Any]], strange: pl.DataFrame) -> list[dict[str, Any]]:
+    """Leave out the errors whose first line is in a strange unit: it tells them, unless somebody wants it not to.
+
+    Args:
+        news: rows of FAILURES.
+        strange: units with ``rows``.
+    """
     if not news:
         return news
     places = [row["places"][0] for row in news]
-    told = {row for group in groups for row in group["rows"].explode() if row in places}
+    told = set(strange["rows"].explode().filter(strange["rows"].explode().is_in(places)))
     return [row for row in news if row["places"][0] not in told]
 
 

@@ -207,7 +207,8 @@ class Run:
         news = [] if self.most else self._told(self.watch.new_failures(None if self.itself else self.summary))
         files = self.logs.files if self.logs else ("frame",)
         groups, suspects = self.groups(without_bursts(self._alarms(), bursts)), self._suspects
-        news = untold(news, [group for _, _, group in groups])
+        score = self.scores["score"] if self.learned is None else self.learned
+        news = untold(news, self.kept.filter(score.gather(self.kept["unit"]) >= self.decision.threshold))
         limit = min((n for n in (limit, self.most) if n is not None), default=None)
         refs = {i: marked_lines(g) for i, (_, _, g) in enumerate(groups[:limit])}
         places = {ref[:2] for marked in refs.values() for ref in marked}
