@@ -17,7 +17,7 @@ from typing import Final
 import polars as pl
 
 from offbeat.errors import InputError, OptionError
-from offbeat.read import levels, lines, nested, paragraphs, slashed, stamps, streams, times, xml_records
+from offbeat.read import levels, lines, nested, paragraphs, slashed, stamps, streams, times, traits, xml_records
 from offbeat.read.field_kinds import field_kinds
 from offbeat.read.files import Source
 from offbeat.read.formats import TEXT
@@ -40,16 +40,10 @@ _WEAK: Final = frozenset({"level", "python-basic", "kernel", "xorg", "name-time"
 _HOLDERS: Final = frozenset({"json", "cri"})
 #: Layouts whose events are records with names.
 _RECORDS: Final = frozenset({"json", "json-documents", "csv", "logfmt", "pairs", "xml", "paragraphs", "cmtrace"})
-#: A line across the page; it may name who draws it.
-_RULE: Final = r"^[-=*_]{5}.*[-=*_]{5}$|^[-=*_]{5,}$"
 #: Share of messages that a header within them must be found in; trying all formats on them costs a tenth of a second.
 _SOME: Final = 0.3
 #: Any such header has what any header has, or is a level or a tag in front.
 MAY_HAVE_INNER: Final = rf"{MAY_HAVE_HEADER}|^\w+[:/]"
-#: Rank from which on a layout is of one program.
-_PARTICULAR: Final = 6
-#: Layouts of little form, whose lines may or may not have others that belong to them.
-_LOOSE: Final = frozenset({"time", "inside", "name-level", "level-time"})
 
 
 @dataclass(frozen=True)
@@ -138,12 +132,12 @@ def make_plan(source: Source, layout: Layout | None = None, *, zone: str = "UTC"
     chosen = layout or _most(counts, sample)
     context = replace(_context(source, sample, chosen, zone), folded=folded is not None)
     others = () if plain else _others(counts, chosen)
-    over = _over(counts, chosen, sample)
+    over = traits.over(counts, chosen, sample)
     if isinstance(chosen, TextLayout) and chosen.timed and counts:
-        chosen, others = _joining(chosen, others, sample, context)
-        if not chosen.multiline and _in_paragraphs(chosen, data):
+        chosen, others = traits.joining(chosen, others, sample, context)
+        if not chosen.multiline and traits.in_paragraphs(chosen, data):
             chosen, others = replace(chosen, multiline=True), ()
-    if isinstance(chosen, TextLayout) and _names_levels(chosen, sample):
+    if isinstance(chosen, TextLayout) and traits.names_levels(chosen, sample):
         chosen = replace(chosen, said=levels.SAID)
     if isinstance(chosen, TextLayout) and chosen.timed and (shape := stamps.shape_of(_stamps_of(chosen, sample))):
         others = (chosen, *others)
@@ -160,7 +154,7 @@ def _most(counts: Counter[str], sample: pl.Series) -> Layout | None:
     name, hits = counts.most_common(1)[0]
     events = int((~sample.str.contains(CONTINUATION)).sum())
     enough = 0.5 if name in _WEAK else 0.02
-    if hits < max(1, enough * events) or (name == "inside-epoch" and not _is_clock(LAYOUTS[name], sample)):
+    if hits < max(1, enough * events) or (name == "inside-epoch" and not traits.is_clock(LAYOUTS[name], sample)):
         return None
     return LAYOUTS[name]
 
@@ -224,64 +218,6 @@ def _take(layouts: Sequence[Layout], lines: pl.Series) -> tuple[Counter[str], pl
     return counts, lines
 
 
-def _is_clock(layout: Layout, sample: pl.Series) -> bool:
-    """Whether the long numbers in nearly all lines are times: none lies ahead, and they seldom go back."""
-    frame = layout.parse(sample, Want(frozenset({"timestamp"})), Context())
-    stamps_ = frame["timestamp"].drop_nulls()
-    if len(stamps_) < 0.9 * len(sample):
-        return False
-    steps = stamps_.diff().drop_nulls()
-    soon = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
-    return int((steps >= dt.timedelta(0)).sum()) >= 0.8 * len(steps) and bool((stamps_ < soon).all())
-
-
-def _joining(
-    layout: TextLayout, others: tuple[Layout, ...], sample: pl.Series, context: Context
-) -> tuple[TextLayout, tuple[Layout, ...]]:
-    """Whether lines without a header go on with the event before, where the layout itself does not say.
-
-    They do where most lines have one; and all of them where the header stands on a line of its own.
-    """
-    if not layout.multiline and layout.name not in _LOOSE:
-        return layout, others
-    frame = layout.parse(sample, Want(frozenset({"message"})), context)
-    messages = frame["message"].filter(frame["placed"])
-    alone = int((messages == "").sum()) > 0.8 * len(messages)
-    if alone:
-        others = ()
-    elif layout.multiline or layout.name.startswith("inside"):
-        others = tuple(other for other in others if not other.name.startswith("inside"))
-    often = len(messages) >= 0.5 * int((~sample.str.contains(CONTINUATION)).sum())
-    return (replace(layout, multiline=True), others) if alone or often else (layout, others)
-
-
-def _names_levels(layout: TextLayout, sample: pl.Series) -> bool:
-    """Whether nearly all messages name a level in a header of their own, of a layout that knows none."""
-    if "level" in layout.groups or layout.derive is not None:
-        return False
-    frame = layout.parse(sample.head(200), Want(frozenset({"message"})), Context())
-    messages = frame["message"].filter(frame["placed"])
-    named = int((levels.from_names(messages.str.extract(levels.SAID)) > 0).sum())
-    return named > 0.8 * len(messages) > 0
-
-
-def _in_paragraphs(layout: TextLayout, data: bytes) -> bool:
-    """Whether just the first lines of paragraphs have the header, so that what follows up to the next goes on.
-
-    Paragraphs are parted by blank lines, or by lines across the page.
-    """
-    texts = lines.split(data, Counter()).head(SAMPLE_LINES)
-    if (ruled := texts.str.contains(_RULE)).sum() > 1:
-        texts = pl.select(pl.when(ruled).then(pl.lit("")).when(texts.str.strip_chars() != "").then(texts)).to_series()
-        texts = texts.drop_nulls()
-    headed = layout.fits(texts)
-    texts = texts.slice(int(headed.arg_max() or 0))
-    headed, blank = headed.tail(len(texts)), texts.str.strip_chars() == ""
-    begun = ~blank & blank.shift(1, fill_value=True)
-    both = int((headed & begun).sum())
-    return both > 1 and both >= 0.9 * int(headed.sum()) and both >= 0.9 * int(begun.sum()) and both < 0.5 * len(texts)
-
-
 def _others(counts: Counter[str], chosen: Layout | None) -> tuple[Layout, ...]:
     ordered = sorted(BY_LINE, key=lambda layout: (-counts[layout.name], -layout.rank))
     # A time within a line tells that it is an event: but not beside records, where a broken one is to be counted.
@@ -296,21 +232,6 @@ def _others(counts: Counter[str], chosen: Layout | None) -> tuple[Layout, ...]:
         )
         and (layout.name != "inside" or within)
     )
-
-
-def _over(counts: Counter[str], chosen: Layout | None, sample: pl.Series) -> tuple[TextLayout, ...]:
-    """Much more particular formats of lines that the chosen one would read as well: HAProxy's among others' syslog."""
-    if not isinstance(chosen, TextLayout) or chosen.rank > _PARTICULAR - 2:
-        return ()
-    found = []
-    for name in counts:
-        layout = TEXT.get(name)
-        enough = layout is not None and counts[name] >= max(2, 0.01 * len(sample))
-        if not enough or layout is None or layout.rank < max(_PARTICULAR, chosen.rank + 2):
-            continue
-        if (layout.fits(sample) & chosen.fits(sample)).sum() >= 0.5 * counts[name]:
-            found.append(layout)
-    return tuple(sorted(found, key=lambda layout: -layout.rank))
 
 
 def _context(source: Source, sample: pl.Series, layout: Layout | None, zone: str) -> Context:

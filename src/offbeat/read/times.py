@@ -18,6 +18,7 @@ import polars as pl
 
 from offbeat.errors import OptionError
 from offbeat.read import fixed
+from offbeat.read.epochs import epochs, from_numbers, from_tai, to_series
 from offbeat.read.stamps import ANY, STAMPS, TAIL, Stamp, find_stamp, offset
 from offbeat.schema import TIME
 
@@ -135,9 +136,9 @@ def parse(stamps: pl.Series, stamp: Stamp, clock: Clock) -> pl.Series:
         values = parse(stamps.drop_nulls(), stamp, clock)
         return pl.Series(stamps.name, [None], dtype=TIME).new_from_index(0, n).scatter(rows, values)
     if stamp.name == "epoch":
-        return _epochs(stamps.cast(pl.Float64, strict=False), stamps.cast(pl.Int64, strict=False)).alias(stamps.name)
+        return epochs(stamps.cast(pl.Float64, strict=False), stamps.cast(pl.Int64, strict=False)).alias(stamps.name)
     if stamp.name == "tai64n":
-        return _from_tai(stamps)
+        return from_tai(stamps)
     parts = _by_mask(stamp, stamps)
     if parts is not None:
         return _assemble(parts, stamp, clock).alias(stamps.name)
@@ -167,43 +168,6 @@ def parse_any(stamps: pl.Series, clock: Clock, first: Stamp | None = None) -> pl
             read = read.scatter(rows, parse(bare.gather(rows), stamp, clock))
     found = texts.gather(left).replace_strict(distinct, read, default=None, return_dtype=TIME)
     return times.scatter(left, found).alias(stamps.name)
-
-
-def from_numbers(values: pl.Series) -> pl.Series:
-    """Seconds, milli-, micro- or nanoseconds since 1970, told apart by size; null outside 1973 to 2286."""
-    return _epochs(values.cast(pl.Float64, strict=False), values.cast(pl.Int64, strict=False))
-
-
-def _from_tai(stamps: pl.Series) -> pl.Series:
-    """Labels of TAI64N: ``@``, seconds from 2^62 on and nanoseconds in hexadecimal (cr.yp.to/libtai/tai64.html).
-
-    Ten seconds are taken off, as the programs that write them add ten, whatever leap seconds there were since.
-    """
-    seconds = stamps.str.slice(2, 15).str.to_integer(base=16, strict=False) - 10
-    nanos = stamps.str.slice(17, 8).str.to_integer(base=16, strict=False)
-    micros = seconds * _SECOND + nanos // 1000
-    return micros.cast(pl.Datetime("us")).dt.replace_time_zone("UTC").alias(stamps.name)
-
-
-def _epochs(floats: pl.Series, ints: pl.Series) -> pl.Series:
-    floats_ = floats.to_numpy()
-    whole = ints.fill_null(0).to_numpy()
-    with np.errstate(invalid="ignore", over="ignore"):
-        of_seconds, of_millis, of_micros, of_nanos = (
-            (floats_ >= low) & (floats_ < high)
-            for low, high in ((1e8, 1e10), (1e11, 1e13), (1e14, 1e16), (1e17, 9.2e18))
-        )
-        micros = np.where(of_seconds, (floats_ * 1e6).round(), 0).astype(np.int64)
-        micros = np.where(of_millis, floats_ * 1e3, micros).astype(np.int64)
-        micros = np.where(of_micros, whole, np.where(of_nanos, whole // 1000, micros))
-    return _to_series(micros, of_seconds | of_millis | of_micros | of_nanos)
-
-
-def _to_series(micros: Ints, good: npt.NDArray[np.bool_]) -> pl.Series:
-    series = pl.Series(micros)
-    if not good.all():
-        series = pl.select(pl.when(pl.Series(good)).then(series)).to_series()
-    return series.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
 
 
 def _by_mask(stamp: Stamp, stamps: pl.Series) -> dict[str, Any] | None:
@@ -389,9 +353,9 @@ def _assemble(parts: dict[str, Any], stamp: Stamp, clock: Clock) -> pl.Series:
         micros = micros + parts["f"] // 1000
     east = parts.get("z")
     if east is None:
-        return _localise(_to_series(micros, ok), clock.zone)
+        return _localise(to_series(micros, ok), clock.zone)
     naive = np.isnan(east)
-    times = _to_series(micros - np.where(naive, 0, east).astype(np.int64) * _SECOND, ok)
+    times = to_series(micros - np.where(naive, 0, east).astype(np.int64) * _SECOND, ok)
     if naive.any() and clock.zone != "UTC":
         return pl.select(pl.when(pl.Series(naive)).then(_localise(times, clock.zone)).otherwise(times)).to_series()
     return times
