@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 
 #: Sources are ranked by what changed for so many of the first incidents.
 _RANKED: Final = 20
-#: What fewer units begin with hardly ever comes first.
-_HARDLY_FIRST: Final = 0.01
 
 
 @dataclass
@@ -400,5 +398,5 @@ class Run:
             instead=instead,
             trained_on=self.trained_on,
             cut=bool(worst.get("open_at_end")),
-            late=isinstance(pairs, NGram) and len(codes) > 0 and pairs.begins(codes[0]) < _HARDLY_FIRST,
+            late=isinstance(pairs, NGram) and pairs.begins_late(codes),
         )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 import polars as pl
 
 from offbeat.detect.base import Detector, State, order_evidence
 from offbeat.detect.ragged import Floats, Ints, Ragged, segment_max, starts_tell
+
+#: What fewer sequences begin with hardly ever comes first.
+_HARDLY_FIRST: Final = 0.01
 
 
 class NGram(Detector):
@@ -73,14 +76,13 @@ class NGram(Detector):
         best = low + np.argsort(-self.counts_[low:high], kind="stable")[:k]
         return [(int(self.keys_[i]) % self.size_ - 1, float(self.counts_[i] / self.after_[before])) for i in best]
 
-    def begins(self, code: int) -> float:
-        """Return the share of sequences that begin with a template; 1 where that tells nothing, as of a new one."""
-        key = min(code, self.size_ - 2) + 1
-        if not self.starts_ or not self.after_[0] or not self.single_[key]:
-            return 1.0
-        at = int(np.searchsorted(self.keys_, key))
-        known = at < len(self.keys_) and self.keys_[at] == key
-        return float(self.counts_[at] / self.after_[0]) if known else 0.0
+    def begins_late(self, codes: Sequence[int]) -> bool:
+        """Whether a sequence begins with what is known and hardly ever comes first, as one that lacks its beginning."""
+        if not self.starts_ or not len(codes):
+            return False
+        key = min(codes[0], self.size_ - 2) + 1
+        at = np.flatnonzero(self.keys_ == key)
+        return bool(self.single_[key] and self.counts_[at].sum() < _HARDLY_FIRST * self.after_[0])
 
     def _score(self, data: Ragged) -> Floats:
         return segment_max(self.event_surprise(data), data.rows, len(data))
