@@ -177,13 +177,3 @@ def test_a_small_kind_of_sessions_stays_below_the_line_of_the_model_that_is_kept
     assert run.drift is None
     assert not run.scores["is_anomaly"].any()
     assert pipeline.score([*units[250:], list("aabx")]).scores["is_anomaly"].to_list() == [False] * 250 + [True]
-
-
-@pytest.mark.parametrize(("often", "flagged"), [(True, False), (False, True)])
-def test_what_is_new_is_news_only_where_it_is_not_a_habit(often, flagged):
-    """Where each tenth session has an event of its own, a later one is no alarm; where none had, it is."""
-    usual = [list("abcd") if i % 3 else list("abbcd") for i in range(200)]
-    units = [[*one, f"only {i}"] if often and i % 10 == 3 else one for i, one in enumerate(usual)]
-    pipeline = Pipeline(detectors=[view for view in DEFAULT if view != "lstm"]).fit(units)
-    later = [[*one, f"new {i}"] if i % 10 == 7 else one for i, one in enumerate(usual)]
-    assert pipeline.score(later).scores["is_anomaly"].any() == flagged

@@ -140,8 +140,10 @@ class Decision:
         made = cls(anchor=next((v for v in order if v in scores and v != TIE_BREAKER), TIE_BREAKER))
         made.order_leads, made.clean = anchor == made.anchor == ORDER, clean
         for view, raw in scores.items():
+            # What is new to all of training is news to the anchor; a channel's budget is for what is one in thousands.
+            grown = 1.0 if view == made.anchor else growth
             made.calibrations[view] = Calibration.fit(
-                raw, weight, view in in_nats, growth, (reach or {}).get(view, -np.inf)
+                raw, weight, view in in_nats, grown, (reach or {}).get(view, -np.inf)
             )
             if groups is not None and group is not None and view not in taught:
                 nats = made.calibrations[view](raw)
