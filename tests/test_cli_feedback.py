@@ -10,7 +10,7 @@ from samples import shop_log
 
 from offbeat import Lines, Pipeline
 
-ODD = (5, 20, 21, 60)
+ODD = (5, 20, 40, 60)
 
 
 @pytest.fixture(scope="module")

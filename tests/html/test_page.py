@@ -106,7 +106,7 @@ def test_it_says_what_the_terminal_says():
 @pytest.mark.parametrize("options", [{"session_by": r"order-\d+"}, {"window": 10}], ids=["sessions", "windows"])
 def test_hostile_log_text_stays_text(options):
     """No line makes an element, an attribute, a comment or an invisible mark; Jinja's signs are shown as they are."""
-    page = check_safe(page_of(hostile_log(), "300/1000", **options))
+    page = check_safe(page_of(hostile_log(), "500/1000", **options))
     assert "<script>pwned=1</script>" in page.words
     assert "{{ 7 * 7 }}{% for" in page.words
     assert "\\x1b[31mred" in page.words
