@@ -56,13 +56,13 @@ class Logfmt:
         """As :meth:`TextLayout.parse`."""
         fits = self.fits(lines).to_list()
         records: list[Record | None] = [
-            _pairs(line) if fit else None for line, fit in zip(lines.to_list(), fits, strict=True)
+            self._record(line) if fit else None for line, fit in zip(lines.to_list(), fits, strict=True)
         ]
         return to_frame(_dated(records), want, context)
 
-
-def _pairs(line: str) -> dict[str, str]:
-    return {key: _unquote(value) for key, value in _PAIR.findall(line)}
+    @staticmethod
+    def _record(line: str) -> dict[str, str]:
+        return {key: _unquote(value) for key, value in _PAIR.findall(line)}
 
 
 def _unquote(value: str) -> str:
@@ -72,34 +72,22 @@ def _unquote(value: str) -> str:
     return re.sub(r"\\(.)", lambda m: {"n": "\n", "t": "\t"}.get(m[1], m[1]), inner) if "\\" in inner else inner
 
 
-class Pairs:
+class Pairs(Logfmt):
     """``key=value`` pairs between bars or tabs, as firewalls and proxies export them."""
 
     name = "pairs"
     example = "time=1675010529|hostname=fw1|product=VPN-1 & FireWall-1|action=Drop|src=192.0.2.7|dst=198.51.100.4"
-    rank = 7
-    multiline = False
-    timed = True
-    sequential = False
-
-    def fresh(self, lines: pl.Series, context: Context) -> pl.Series:
-        """Everywhere."""
-        return everywhere(lines)
 
     def fits(self, lines: pl.Series) -> pl.Series:
         """Whether each line is nothing but pairs, the time among them."""
         return lines.str.contains(_BARRED) & lines.str.contains(_TIMED)
 
-    def parse(self, lines: pl.Series, want: Want, context: Context) -> pl.DataFrame:
-        """As :meth:`TextLayout.parse`."""
-        fits = self.fits(lines).to_list()
-        records: list[dict[str, str] | None] = [
-            dict(_BARRED_PAIR.findall(line)) if fit else None for line, fit in zip(lines.to_list(), fits, strict=True)
-        ]
-        for record in records:
-            if record is not None and record.get("service", "").isdigit():  # a port writes no log
-                record["service_port"] = record.pop("service")
-        return to_frame(_dated(records), want, context)
+    @staticmethod
+    def _record(line: str) -> dict[str, str]:
+        record = dict(_BARRED_PAIR.findall(line))
+        if record.get("service", "").isdigit():  # a port writes no log
+            record["service_port"] = record.pop("service")
+        return record
 
 
 class Table:

@@ -16,7 +16,7 @@ from offbeat.read.blocks import Block
 from offbeat.read.json_records import JsonDocuments, JsonLines
 from offbeat.read.layout import CONTINUATION, HEADER, JOINED, PARTIAL, TextLayout, Want
 from offbeat.read.layouts import Layout
-from offbeat.read.named_values import Logfmt, Pairs
+from offbeat.read.named_values import Logfmt
 from offbeat.read.sniff import Plan
 from offbeat.read.summary import BLANK
 from offbeat.read.unfold import unfold
@@ -146,7 +146,7 @@ def _parse_some(layout: Layout, lines: pl.Series, rows: pl.Series, want: Want, p
 
     Cutting a line into columns costs several times what finding out costs that there is nothing to cut.
     """
-    if isinstance(layout, TextLayout | Logfmt | Pairs):
+    if isinstance(layout, TextLayout | Logfmt):
         fits = layout.fits(lines)
         if not fits.any():
             return None
