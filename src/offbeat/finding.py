@@ -71,6 +71,11 @@ class Finding:
         return out
 
 
+def known_templates(summary: Mapping[str, Any]) -> int:
+    """Return the code from which on templates of a run are new to what was learned."""
+    return int(summary.get("templates", 0) - summary.get("new_templates", 0))
+
+
 def named_templates(codes: Iterable[int], ids: Sequence[str], texts: Sequence[str]) -> list[dict[str, str]]:
     """Return templates as findings name them: ``template_id`` and ``template`` of each code."""
     return [{"template_id": ids[code], "template": texts[code]} for code in codes]

@@ -8,7 +8,6 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from typing import Any, Final, Self
 
 import polars as pl
@@ -25,7 +24,7 @@ from offbeat.rules.engine import SAME_STRETCH
 from offbeat.rules.logsources import RECORDS
 from offbeat.rules.match import COLUMNS, Matcher
 from offbeat.rules.rule import LEVELS
-from offbeat.schema import PAUSE
+from offbeat.schema import TIME, covered
 
 #: Sigma's levels as severities.
 _SEVERITY: Final = {"informational": "low", "low": "low", "medium": "medium", "high": "high", "critical": "critical"}
@@ -40,9 +39,8 @@ _MOST: Final = 16
 #: Findings of rules that are told; the others are counted.
 _TOLD: Final = 1_000
 
-#: A day and the longest pause that is part of a log, in microseconds.
+#: A day, in microseconds.
 _DAY: Final = 86_400_000_000
-_PAUSE: Final = PAUSE // timedelta(microseconds=1)
 
 #: Turns (file, line, mark) into a Line.
 Lines = Callable[[tuple[int, int, str | None]], Line]
@@ -137,10 +135,9 @@ class Ruling:
     @property
     def _covered(self) -> float:
         """How long the log is in seconds, without pauses so long that a stray time stamp made them; 0 without times."""
-        days = [self._days[day] for day in sorted(self._days)]
-        pauses = (after[0] - before[1] for before, after in pairwise(days))
-        within = sum(last - first for first, last in days) + sum(p for p in pauses if p <= _PAUSE)
-        return within / 1e6
+        days = pl.DataFrame(list(self._days.values()), {"start": pl.Int64, "end": pl.Int64}, orient="row")
+        time = covered(days.cast(TIME))
+        return time.total_seconds() if time else 0.0
 
     def finish(self) -> None:
         """End the input."""

@@ -21,7 +21,7 @@ from offbeat.decide.incidents import SEVERITIES, finding_id, graded, join_alarms
 from offbeat.detect import LSTM, Detector, NGram
 from offbeat.errors import OptionError
 from offbeat.explain import Facts, sentence, shortened
-from offbeat.finding import Finding, Line, Quiet, fetched, iso, named_templates
+from offbeat.finding import Finding, Line, Quiet, fetched, iso, known_templates, named_templates
 from offbeat.group.sessions import file_and_line
 from offbeat.lineage import Changed
 from offbeat.read import Logs
@@ -116,10 +116,9 @@ class Run:
         The columns of ``Tally.patterns``, ``template_id``, ``text``, and ``is_new``: the model did not know it.
         """
         found = self.tally.patterns()
-        code, known = found["template"], self.summary.get("templates", 0) - self.summary.get("new_templates", 0)
         names = {"template_id": self.template_ids, "text": self.texts}
-        named = [pl.Series(name, [of[c] for c in code], dtype=pl.String) for name, of in names.items()]
-        return found.with_columns(*named, is_new=pl.col("template") >= known)
+        named = [pl.Series(name, [of[c] for c in found["template"]], dtype=pl.String) for name, of in names.items()]
+        return found.with_columns(*named, is_new=pl.col("template") >= known_templates(self.summary))
 
     @property
     def volume(self) -> pl.DataFrame:
@@ -201,8 +200,9 @@ class Run:
         shifts = self._told(self.watch.strange_shifts())
         silences = self._told(self.watch.strange_silences(volumes))
         failed = [failures(row, self.kept) for row in volumes]
+        known = None if self.itself else known_templates(self.summary)
         # Who allows so many findings wants no more than these.
-        news = [] if self.most else self._told(self.watch.new_failures(None if self.itself else self.summary))
+        news = [] if self.most else self._told(self.watch.failures.alarms(known))
         files = self.logs.files if self.logs else ("frame",)
         groups, suspects = self.groups(without_bursts(self._alarms(), bursts)), self._suspects
         score = self.scores["score"] if self.learned is None else self.learned

@@ -121,6 +121,20 @@ def check(frame: pl.DataFrame, schema: Mapping[str, pl.DataType], what: str) -> 
     return frame
 
 
+def pack(texts: pl.Series) -> pl.Series:
+    """Return a String series as Categorical with categories of its own, which go when it goes.
+
+    Polars' shared categories would be kept as long as the process runs, whatever a log fills them with.
+    """
+    return texts.cast(pl.Categorical(pl.Categories.random()))
+
+
+def unpack(packed: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Return the distinct texts of a packed series, and which of them each row has (UInt32, null for null)."""
+    assert isinstance(packed.dtype, pl.Categorical)  # noqa: S101 - ``pack`` made it; tells mypy
+    return packed.dtype.categories.to_series(), packed.to_physical()
+
+
 def owned(texts: pl.Series) -> pl.Series:
     """Return the same texts with memory of their own.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -102,16 +102,6 @@ class Watch:
             if row["kind"] == "silence":
                 told |= (pl.col("start") < row["end"]) & (pl.col("end") > row["start"])
         return found.filter(~told)
-
-    def new_failures(self, summary: Mapping[str, Any] | None) -> pl.DataFrame:
-        """Return the errors that are news: the columns of FAILURES.
-
-        Args:
-            summary: of a run, with its ``templates`` and ``new_templates``; None where the log is compared with itself.
-        """
-        if summary is None:
-            return self.failures.alarms()
-        return self.failures.alarms(summary.get("templates", 0) - summary.get("new_templates", 0))
 
     def strange_volume(self, bursts: Sequence[dict[str, Any]]) -> pl.DataFrame:
         """Return bursts and silences of whole series, strangest first: the columns of VOLUMES.

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from offbeat.detect.ragged import numbered
-from offbeat.schema import TIME, owned
+from offbeat.schema import TIME, owned, pack, unpack
 
 #: What ``Bursts.alarms`` returns, one row a burst.
 BURSTS: Final = {
@@ -188,9 +188,8 @@ class Bursts:
 
 def _runs(events: pl.DataFrame, pause: int) -> pl.DataFrame:
     """Return the runs of events that no longer pause separates, by template: what ``_merged`` makes of single ones."""
-    packed = events["value"].cast(pl.Categorical(pl.Categories.random()))
-    assert isinstance(packed.dtype, pl.Categorical)  # noqa: S101 - cast above; tells mypy
-    names, value = packed.dtype.categories.to_series(), packed.to_physical().to_numpy().astype(np.int64)
+    names, codes = unpack(pack(events["value"]))
+    value = codes.to_numpy().astype(np.int64)
     template = events["template"].to_numpy().astype(np.int64)
     start = events["timestamp"].dt.epoch("us").to_numpy()
     place = events["file"].to_numpy().astype(np.uint64) * np.uint64(2**40) + events["line"].to_numpy().astype(np.uint64)

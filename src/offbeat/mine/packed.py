@@ -12,13 +12,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from offbeat import schema
+
 
 def pack(shapes: pl.Series) -> pl.Series:
-    """Return a String series as Categorical with categories of its own, which go when it goes; null as ``""``.
-
-    Polars' shared categories would be kept as long as the process runs, whatever a log fills them with.
-    """
-    return shapes.fill_null("").cast(pl.Categorical(pl.Categories.random()))
+    """Return shapes as ``schema.pack`` packs texts; null as ``""``."""
+    return schema.pack(shapes.fill_null(""))
 
 
 def by_shape(shapes: pl.Series, code: Callable[[str], int]) -> tuple[pl.Series, NDArray[np.uint32], NDArray[np.int64]]:
@@ -32,9 +31,8 @@ def by_shape(shapes: pl.Series, code: Callable[[str], int]) -> tuple[pl.Series, 
         The code of each row, UInt32, shape (n,); the distinct codes of the shapes that occur, and the rows of each.
     """
     shapes = shapes if isinstance(shapes.dtype, pl.Categorical) else pack(shapes)
-    index = shapes.to_physical().to_numpy()
-    assert isinstance(shapes.dtype, pl.Categorical)  # noqa: S101 - packed above; tells mypy
-    texts = shapes.dtype.categories.to_series()
+    texts, numbers = schema.unpack(shapes)
+    index = numbers.to_numpy()
     rows = np.bincount(index, minlength=len(texts))
     # Rows may have been left out since they were packed, and the shapes of these are not met here.
     met = np.flatnonzero(rows)

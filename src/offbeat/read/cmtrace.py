@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from offbeat.read.layout import JOINED, Context, Want
+from offbeat.read.layout import JOINED, Context, Records, Want
 from offbeat.read.names import Record
 from offbeat.read.records import to_frame
 
@@ -25,7 +25,7 @@ _LEVELS: Final = {"0": "info", "1": "info", "2": "warning", "3": "error"}
 _MOST_LINES: Final = 1000
 
 
-class CmTrace:
+class CmTrace(Records):
     """One event from ``<![LOG[`` on."""
 
     name = "cmtrace"
@@ -34,9 +34,6 @@ class CmTrace:
         'context="" type="1" thread="4712" file="policy.cpp:117">'
     )
     rank = 8
-    multiline = False
-    timed = True
-    sequential = False
 
     def fresh(self, lines: pl.Series, context: Context) -> pl.Series:
         """Where an event begins."""

@@ -16,7 +16,7 @@ from offbeat.read.formats_devices import DEVICES
 from offbeat.read.formats_more import PROGRAMS
 from offbeat.read.formats_runtimes import RUNTIMES
 from offbeat.read.formats_servers import DATABASES, LEFT, SECURITY, SERVERS
-from offbeat.read.layout import TextLayout, Want
+from offbeat.read.layout import TextLayout, Want, first_of
 
 _LEVEL: Final = r"(?P<level>{LEVEL})"
 _PID: Final = r"(?P<pid>[0-9]+)"
@@ -29,13 +29,6 @@ def _exact_time(groups: pl.DataFrame, want: Want) -> pl.DataFrame:
     if "timestamp" not in want:
         return groups
     return groups.with_columns(time=pl.col("time") + "." + pl.col("_micros"))
-
-
-def _either_time(groups: pl.DataFrame, want: Want) -> pl.DataFrame:
-    """The time that a relay put before the line, else the line's own."""
-    if "timestamp" not in want:
-        return groups
-    return groups.with_columns(pl.coalesce("time", "_own").alias("time"))
 
 
 _WEB: Final = (
@@ -77,14 +70,14 @@ _SYSLOG: Final = (
         r'(?P<data>-|(?:\[(?:[^"\]]|"(?:[^"\\]|\\.)*")*\])+) ?(?:﻿)?',
         "<34>1 2003-10-11T22:14:15.003Z mymachine.example.com su - ID47 - 'su root' failed for lonvick on /dev/pts/8",
         stamp="iso",
-        scale={n: levels.SYSLOG[n % 8] for n in range(192)},
+        scale=levels.PRIORITIES,
         rank=7,
     ),
     TextLayout(
         "syslog-pri",
         rf"<(?P<level>[0-9]{{1,3}})>(?P<time>{{syslog}}|{{iso}}) (?P<host>[^ ]+) (?:{_PROGRAM})?",
         "<34>Oct 11 22:14:15 mymachine su: 'su root' failed for lonvick on /dev/pts/8",
-        scale={n: levels.SYSLOG[n % 8] for n in range(192)},
+        scale=levels.PRIORITIES,
         numbers=_N,
         rank=6,
     ),
@@ -128,7 +121,7 @@ _SYSLOG: Final = (
         r"%(?P<source>[A-Z][A-Z0-9_]*)-(?:[A-Z0-9_]+-)?(?P<level>[0-7])-(?P<mnemonic>[A-Z0-9_]+) ?: *",
         "*Mar  1 18:46:11.123: %SYS-5-CONFIG_I: Configured from console by vty2 (192.0.2.7)",
         scale=levels.SYSLOG,
-        derive=_either_time,
+        derive=first_of("time", "time", "_own"),
         needs={"timestamp": ("time", "_own")},
         rank=7,  # over a syslog whose program would be missing
     ),

@@ -7,21 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
-import polars as pl
-
 from offbeat.read import levels
-from offbeat.read.layout import TextLayout, Want
+from offbeat.read.layout import TextLayout, first_of
 
 _N: Final = frozenset({"pid", "tid", "cpu", "world"})
-_SYSLOG: Final = {n: levels.SYSLOG[n % 8] for n in range(192)}
-
-
-def _own_time(groups: pl.DataFrame, want: Want) -> pl.DataFrame:
-    """The time that the device writes itself, which names year and zone."""
-    if "_own" not in groups.columns or "timestamp" not in want:
-        return groups
-    return groups.with_columns(pl.coalesce("_own", "time").alias("time"))
-
 
 DEVICES: Final = (
     TextLayout(
@@ -59,7 +48,7 @@ DEVICES: Final = (
         r"(?:<(?P<level>[0-9]{1,3})>)?1 (?P<time>1[0-9]{9}\.[0-9]{1,9}) (?P<host>[^ ]+) (?P<source>[\w-]+) ",
         "<134>1 1675010529.486123 MX84 flows allow src=192.0.2.7 dst=198.51.100.4 protocol=tcp sport=51234 dport=443",
         stamp="epoch",
-        scale=_SYSLOG,
+        scale=levels.PRIORITIES,
         rank=7,
     ),
     TextLayout(
@@ -68,7 +57,7 @@ DEVICES: Final = (
         r"(?P<segments>[0-9]+) (?P<segment>[0-9]+) (?:(?P<_own>{iso}) [0-9]+ (?P<code>[0-9]+) (?P<level>[A-Z]+) )?",
         "<181>Jan 29 16:42:09 ise1 CISE_Failed_Attempts 0000000017 1 0 2023-01-29 16:42:09.486 +01:00 0000234567 5400 "
         "NOTICE Failed-Attempt: Authentication failed, UserName=bob",
-        derive=_own_time,
+        derive=first_of("time", "_own", "time"),  # its own names year and zone
         needs={"timestamp": ("time", "_own")},
         rank=8,
     ),
@@ -85,9 +74,7 @@ DEVICES: Final = (
         "hclog",  # of HashiCorp's programs
         r"(?P<time>{iso}) \[(?:(?P<level>ERROR|DEBUG|TRACE)\] |(?P<_level>INFO|WARN)\]  )(?P<source>[\w.-]+): ",
         "2023-01-29T16:42:09.486Z [WARN]  agent: Check is now critical: check=service:web",
-        derive=lambda groups, want: (
-            groups.with_columns(pl.coalesce("level", "_level").alias("level")) if "level" in want else groups
-        ),
+        derive=first_of("level", "level", "_level"),
         needs={"level": ("level", "_level")},
         multiline=True,
         rank=6,
@@ -106,7 +93,7 @@ DEVICES: Final = (
         r'(?P<message>(?:\[(?:[^"\]]|"(?:[^"\\]|\\.)*")*\])+)$',
         '<134>1 2023-01-29T16:42:09Z fw1 CheckPoint 4712 - [action:"Drop"; src:"192.0.2.7"; dst:"198.51.100.4"]',
         stamp="iso",
-        scale=_SYSLOG,
+        scale=levels.PRIORITIES,
         rank=8,
     ),
     TextLayout(

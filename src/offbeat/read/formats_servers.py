@@ -10,7 +10,7 @@ from typing import Final
 import polars as pl
 
 from offbeat.read import levels
-from offbeat.read.layout import TextLayout, Want
+from offbeat.read.layout import TextLayout, Want, first_of
 
 _LEVEL: Final = r"(?P<level>{LEVEL})"
 _N: Final = frozenset({"pid", "tid"})
@@ -29,13 +29,6 @@ def _sign(groups: pl.DataFrame, want: Want) -> pl.DataFrame:
     if "level" not in groups.columns:
         return groups
     return groups.with_columns(pl.col("level").replace_strict(_SIGNS, default=0, return_dtype=pl.UInt8))
-
-
-def _received(groups: pl.DataFrame, want: Want) -> pl.DataFrame:
-    """The event's own time (``rt``) is exact and in UTC; the header of the relay may be there or not."""
-    if "_rt" not in groups.columns or "timestamp" not in want:
-        return groups
-    return groups.with_columns(pl.coalesce("_rt", "time").alias("time"))
 
 
 DATABASES: Final = (
@@ -124,7 +117,7 @@ SECURITY: Final = (
         "Jan 29 16:42:09 fw1 CEF:0|Security|threatmanager|1.0|100|worm stopped|10|rt=1675010529486 src=192.0.2.7",
         scale=_CEF,
         tail=r"(?P<message>(?:[^|\\]|\\.)*\|(?:(?P<level>[0-9]+)|[A-Za-z-]*)\|(?:(?:.* )?rt=(?P<_rt>[0-9]{13})\b)?.*)",
-        derive=_received,
+        derive=first_of("time", "_rt", "time"),  # its own (rt) is exact and in UTC; the relay's may be missing
         needs={"timestamp": ("time", "_rt")},
         rank=8,
     ),

@@ -14,7 +14,7 @@ import orjson
 import polars as pl
 
 from offbeat.read import json_columns, levels
-from offbeat.read.layout import HEADER, JOINED, PARTIAL, Context, Want, everywhere
+from offbeat.read.layout import HEADER, JOINED, PARTIAL, Context, Records, Want
 from offbeat.read.names import Record
 from offbeat.read.records import to_frame
 
@@ -24,19 +24,12 @@ _HALVES: Final = re.compile(
 )
 
 
-class JsonLines:
+class JsonLines(Records):
     """One JSON object a line."""
 
     name = "json"
     example = '{"time":"2023-01-29T09:49:07.701Z","level":"INFO","service":"orders","msg":"order 17 accepted"}'
     rank = 9
-    multiline = False
-    timed = True
-    sequential = False
-
-    def fresh(self, lines: pl.Series, context: Context) -> pl.Series:
-        """Everywhere."""
-        return everywhere(lines)
 
     def fits(self, lines: pl.Series) -> pl.Series:
         """Whether each line is a JSON object."""
@@ -160,15 +153,12 @@ def _windows_levels(frame: pl.DataFrame, records: Sequence[Record | None], want:
     return frame.with_columns(pl.when(level > 0).then(level).otherwise(pl.col("level")).alias("level"))
 
 
-class JsonDocuments:
+class JsonDocuments(Records):
     """JSON objects printed over several lines, one after another or as one array."""
 
     name = "json-documents"
     example = "{"
     rank = 9
-    multiline = False
-    timed = True
-    sequential = False
 
     def fresh(self, lines: pl.Series, context: Context) -> pl.Series:
         """Where a document begins, and behind where one ended until the next begins."""

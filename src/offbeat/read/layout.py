@@ -312,6 +312,28 @@ class TextLayout:
         columns["fields"] = struct.select(pl.when("head").then("fields")).to_series()
 
 
+class Records:
+    """What the layouts share whose events are records; see ``TextLayout`` for what each member means."""
+
+    multiline = False
+    timed = True
+    sequential = False
+
+    def fresh(self, lines: pl.Series, context: Context) -> pl.Series:
+        """Everywhere, where each record has a line of its own."""
+        return everywhere(lines)
+
+
+def first_of(group: str, *names: str) -> Callable[[pl.DataFrame, Want], pl.DataFrame]:
+    """Return a last step (``derive``) that gives ``group`` what the first of some groups captured that did."""
+
+    def derive(groups: pl.DataFrame, want: Want) -> pl.DataFrame:
+        wanted = set(names) <= set(groups.columns)
+        return groups.with_columns(pl.coalesce(names).alias(group)) if wanted else groups
+
+    return derive
+
+
 def _behind(lines: pl.Series, heads: pl.Series) -> pl.Series:
     """``message``: what follows the head of each line, without white space around it; null where there is no head."""
     both = pl.DataFrame({"line": lines, "head": heads})

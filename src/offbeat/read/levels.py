@@ -67,6 +67,8 @@ SAID: Final = (
 
 #: Numeric severities of syslog (RFC 5424, table 2), also journald's PRIORITY and GELF's level.
 SYSLOG: Final[Mapping[int, int]] = {0: 22, 1: 19, 2: CRITICAL, 3: ERROR, 4: WARN, 5: NOTICE, 6: INFO, 7: DEBUG}
+#: Severities by syslog's priority, which has the facility in it (RFC 5424, section 6.2.1).
+PRIORITIES: Final[Mapping[int, int]] = {n: SYSLOG[n % 8] for n in range(192)}
 #: Numeric levels of bunyan and pino; Python's logging is one step off, and names the field levelno.
 PINO: Final[Mapping[int, int]] = {10: TRACE, 20: DEBUG, 30: INFO, 40: WARN, 50: ERROR, 60: FATAL}
 PYTHON: Final[Mapping[int, int]] = {10: DEBUG, 20: INFO, 30: WARN, 40: ERROR, 50: FATAL}

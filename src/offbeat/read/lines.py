@@ -10,6 +10,8 @@ from typing import Final
 
 import polars as pl
 
+from offbeat.schema import pack, unpack
+
 MAX_LINE: Final = 64 * 1024
 
 BAD_UTF8: Final = "bytes that are not UTF-8 replaced"
@@ -85,9 +87,8 @@ def by_value(texts: pl.Series, of: Callable[[pl.Series], pl.Series]) -> pl.Serie
     Returns:
         The result of each text, shape (n,); null where the text is null.
     """
-    packed = texts.cast(pl.Categorical(pl.Categories.random()))
-    assert isinstance(packed.dtype, pl.Categorical)  # noqa: S101 - cast above; tells mypy
-    return of(packed.dtype.categories.to_series()).gather(packed.to_physical()).alias(texts.name)
+    distinct, codes = unpack(pack(texts))
+    return of(distinct).gather(codes).alias(texts.name)
 
 
 def _valid(line: bytes) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from offbeat.read.layout import HEADER, JOINED, Context, Want, everywhere
+from offbeat.read.layout import HEADER, JOINED, Context, Records, Want, everywhere
 from offbeat.read.names import NAMES, Record
 from offbeat.read.records import to_frame
 from offbeat.read.stamps import ZONES
@@ -34,19 +34,12 @@ _MOST_LINES: Final = 1000
 _PREAMBLE: Final = 50
 
 
-class Logfmt:
+class Logfmt(Records):
     """``key=value`` pairs, values with spaces in quotes (brandur.org/logfmt)."""
 
     name = "logfmt"
     example = 'time=2023-01-29T16:42:09Z level=info msg="order 17 accepted" service=orders'
     rank = 7
-    multiline = False
-    timed = True
-    sequential = False
-
-    def fresh(self, lines: pl.Series, context: Context) -> pl.Series:
-        """Everywhere."""
-        return everywhere(lines)
 
     def fits(self, lines: pl.Series) -> pl.Series:
         """Whether each line is nothing but pairs, a usual name among them."""
@@ -90,14 +83,12 @@ class Pairs(Logfmt):
         return record
 
 
-class Table:
+class Table(Records):
     """Comma, semicolon or tab separated values under a header line; W3C extended and Zeek tables (``#Fields``)."""
 
     name = "csv"
     example = "2023-01-29T16:42:09Z,INFO,orders,order 17 accepted"
     rank = 6
-    multiline = False
-    timed = True
     sequential = True
 
     def fresh(self, lines: pl.Series, context: Context) -> pl.Series:
@@ -263,15 +254,12 @@ def _behind_preamble(texts: Sequence[str]) -> Sequence[str]:
     return []
 
 
-class JournalExport:
+class JournalExport(Records):
     """journald's export: ``NAME=value`` lines, a blank line between entries (systemd.io/JOURNAL_EXPORT_FORMATS)."""
 
     name = "journal-export"
     example = "__REALTIME_TIMESTAMP=1615280779886606"
     rank = 8
-    multiline = False
-    timed = True
-    sequential = False
 
     def fresh(self, lines: pl.Series, context: Context) -> pl.Series:
         """Behind a blank line, and where a cursor stands."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 import polars as pl
 
 from offbeat.read import levels
-from offbeat.read.layout import HEADER, JOINED, Context, Want
+from offbeat.read.layout import HEADER, JOINED, Context, Records, Want
 from offbeat.read.names import Record
 from offbeat.read.records import to_frame
 from offbeat.read.stamps import DATED
@@ -78,15 +78,12 @@ def _record(texts: Sequence[str]) -> tuple[dict[str, Any], bool]:
     return {key: value.strip() for key, value in found.items() if value.strip() not in _EMPTY}, twice
 
 
-class Paragraphs:
+class Paragraphs(Records):
     """Lines of ``name: value``, several a record."""
 
     name = "paragraphs"
     example = "Start-Date: 2023-01-29  16:42:09"
     rank = 6
-    multiline = False
-    timed = True
-    sequential = False
 
     def fresh(self, lines: pl.Series, context: Context) -> pl.Series:
         """Where a record begins."""

@@ -20,7 +20,7 @@ import polars as pl
 
 from offbeat.read import levels
 from offbeat.read.json_records import windows_event
-from offbeat.read.layout import HEADER, JOINED, Context, Want
+from offbeat.read.layout import HEADER, JOINED, Context, Records, Want
 from offbeat.read.names import Record
 from offbeat.read.records import MAX_FIELDS, to_frame
 from offbeat.read.windows_events import said
@@ -61,15 +61,12 @@ class _Element:
         return "".join(self.parts).strip()
 
 
-class XmlRecords:
+class XmlRecords(Records):
     """One element a record."""
 
     name = "xml"
     example = '<log4j:event logger="shop.Orders" timestamp="1675010529486" level="INFO" thread="main">'
     rank = 9
-    multiline = False
-    timed = True
-    sequential = False
 
     def fresh(self, lines: pl.Series, context: Context) -> pl.Series:
         """Where a record begins."""
