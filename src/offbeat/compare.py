@@ -139,7 +139,7 @@ class _Sides:
             self._timed[side] = frame["timestamp"].null_count() < frame.height
         times = frame["timestamp"].drop_nulls()
         if len(times):
-            self._spans[side] += [times.min(), times.max()]  # type: ignore[list-item]  # datetimes
+            self._spans[side] += times.to_frame("at").select(first=pl.min("at"), last=pl.max("at")).row(0)
             self._spans[side] = [min(self._spans[side]), max(self._spans[side])]
         first = self.lines[side]
         order = pl.int_range(first, first + frame.height, dtype=pl.Int64, eager=True)

@@ -60,7 +60,7 @@ class Shapes:
         n = max(split.train.height, 1)
         self.share = dict(self.train.group_by("template").len().with_columns(pl.col("len") / n).rows())
         self.usual = [template for template, share in self.share.items() if share > _USUAL]
-        self.length = float(split.train["templates"].list.len().median() or 0)  # type: ignore[arg-type]  # a number
+        self.length = float(split.train.select(pl.col("templates").list.len().median()).item() or 0)
 
     def groups(self, which: Bools, score: NDArray[np.float64]) -> tuple[list[Group], int]:
         """Return groups of alike units, largest first, and how many groups are left out.

@@ -60,7 +60,7 @@ def say(text: str) -> None:
     """Print a message for the person on stderr."""
     from offbeat.printable import printable
 
-    print(printable(text, 2000), file=sys.stderr)  # noqa: T201 - this is what the command line is for
+    sys.stderr.write(printable(text, 2000) + "\n")
 
 
 def out(text: str) -> None:
@@ -81,13 +81,18 @@ def progress() -> Any:
     """Return what shows progress on a terminal's stderr, and nothing elsewhere."""
     if not sys.stderr.isatty():
         return None
-    return lambda words: print(f"\r\x1b[2K{words} …", end="", file=sys.stderr, flush=True)  # noqa: T201 - for the person, too
+    return lambda words: _over_line(f"{words} …")
+
+
+def _over_line(words: str) -> None:
+    sys.stderr.write(f"\r\x1b[2K{words}")
+    sys.stderr.flush()
 
 
 def done() -> None:
     """Wipe what ``progress`` left on the terminal."""
     if sys.stderr.isatty():
-        print("\r\x1b[2K", end="", file=sys.stderr, flush=True)  # noqa: T201 - wipes the progress
+        _over_line("")
 
 
 def mask_key(mask: bool) -> bytes | None:
